@@ -1,0 +1,36 @@
+/**
+ * The one error class. An error locates itself: what was being done, to which topic-partition-offset
+ * or option, what was expected, what was found, what to do.
+ */
+export type ErrorCode =
+  | 'OPTION_INVALID'
+  | 'OPTION_UNKNOWN'
+  | 'CALL_INVALID'
+  | 'DEPENDENCY_UNREACHABLE'
+  | 'DEPENDENCY_UNSUITABLE'
+  | 'TOPIC_MISSING'
+  | 'PARTITION_COUNT'
+  | 'POSITION_LOST'
+  | 'FENCED'
+  | 'CHANGELOG_CORRUPT'
+  | 'CHANGELOG_NEWER'
+  | 'DELTA_GAP'
+  | 'DELTA_GENERATION'
+  | 'ROW_TOO_LARGE'
+  | 'STALLED'
+  | 'CLOSED'
+  | 'BUG'
+
+export class FreshetError extends Error {
+  readonly code: ErrorCode
+  constructor(code: ErrorCode, message: string, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause })
+    this.name = 'FreshetError'
+    this.code = code
+  }
+}
+
+/** The message of anything thrown, for a log line. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

@@ -1,0 +1,75 @@
+/**
+ * The item table: everything known of items, the same in every process, followed from the changelogs of item tasks
+ * (catalog, counts, neighbours) and of the learner (vectors). Items are small integers inside a process: `index` gives
+ * them, in order of first sight; they differ between processes and never go on the log.
+ */
+export interface CatalogEntry {
+  readonly itemId: string
+  readonly title: string
+  /** Index among creators; -1 unknown. */
+  readonly creator: number
+  /** Indices among topics. */
+  readonly topics: readonly number[]
+  readonly language: string
+  readonly regions: readonly string[]
+  readonly publishedAt: number
+  readonly expiresAt: number | null
+  readonly durationMs: number
+  readonly safety: 'ok' | 'restricted' | 'blocked'
+}
+
+export interface Neighbours {
+  /** Parallel arrays of `size` used entries, strongest first. */
+  readonly items: Int32Array
+  readonly weights: Float32Array
+  readonly size: number
+}
+
+export interface ItemTable {
+  /** The index of an item, made at first sight. */
+  index(itemId: string): number
+  idOf(index: number): string
+  /** Number of indices given so far. */
+  readonly size: number
+  catalog(index: number): CatalogEntry | undefined
+  /** When the item was withdrawn (tombstone) or blocked, ms; 0: it is not. State, not the row's absence. */
+  withdrawnAt(index: number): number
+  /**
+   * Withdrawn or blocked items in order of news: a stage keeps its own cursor into this list and looks what is new.
+   * An item that comes back is in `listable` again; the list of news is never shortened.
+   */
+  readonly withdrawals: readonly number[]
+  /** May the item stand in a list at `now`: known (or `catalog.required` is false), not withdrawn, blocked, expired. */
+  listable(index: number, now: number): boolean
+  creatorName(creator: number): string
+  topicName(topic: number): string
+
+  /** All-time integer counts. */
+  impressions(index: number): number
+  positives(index: number): number
+  /** Decayed positives at half-life number h (of `halfLivesMs`), as of `now` (event time). */
+  decayed(h: number, index: number, now: number): number
+  readonly halfLivesMs: readonly number[]
+  /** The `n` items with most decayed positives at half-life h, best first; listable or not. */
+  popular(h: number, n: number): readonly number[]
+  /** Newest event time counted by any item task: the `now` of popularity. */
+  readonly countedUntil: number
+
+  /** Co-visitation neighbours of an item, strongest first. */
+  neighbours(index: number): Neighbours | undefined
+
+  /** Length of learnt vectors (32) . */
+  readonly dimension: number
+  /** Context vectors C and output vectors Q of the learner, by index * dimension; zero where none is learnt. */
+  readonly context: Float32Array
+  readonly output: Float32Array
+  /** Popularity bias of the learner, by index. */
+  readonly bias: Float32Array
+  hasVector(index: number): boolean
+  /** Unit content vector of the item as the catalog gave it. */
+  content(index: number): Float32Array | undefined
+  /** Items whose output vector has the largest dot product with `query`, best first (HNSW, or brute force when small). */
+  nearest(query: Float32Array, n: number): readonly number[]
+  /** Items published most recently first, at most `n`, for content and exploration candidates. */
+  newest(n: number): readonly number[]
+}
