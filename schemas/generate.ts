@@ -26,8 +26,8 @@ interface AvroField {
 }
 
 const folder = new URL('./avro/', import.meta.url)
-const banner =
-  '/** Made by generate.ts from avro/*.avsc: edit those, then run `npx tsx schemas/generate.ts`. */'
+const banner = `// biome-ignore-all format: the generator lays it out
+/** Made by generate.ts from avro/*.avsc: edit those, then run \`npx tsx schemas/generate.ts\`. */`
 const primitives: Readonly<Record<string, string>> = {
   string: 'string',
   bytes: 'Buffer',

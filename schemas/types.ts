@@ -1,3 +1,4 @@
+// biome-ignore-all format: the generator lays it out
 /** Made by generate.ts from avro/*.avsc: edit those, then run `npx tsx schemas/generate.ts`. */
 
 /** A record as its maker may write it: what has a default may be left out. */
@@ -64,16 +65,7 @@ export interface Experiment {
 export type ExperimentDraft = Draft<Experiment, 'experiment'>
 
 /** What the viewer did with the item. */
-export type FeedbackKind =
-  | 'click'
-  | 'like'
-  | 'dislike'
-  | 'hide'
-  | 'share'
-  | 'save'
-  | 'follow'
-  | 'report'
-  | 'other'
+export type FeedbackKind = 'click' | 'like' | 'dislike' | 'hide' | 'share' | 'save' | 'follow' | 'report' | 'other'
 
 /** What the viewer allowed: everything; aggregates and cohort lists only; nothing but a count. */
 export type Consent = 'full' | 'contextual' | 'none'
@@ -114,14 +106,7 @@ export interface Identify {
 export type IdentifyDraft = Draft<Identify, 'eventId' | 'userId' | 'anonId' | 'ts'>
 
 /** Which retrieval stage proposed the item. */
-export type CandidateSource =
-  | 'popularity'
-  | 'covisit'
-  | 'knn'
-  | 'embedding'
-  | 'content'
-  | 'explore'
-  | 'other'
+export type CandidateSource = 'popularity' | 'covisit' | 'knn' | 'embedding' | 'content' | 'explore' | 'other'
 
 /** One item made visible to one viewer. */
 export interface Impression {
@@ -227,10 +212,7 @@ export interface SessionFeatures {
   readonly version: string
 }
 
-export type SessionFeaturesDraft = Draft<
-  SessionFeatures,
-  'eventId' | 'userId' | 'session_id' | 'started_at' | 'last_event_at'
->
+export type SessionFeaturesDraft = Draft<SessionFeatures, 'eventId' | 'userId' | 'session_id' | 'started_at' | 'last_event_at'>
 
 /** How the play ended; none while it runs. */
 export type EndReason = 'none' | 'finished' | 'skipped' | 'left'
@@ -262,10 +244,7 @@ export interface Watch {
   readonly endReason: EndReason
 }
 
-export type WatchDraft = Draft<
-  Watch,
-  'eventId' | 'userId' | 'itemId' | 'ts' | 'playId' | 'watchedMs' | 'consent'
->
+export type WatchDraft = Draft<Watch, 'eventId' | 'userId' | 'itemId' | 'ts' | 'playId' | 'watchedMs' | 'consent'>
 
 export interface RecordTypes {
   readonly Alert: Alert
