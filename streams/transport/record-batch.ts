@@ -1,15 +1,11 @@
-// placeholder: see the interface below; implemented with the Kafka transport
-import type { RecordHeader } from './port.ts'
-
-/** A record batch (Kafka's magic 2) without its producer fields and checksum, which the writer stamps. */
-export interface UnstampedBatch {
-  readonly count: number
-  readonly sizeBytes: number
-}
-
-export interface RecordBatchBuilder {
-  readonly count: number
-  readonly sizeBytes: number
-  add(key: Uint8Array | null, value: Uint8Array | null, headers?: readonly RecordHeader[]): void
-  finish(timestampMs: number): UnstampedBatch
-}
+/**
+ * Kafka's record batch (magic 2), the unit of the log in every adapter: built by `RecordBatchBuilder`, stamped by the
+ * writer, read by `decodeRecordSet`.
+ */
+export { RecordBatchBuilder, type UnstampedBatch } from './record-batch/builder.ts'
+export {
+  type AbortedTransaction,
+  type DecodedSet,
+  type DecodeOptions,
+  decodeRecordSet,
+} from './record-batch/decode.ts'
