@@ -18,7 +18,12 @@ export interface DeltaChannel {
  * A write to the view store (Redis or the embedded one). Keys come without the prefix. The runtime gives the version
  * (generation-token-seq); a store never lets an older version replace a newer one.
  */
-export type ViewWrite =
+export type ViewWrite = ViewOperation & {
+  /** Kafka timestamp (ms) of the oldest record that this write answers, where it answers one: measures freshness. */
+  readonly recordTs?: number
+}
+
+export type ViewOperation =
   /** `body` is the JSON object's text without its first brace: the store writes `{"version":"...",` before it. */
   | { readonly op: 'json'; readonly key: string; readonly body: string; readonly ttlMs: number }
   /** Fields and values alternate; the store adds the field `version`. Replaces the whole hash. */

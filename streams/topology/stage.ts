@@ -18,7 +18,12 @@ export interface Bad {
   readonly message: string
 }
 
-export type Decoded<E> = { readonly ok: E } | Bad
+/** The record waits for something outside (a schema id seen for the first time): it is decoded again once that is there. */
+export interface Waits {
+  readonly waitFor: Promise<void>
+}
+
+export type Decoded<E> = { readonly ok: E } | Bad | Waits | 'skip'
 
 export interface TaskContext {
   readonly kind: string
@@ -55,9 +60,11 @@ export interface Stage<E = unknown> {
   tick?(budgetMs: number): boolean
   /** Called once per commit, after the input so far and before the rows are taken: emit what leaves with this commit. */
   flush?(out: Outbox): void
+  /** True: commit now rather than at the interval (a withdrawn item must be gone within a second). */
+  urgent?(): boolean
   /** All rows are restored; `last` are those of the last batch, whose views must be written again with the next commit. */
   restored?(last: readonly RestoredRow[]): void
-  /** The effects of the commit were acknowledged; `inputOffset` per input topic is what they cover. */
+  /** The effects of the last flushed commit were acknowledged. */
   delivered?(): void
   /** The lowest offset of the first input topic whose list is not yet acknowledged (topkDoneBelow); undefined: none waits. */
   unfinishedFrom?(): number | undefined
@@ -67,7 +74,7 @@ export interface Stage<E = unknown> {
 
 export interface TaskLogic<E = unknown> {
   /** Runs for each input record; checks key, partition, format. `topic` without the prefix. */
-  decode(topic: string, record: LogRecord): Decoded<E> | 'skip'
+  decode(topic: string, record: LogRecord): Decoded<E>
   readonly stages: readonly Stage<E>[]
 }
 

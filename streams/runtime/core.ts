@@ -1,0 +1,476 @@
+/**
+ * A task without its surroundings: state, stages and the making and restoring of commits. Knows no transport, no sink and
+ * no clock, so simulations and tests drive it directly; `task.ts` is the shell that does.
+ *
+ *  - C1 `commit()` gives exactly one batch: dirty rows, tombstones, table blocks, and the commit record last.
+ *  - C4 `takePacket` passes over repetitions and stops on a gap or another generation.
+ */
+import { FreshetError } from '../errors.ts'
+import type { Logger } from '../log.ts'
+import type { Metrics } from '../metrics.ts'
+import { ByteReader, ByteWriter } from '../serde/bytes.ts'
+import type { TableRow, ViewWrite } from '../topology/outbox.ts'
+import type { RestoredRow, Stage, TaskKind, TaskLogic } from '../topology/stage.ts'
+import type { Row, Store } from '../topology/store.ts'
+import type { FetchedBatch, LogRecord } from '../transport/port.ts'
+import { RecordBatchBuilder, type UnstampedBatch } from '../transport/record-batch.ts'
+import {
+  type CommitRecord,
+  type OutgoingPacket,
+  type OutgoingRecord,
+  readCommitRecord,
+  writeCommitRecord,
+} from './commit-record.ts'
+import { CommitOutbox, type Published } from './outbox.ts'
+import { decodePacket, encodePacket } from './packet.ts'
+
+/** Keys of the runtime's own records begin with 0, which no store may have as its number. */
+export const OWNER_KEY = Buffer.from([0, 1])
+const COMMIT_KEY = Buffer.from([0, 2])
+const TABLE_BLOCK = 3
+
+/** A commit is cut near here; the topic takes 8 MiB, so that what a last step adds still fits (C1). */
+const COMMIT_CUT_BYTES = 2 * 1024 * 1024
+const COMMIT_CUT_ROWS = 8192
+const ROW_LIMIT_BYTES = 1024 * 1024
+/** What a changed row is taken to cost before it is written. */
+const ROW_ESTIMATE_BYTES = 160
+
+export const DELTAS = '<deltas>'
+
+export interface TableBlock {
+  readonly number: number
+  readonly table: string
+  readonly rows: readonly TableRow[]
+}
+
+/** What is to leave once the batch is acknowledged (C3). */
+export interface Effects {
+  readonly packets: readonly OutgoingPacket[]
+  readonly records: readonly OutgoingRecord[]
+  readonly blocks: readonly TableBlock[]
+  readonly views: readonly ViewWrite[]
+  readonly published: readonly Published[]
+}
+
+export interface Commit {
+  readonly number: number
+  readonly batch: UnstampedBatch
+  readonly effects: Effects
+  readonly positions: ReadonlyMap<string, number>
+  readonly rows: number
+}
+
+export interface CoreSettings {
+  readonly kind: TaskKind
+  readonly partition: number
+  readonly generation: number
+  readonly outsideName: (topic: string) => string
+  readonly partitionsOf: (kind: string) => number
+  readonly now: () => number
+  readonly table: <T>(name: string) => T
+  readonly metrics: Metrics
+  readonly log: Logger
+}
+
+export class TaskCore {
+  readonly name: string
+  private readonly settings: CoreSettings
+  private readonly logic: TaskLogic
+  private readonly stages: readonly Stage[]
+  private readonly processing: readonly Stage[]
+  private readonly stores: readonly Store<Row>[]
+  private readonly storeById: (Store<Row> | undefined)[] = []
+  private readonly receivers: (Stage | undefined)[] = []
+  private readonly channels: Parameters<NonNullable<Stage['receive']>>[0][] = []
+  private readonly outbox: CommitOutbox
+  private readonly builder = new RecordBatchBuilder()
+  private readonly keyWriter = new ByteWriter(512)
+  private readonly valueWriter = new ByteWriter(4096)
+
+  private number = 0
+  private readonly positions = new Map<string, number>()
+  private readonly applied = new Map<string, number>()
+  private readonly sent = new Map<string, number>()
+  private nextBlock = 1
+  private readonly blocksWaiting = new Map<number, TableBlock>()
+  private blocksAcknowledged: number[] = []
+  private advanced = false
+  /** Events since the last commit by type: one metric call a commit instead of one an event. */
+  private readonly eventCounts = new Map<string, number>()
+
+  private lastRows: RestoredRow[] = []
+  private lastCommit: CommitRecord | undefined
+  private lastCommitOffset = -1
+  private orphan = -1
+
+  constructor(settings: CoreSettings) {
+    this.settings = settings
+    const { kind, partition } = settings
+    this.name = `${kind.name}-${partition}`
+    this.logic = kind.create({
+      kind: kind.name,
+      partition,
+      partitionsOf: settings.partitionsOf,
+      now: settings.now,
+      table: settings.table,
+      metrics: settings.metrics,
+      log: settings.log,
+    })
+    this.stages = this.logic.stages
+    this.processing = this.stages.filter(stage => stage.process)
+    this.stores = this.stages.flatMap(
+      stage => (stage.stores ?? []) as readonly unknown[],
+    ) as Store<Row>[]
+    for (const store of this.stores) {
+      const taken = this.storeById[store.spec.id]
+      if (taken || store.spec.id < 1 || store.spec.id > 255)
+        throw new FreshetError(
+          'BUG',
+          `task kind ${kind.name}: store ${store.spec.name} wants number ${store.spec.id}, ${taken ? `which ${taken.spec.name} has` : 'outside 1-255'}`,
+        )
+      this.storeById[store.spec.id] = store
+    }
+    for (const stage of this.stages)
+      for (const channel of stage.receives ?? []) {
+        this.receivers[channel.id] = stage
+        this.channels[channel.id] = channel
+      }
+    this.outbox = new CommitOutbox(
+      { topology: kind.name, topicName: settings.outsideName, partition },
+      settings.now,
+    )
+  }
+
+  // ---- input
+
+  /** Takes in one record of an outside topic. A promise: the record must be given again once it is settled. */
+  process(topic: string, record: LogRecord): Promise<void> | undefined {
+    const decoded = this.logic.decode(topic, record)
+    if (decoded === 'skip') {
+      this.advance(topic, record.offset + 1)
+      return undefined
+    }
+    if ('waitFor' in decoded) return decoded.waitFor
+    this.advance(topic, record.offset + 1)
+    if ('bad' in decoded) {
+      this.settings.metrics.counter('freshet_dead_letters_total', { reason: decoded.bad }).add()
+      this.outbox.deadLetter(topic, record, decoded.bad, decoded.message)
+      return undefined
+    }
+    const event = decoded.ok as { kind?: string }
+    const type = event.kind ?? topic
+    this.eventCounts.set(type, (this.eventCounts.get(type) ?? 0) + 1)
+    const stages = this.processing
+    for (let i = 0; i < stages.length; i++) if (stages[i].process?.(event) === 'drop') break
+    return undefined
+  }
+
+  /** Takes in a record of the delta topic (C4). Errors: DELTA_GAP, DELTA_GENERATION, CHANGELOG_NEWER. */
+  takePacket(record: LogRecord): void {
+    if (record.key?.equals(OWNER_KEY)) {
+      this.advance(DELTAS, record.offset + 1) // the end of a sender's line of epochs
+      return
+    }
+    const where = `${this.name} deltas@${record.offset}`
+    if (record.value === null) throw new FreshetError('CHANGELOG_CORRUPT', `${where}: empty packet`)
+    const packet = decodePacket(record.value, where)
+    if (packet.generation !== this.settings.generation)
+      throw new FreshetError(
+        'DELTA_GENERATION',
+        `${where}: packet of generation ${packet.generation} from ${packet.source}, this is generation ${this.settings.generation}; the state was reset in part: reset the whole application`,
+      )
+    const last = this.applied.get(packet.source) ?? 0
+    if (packet.number > last + 1)
+      throw new FreshetError(
+        'DELTA_GAP',
+        `${where}: packet ${packet.number} from ${packet.source} follows ${last}; ${packet.number - last - 1} are missing: state was removed by hand, reset the whole application`,
+      )
+    this.advance(DELTAS, record.offset + 1)
+    if (packet.number <= last) return
+    this.applied.set(packet.source, packet.number)
+    const frames = packet.frames
+    while (frames.left > 0) {
+      const channel = frames.u8()
+      const payload = frames.blob()
+      this.receivers[channel]?.receive?.(this.channels[channel], new ByteReader(payload))
+    }
+  }
+
+  /** Says that everything below `offset` is taken in although no record stood there (control batch, compaction). */
+  advance(topic: string, offset: number): void {
+    this.positions.set(topic, offset)
+    this.advanced = true
+  }
+
+  position(topic: string): number | undefined {
+    return this.positions.get(topic)
+  }
+
+  tick(budgetMs: number): boolean {
+    let more = false
+    for (const stage of this.stages) if (stage.tick?.(budgetMs)) more = true
+    return more
+  }
+
+  urgent(): boolean {
+    return this.stages.some(stage => stage.urgent?.())
+  }
+
+  /** Roughly what the next commit will hold; at `full` the input must wait for it (C7). */
+  get pendingBytes(): number {
+    let rows = 0
+    for (const store of this.stores) if (store.spec.write === 'exact') rows += store.dirtyCount
+    return this.outbox.bytes + rows * ROW_ESTIMATE_BYTES
+  }
+
+  get full(): boolean {
+    let rows = 0
+    for (const store of this.stores) if (store.spec.write === 'exact') rows += store.dirtyCount
+    return rows >= COMMIT_CUT_ROWS || this.pendingBytes >= COMMIT_CUT_BYTES
+  }
+
+  // ---- commit
+
+  /** Makes commit n + 1 of everything since n; undefined where nothing happened and `force` is not set. */
+  commit(force = false): Commit | undefined {
+    const { metrics, kind } = this.settings
+    for (const [type, count] of this.eventCounts)
+      metrics.counter('freshet_events_total', { topology: kind.name, type }).add(count)
+    this.eventCounts.clear()
+    for (const stage of this.stages) stage.flush?.(this.outbox)
+    const { builder } = this
+    let rows = 0
+    let softLeft = COMMIT_CUT_ROWS
+    const now = this.settings.now()
+    for (const store of this.stores) {
+      if (store.dirtyCount === 0) continue
+      const { write } = store.spec
+      if (write === 'exact') rows += this.addRows(store, Number.POSITIVE_INFINITY)
+      else if (now - store.lastWrittenAt >= write.everyMs && softLeft > 0) {
+        const added = this.addRows(store, softLeft)
+        softLeft -= added
+        rows += added
+        if (store.dirtyCount === 0) store.lastWrittenAt = now
+      }
+    }
+    const contents = this.outbox.close()
+    const packets: OutgoingPacket[] = []
+    for (const [to, { kind, partition, frames }] of contents.frames) {
+      const number = (this.sent.get(to) ?? 0) + 1
+      this.sent.set(to, number)
+      packets.push({
+        kind,
+        partition,
+        value: encodePacket(this.settings.generation, this.name, number, frames),
+      })
+    }
+    const blocks = this.addBlocks(contents.tables)
+    const nothing =
+      !this.advanced &&
+      builder.count === 0 &&
+      packets.length === 0 &&
+      contents.records.length === 0 &&
+      contents.views.length === 0 &&
+      contents.published.length === 0
+    if (nothing && !force) return undefined
+    this.advanced = false
+    this.number++
+    const positions = new Map(this.positions)
+    this.valueWriter.reset()
+    writeCommitRecord(
+      {
+        number: this.number,
+        positions,
+        applied: this.applied,
+        sent: this.sent,
+        packets,
+        records: contents.records,
+        unfinishedFrom: this.unfinishedFrom(),
+      },
+      this.valueWriter,
+    )
+    builder.add(COMMIT_KEY, this.valueWriter.bytes())
+    return {
+      number: this.number,
+      batch: builder.finish(now),
+      effects: {
+        packets,
+        records: contents.records,
+        blocks,
+        views: contents.views,
+        published: contents.published,
+      },
+      positions,
+      rows,
+    }
+  }
+
+  private addRows(store: Store<Row>, limit: number): number {
+    const { spec } = store
+    const { keyWriter, valueWriter, builder } = this
+    const rows = store.take(limit)
+    for (const row of rows) {
+      keyWriter.reset().u8(spec.id)
+      spec.writeKey(row, keyWriter)
+      if (row.removed) {
+        builder.add(keyWriter.bytes(), null)
+        continue
+      }
+      valueWriter.reset()
+      spec.writeValue(row, valueWriter)
+      if (valueWriter.length > ROW_LIMIT_BYTES) this.refuseRow(store)
+      else builder.add(keyWriter.bytes(), valueWriter.bytes())
+    }
+    return rows.length
+  }
+
+  private refuseRow(store: Store<Row>): void {
+    const key = this.keyWriter.copy()
+    const message = `row ${key.subarray(1).toString()} of ${store.spec.name} has ${this.valueWriter.length} bytes, ${ROW_LIMIT_BYTES} are allowed; it keeps its last written state`
+    this.settings.metrics.counter('freshet_dead_letters_total', { reason: 'ROW_TOO_LARGE' }).add()
+    this.settings.log.error({ task: this.name, store: store.spec.name }, message)
+    this.outbox.deadLetter(
+      this.settings.kind.inputs[0] ?? this.settings.kind.name,
+      { offset: -1, timestamp: 0, key, value: null, headers: [] },
+      'ROW_TOO_LARGE',
+      message,
+    )
+  }
+
+  private addBlocks(tables: ReadonlyMap<string, TableRow[]>): TableBlock[] {
+    for (const number of this.blocksAcknowledged) this.builder.add(blockKey(number), null)
+    this.blocksAcknowledged = []
+    const blocks: TableBlock[] = []
+    for (const [table, rows] of tables) {
+      const block = { number: this.nextBlock++, table, rows }
+      this.builder.add(
+        blockKey(block.number),
+        Buffer.from(JSON.stringify({ table: block.table, rows: block.rows })),
+      )
+      this.blocksWaiting.set(block.number, block)
+      blocks.push(block)
+    }
+    return blocks
+  }
+
+  /** The table store has it: the next commit removes the block's row. */
+  blockDelivered(number: number): void {
+    if (this.blocksWaiting.delete(number)) this.blocksAcknowledged.push(number)
+  }
+
+  /** Table blocks that were not acknowledged; a takeover delivers them again. */
+  get waitingBlocks(): readonly TableBlock[] {
+    return [...this.blocksWaiting.values()]
+  }
+
+  /** The effects of the last commit, but for blocks, are acknowledged. */
+  delivered(): void {
+    for (const stage of this.stages) stage.delivered?.()
+  }
+
+  private unfinishedFrom(): number | undefined {
+    let lowest: number | undefined
+    for (const stage of this.stages) {
+      const from = stage.unfinishedFrom?.()
+      if (from !== undefined && (lowest === undefined || from < lowest)) lowest = from
+    }
+    return lowest
+  }
+
+  // ---- restore
+
+  /** Takes in one batch of the changelog, in log order. Errors: CHANGELOG_CORRUPT, CHANGELOG_NEWER with the address. */
+  restoreBatch(batch: FetchedBatch): void {
+    const rows: RestoredRow[] = []
+    for (const record of batch.records) {
+      const where = `${batch.topic}-${batch.partition}@${record.offset}`
+      if (record.key === null || record.key.length < 2)
+        throw new FreshetError(
+          'CHANGELOG_CORRUPT',
+          `${where}: a record without a key; someone else wrote to this topic: reset the application`,
+        )
+      if (record.key[0] === 0) this.restoreOwn(record, where, rows)
+      else this.restoreRow(record, where, rows)
+    }
+    if (rows.length > 0 && this.lastCommitOffset < batch.baseOffset) this.orphan = batch.baseOffset
+  }
+
+  private restoreRow(record: LogRecord, where: string, rows: RestoredRow[]): void {
+    const key = record.key as Buffer
+    const store = this.storeById[key[0]]
+    rows.push({ store: key[0], key: key.subarray(1) })
+    if (!store) return
+    try {
+      store.spec.restore(
+        new ByteReader(key, 1),
+        record.value === null ? null : new ByteReader(record.value),
+      )
+    } catch (error) {
+      throw new FreshetError(
+        'CHANGELOG_CORRUPT',
+        `${where}: row of ${store.spec.name} can't be read (${error instanceof Error ? error.message : error}); restore the topic from its replicas or reset the application`,
+        error,
+      )
+    }
+  }
+
+  private restoreOwn(record: LogRecord, where: string, rows: RestoredRow[]): void {
+    const key = record.key as Buffer
+    if (key[1] === TABLE_BLOCK) {
+      const number = new ByteReader(key, 2).uint()
+      this.nextBlock = Math.max(this.nextBlock, number + 1)
+      if (record.value === null) this.blocksWaiting.delete(number)
+      else {
+        const { table, rows: tableRows } = JSON.parse(record.value.toString()) as TableBlock
+        this.blocksWaiting.set(number, { number, table, rows: tableRows })
+      }
+    } else if (key.equals(COMMIT_KEY) && record.value) {
+      const commit = readCommitRecord(record.value, where)
+      if (this.lastCommit && commit.number <= this.lastCommit.number)
+        throw new FreshetError(
+          'CHANGELOG_CORRUPT',
+          `${where}: commit ${commit.number} follows commit ${this.lastCommit.number}; two applications wrote here: reset the application`,
+        )
+      this.lastCommit = commit
+      this.lastCommitOffset = record.offset
+      this.lastRows = rows
+    }
+  }
+
+  /**
+   * Ends the restore and gives the effects that must be delivered again: the last commit's outbox and all table blocks that
+   * were not acknowledged. Views of the last batch's rows come with the next commit.
+   * Errors: CHANGELOG_CORRUPT for rows behind the last commit record (an orphan: C1 makes that impossible).
+   */
+  restored(): Effects {
+    if (this.orphan > this.lastCommitOffset)
+      throw new FreshetError(
+        'CHANGELOG_CORRUPT',
+        `${this.name}: rows at offset ${this.orphan} stand behind the last commit (${this.lastCommitOffset}) without one of their own; reset the application`,
+      )
+    const last = this.lastCommit
+    if (last) {
+      this.number = last.number
+      for (const [topic, offset] of last.positions) this.positions.set(topic, offset)
+      for (const [source, number] of last.applied) this.applied.set(source, number)
+      for (const [to, number] of last.sent) this.sent.set(to, number)
+    }
+    for (const stage of this.stages) stage.restored?.(this.lastRows)
+    if (last?.unfinishedFrom !== undefined)
+      for (const stage of this.stages) stage.resumeUnfinished?.(last.unfinishedFrom)
+    this.lastRows = []
+    this.advanced = false
+    return {
+      packets: last?.packets ?? [],
+      records: last?.records ?? [],
+      blocks: this.waitingBlocks,
+      views: [],
+      published: [],
+    }
+  }
+}
+
+function blockKey(number: number): Buffer {
+  return new ByteWriter(12).u8(0).u8(TABLE_BLOCK).uint(number).bytes()
+}

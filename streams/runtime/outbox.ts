@@ -1,0 +1,163 @@
+/** Collects what leaves with the next commit: the runtime's side of `Outbox`. */
+import { ByteWriter } from '../serde/bytes.ts'
+import type {
+  Alert,
+  DeadLetterCode,
+  DeltaChannel,
+  Outbox,
+  TableRow,
+  ViewWrite,
+} from '../topology/outbox.ts'
+import type { LogRecord } from '../transport/port.ts'
+import type { OutgoingRecord } from './commit-record.ts'
+import type { PacketFrame } from './packet.ts'
+
+export interface Published {
+  readonly topic: string
+  readonly key: string
+  readonly value: Buffer | null
+}
+
+/** What one commit's outbox holds when it is closed. */
+export interface OutboxContents {
+  /** Frames by `kind-partition` of the receiver. */
+  readonly frames: ReadonlyMap<
+    string,
+    { readonly kind: string; readonly partition: number; readonly frames: PacketFrame[] }
+  >
+  readonly tables: ReadonlyMap<string, TableRow[]>
+  readonly records: readonly OutgoingRecord[]
+  readonly views: readonly ViewWrite[]
+  readonly published: readonly Published[]
+}
+
+/** A dead letter's value is cut here: a record of 10 MB must still be reported within one commit. */
+const DEAD_LETTER_LIMIT_BYTES = 256 * 1024
+
+export class CommitOutbox implements Outbox {
+  private readonly task: {
+    topology: string
+    topicName: (topic: string) => string
+    partition: number
+  }
+  private readonly now: () => number
+  private writers = new Map<
+    string,
+    { kind: string; partition: number; channel: number; writer: ByteWriter }
+  >()
+  private tables = new Map<string, TableRow[]>()
+  private records: OutgoingRecord[] = []
+  private views: ViewWrite[] = []
+  private published: Published[] = []
+  /** Rough size of what stands in the commit record, to cut commits in time. */
+  private storedBytes = 0
+
+  constructor(
+    task: { topology: string; topicName: (topic: string) => string; partition: number },
+    now: () => number,
+  ) {
+    this.task = task
+    this.now = now
+  }
+
+  delta(channel: DeltaChannel, partition: number): ByteWriter {
+    const key = `${channel.id}:${partition}`
+    let entry = this.writers.get(key)
+    if (!entry) {
+      entry = { kind: channel.to, partition, channel: channel.id, writer: new ByteWriter() }
+      this.writers.set(key, entry)
+    }
+    return entry.writer
+  }
+
+  row(table: string, row: TableRow): void {
+    const rows = this.tables.get(table)
+    if (rows) rows.push(row)
+    else this.tables.set(table, [row])
+    this.storedBytes += 300
+  }
+
+  deadLetter(topic: string, record: LogRecord, code: DeadLetterCode, message: string): void {
+    const value = cut(record.value)
+    const key = cut(record.key)
+    this.records.push({
+      topic: 'dead-letters',
+      key,
+      value,
+      headers: {
+        topic: this.task.topicName(topic),
+        partition: String(this.task.partition),
+        offset: String(record.offset),
+        code,
+        message,
+        topology: this.task.topology,
+        time: new Date(this.now()).toISOString(),
+      },
+    })
+    this.storedBytes += 300 + (value?.length ?? 0) + (key?.length ?? 0)
+  }
+
+  alert(alert: Alert): void {
+    this.records.push({
+      topic: 'alerts',
+      key: Buffer.from(alert.subject),
+      value: Buffer.from(JSON.stringify(alert)),
+      headers: { id: `${alert.rule}/${alert.subject}/${alert.since}/${alert.until ?? 'open'}` },
+    })
+    this.storedBytes += 500
+  }
+
+  view(write: ViewWrite): void {
+    this.views.push(write)
+  }
+
+  publish(topic: string, key: string, value: Buffer | null): void {
+    this.published.push({ topic, key, value })
+  }
+
+  get bytes(): number {
+    return this.storedBytes
+  }
+
+  get empty(): boolean {
+    return (
+      this.tables.size === 0 &&
+      this.records.length === 0 &&
+      this.views.length === 0 &&
+      this.published.length === 0 &&
+      this.writers.size === 0
+    )
+  }
+
+  /** Hands over everything and starts anew. */
+  close(): OutboxContents {
+    const frames = new Map<string, { kind: string; partition: number; frames: PacketFrame[] }>()
+    for (const { kind, partition, channel, writer } of this.writers.values()) {
+      if (writer.length === 0) continue
+      const to = `${kind}-${partition}`
+      const target = frames.get(to) ?? { kind, partition, frames: [] }
+      target.frames.push({ channel, payload: writer.bytes() })
+      frames.set(to, target)
+    }
+    const contents = {
+      frames,
+      tables: this.tables,
+      records: this.records,
+      views: this.views,
+      published: this.published,
+    }
+    this.writers = new Map()
+    this.tables = new Map()
+    this.records = []
+    this.views = []
+    this.published = []
+    this.storedBytes = 0
+    return contents
+  }
+}
+
+function cut(bytes: Buffer | null): Buffer | null {
+  return bytes && bytes.length > DEAD_LETTER_LIMIT_BYTES
+    ? bytes.subarray(0, DEAD_LETTER_LIMIT_BYTES)
+    : bytes
+}

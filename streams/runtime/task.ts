@@ -1,0 +1,390 @@
+/**
+ * The shell of a task: claims it, restores it, feeds its core, commits, delivers, closes. Commit order reads aloud in
+ * `cycle`: append the batch (C1); when it is acknowledged bring out its effects (C3); only then may the next be appended.
+ * Processing goes on meanwhile, until the next commit would be too large (C7).
+ */
+import type { Clock } from '../clock.ts'
+import { FreshetError, messageOf } from '../errors.ts'
+import type { Logger } from '../log.ts'
+import type { Metrics } from '../metrics.ts'
+import type { TaskKind } from '../topology/stage.ts'
+import type {
+  FetchedBatch,
+  LogReader,
+  TaskId,
+  TopicPartition,
+  Transport,
+} from '../transport/port.ts'
+import { claim, type Ownership } from './claim.ts'
+import { type Commit, DELTAS, TaskCore } from './core.ts'
+import { Delivery, type Outlets } from './delivery.ts'
+import { InputQueue } from './input-queue.ts'
+import { Lifecycle, type TaskState } from './lifecycle.ts'
+import { taskName, viewVersion } from './names.ts'
+import { readUpTo } from './restore.ts'
+
+/** Records that may wait in a task before its topics are paused, and below which they are fetched again. */
+const QUEUE_HIGH = 20_000
+const QUEUE_LOW = 5_000
+/** An idle task writes an empty commit this often: brokers forget idle producer ids after a day (C2). */
+const TOUCH_MS = 10 * 60_000
+const TRIM_MS = 30_000
+
+export interface TaskSurroundings {
+  readonly transport: Transport
+  readonly reader: LogReader
+  readonly outlets: Outlets
+  readonly clock: Clock
+  readonly log: Logger
+  readonly metrics: Metrics
+  readonly generation: number
+  readonly writerDeadlineMs: number
+  readonly startAt: 'earliest' | 'latest'
+  readonly partitionsOf: (kind: string) => number
+  readonly table: <T>(name: string) => T
+  readonly tablesReady: (names: readonly string[]) => Promise<void>
+  /** All delta partitions there are: where a line of epochs may have written. */
+  readonly deltaPartitions: () => readonly TopicPartition[]
+  /** Wakes the loop after something came from elsewhere. */
+  readonly wake: () => void
+  /** The task is lost: fenced, stalled, or broken by a bug or a corrupt log. */
+  readonly onLost: (task: Task, error: unknown) => void
+}
+
+export class Task {
+  readonly id: TaskId
+  readonly name: string
+  /** Full names of the topics it reads. */
+  readonly topics: readonly string[]
+  private readonly kind: TaskKind
+  private readonly around: TaskSurroundings
+  private readonly life: Lifecycle
+  private readonly queue = new InputQueue()
+  private readonly shortName = new Map<string, string>()
+  private core: TaskCore | undefined
+  private ownership: Ownership | undefined
+  private delivery: Delivery | undefined
+  private cycleUnderWay: Promise<void> | undefined
+  private seq = 0
+  private lastCommitAt = 0
+  private lastTrimAt = 0
+  private trimmedTo = 0
+  private blocked = false
+  private draining = false
+  private pausedTopics = false
+  private committed: ReadonlyMap<string, number> = new Map()
+
+  constructor(id: TaskId, kind: TaskKind, around: TaskSurroundings) {
+    this.id = id
+    this.kind = kind
+    this.around = around
+    this.name = taskName(id)
+    this.life = new Lifecycle(this.name)
+    const { names } = around.outlets
+    for (const input of kind.inputs) this.shortName.set(names.outside(input), input)
+    if (kind.deltas) this.shortName.set(names.deltas(kind.name), DELTAS)
+    this.topics = [...this.shortName.keys()]
+  }
+
+  get state(): TaskState {
+    return this.life.state
+  }
+
+  private get gone(): boolean {
+    return ['closing', 'closed', 'lost'].includes(this.life.state)
+  }
+
+  private get changelog(): TopicPartition {
+    return {
+      topic: this.around.outlets.names.changelog(this.kind.name),
+      partition: this.id.partition,
+    }
+  }
+
+  /** Claims, restores, delivers the last outbox again, waits for tables, begins. Failures go to `onLost`. */
+  async open(): Promise<void> {
+    try {
+      await this.begin()
+    } catch (error) {
+      if (error instanceof FreshetError && error.code === 'CLOSED') return
+      this.lose(error)
+    }
+  }
+
+  private async begin(): Promise<void> {
+    const { around } = this
+    const startedAt = around.clock.now()
+    const cancelled = (): boolean => this.gone
+    this.life.to('claiming')
+    const ownership = await claim(
+      {
+        transport: around.transport,
+        changelog: this.changelog,
+        outboxPartitions: around.deltaPartitions,
+        writerDeadlineMs: around.writerDeadlineMs,
+        clock: around.clock,
+      },
+      cancelled,
+    )
+    if (cancelled()) return
+    this.life.to('restoring')
+    this.ownership = ownership
+    const core = new TaskCore({
+      kind: this.kind,
+      partition: this.id.partition,
+      generation: around.generation,
+      outsideName: around.outlets.names.outside,
+      partitionsOf: around.partitionsOf,
+      now: () => around.clock.now(),
+      table: around.table,
+      metrics: around.metrics,
+      log: around.log,
+    })
+    this.core = core
+    this.delivery = new Delivery({
+      outlets: around.outlets,
+      writer: ownership.writer,
+      now: () => around.clock.now(),
+      metrics: around.metrics,
+      log: around.log,
+      blockDelivered: number => core.blockDelivered(number),
+    })
+    await readUpTo(
+      around.transport,
+      this.changelog,
+      ownership.token,
+      batch => core.restoreBatch(batch),
+      cancelled,
+    )
+    const effects = core.restored()
+    await this.delivery.deliver(effects, this.nextVersion())
+    if (cancelled()) return
+    around.metrics
+      .histogram('freshet_restore_seconds', { kind: this.kind.name })
+      .observe((around.clock.now() - startedAt) / 1000)
+    this.life.to('waiting')
+    await around.tablesReady(this.kind.tables)
+    if (cancelled()) return
+    await this.assignInputs(core)
+    if (cancelled()) return
+    this.lastCommitAt = around.clock.now()
+    this.life.to('running')
+    around.wake()
+  }
+
+  private nextVersion(): string {
+    return viewVersion(this.around.generation, (this.ownership as Ownership).token, this.seq++)
+  }
+
+  /** Errors: POSITION_LOST where the log no longer has what was not yet taken in; never a silent jump (C6). */
+  private async assignInputs(core: TaskCore): Promise<void> {
+    const parts = this.topics.map(topic => ({ topic, partition: this.id.partition }))
+    const offsets = await this.around.transport.topics.offsets(parts)
+    parts.forEach((at, i) => {
+      const { start, end } = offsets[i]
+      const name = this.shortName.get(at.topic) as string
+      const position = core.position(name)
+      if (position !== undefined && position < start)
+        throw new FreshetError(
+          'POSITION_LOST',
+          `${at.topic}-${at.partition}: records ${position} to ${start - 1} are gone (the log starts at ${start}) and were not yet taken in; raise the topic's retention, and either replay from an archive or reset the application`,
+        )
+      const fresh = this.around.startAt === 'latest' && name !== DELTAS ? end : start
+      this.around.reader.assign(at, position ?? fresh)
+    })
+  }
+
+  // ---- input
+
+  accept(batch: FetchedBatch): void {
+    if (this.gone) return
+    this.queue.add(batch)
+    if (!this.pausedTopics && this.queue.size > QUEUE_HIGH) this.pause(true)
+  }
+
+  private pause(on: boolean): void {
+    this.pausedTopics = on
+    for (const topic of this.topics) {
+      const at = { topic, partition: this.id.partition }
+      if (on) this.around.reader.pause(at)
+      else this.around.reader.resume(at)
+    }
+  }
+
+  /** Works for about `budgetMs`; true where input is left that could be worked on now. */
+  step(budgetMs: number): boolean {
+    const { core } = this
+    if (
+      !core ||
+      this.draining ||
+      (this.life.state !== 'running' && this.life.state !== 'committing')
+    )
+      return false
+    try {
+      const more = this.processSlice(core, budgetMs)
+      const work = core.tick(budgetMs)
+      this.maybeCommit(core)
+      return more || work
+    } catch (error) {
+      this.lose(error)
+      return false
+    }
+  }
+
+  private processSlice(core: TaskCore, budgetMs: number): boolean {
+    const until = performance.now() + budgetMs
+    let count = 0
+    while (!this.blocked && !(this.cycleUnderWay && core.full)) {
+      const queue = this.queue.head((topic, next) => {
+        const name = this.shortName.get(topic) as string
+        if (next > (core.position(name) ?? -1)) core.advance(name, next)
+      })
+      if (!queue) break
+      const record = this.queue.record(queue)
+      const name = this.shortName.get(queue.topic) as string
+      if (name === DELTAS) core.takePacket(record)
+      else {
+        const wait = core.process(name, record)
+        if (wait) {
+          this.waitFor(wait)
+          return false
+        }
+      }
+      this.queue.taken(queue)
+      if ((++count & 63) === 0) {
+        if (core.full) this.maybeCommit(core)
+        if (performance.now() > until) break
+      }
+    }
+    if (this.pausedTopics && this.queue.size < QUEUE_LOW) this.pause(false)
+    return this.queue.size > 0 && !this.blocked && !(this.cycleUnderWay && core.full)
+  }
+
+  private waitFor(promise: Promise<void>): void {
+    this.blocked = true
+    promise
+      .then(() => {
+        this.blocked = false
+        this.around.wake()
+      })
+      .catch(error => this.lose(error))
+  }
+
+  // ---- commit
+
+  private maybeCommit(core: TaskCore): void {
+    if (this.cycleUnderWay) return
+    const now = this.around.clock.now()
+    const idle = now - this.lastCommitAt
+    if (idle < this.kind.commitIntervalMs && !core.full && !core.urgent()) return
+    const commit = core.commit(idle >= TOUCH_MS)
+    if (commit === undefined) return
+    this.lastCommitAt = now
+    this.startCycle(core, commit)
+  }
+
+  private startCycle(core: TaskCore, commit: Commit): void {
+    this.life.to('committing')
+    this.cycleUnderWay = this.cycle(core, commit)
+      .catch(error => this.lose(error))
+      .finally(() => {
+        this.cycleUnderWay = undefined
+        this.around.wake()
+      })
+  }
+
+  private async cycle(core: TaskCore, commit: Commit): Promise<void> {
+    const { around } = this
+    const startedAt = around.clock.now()
+    await (this.ownership as Ownership).writer.append(this.changelog, commit.batch)
+    around.metrics
+      .histogram('freshet_commit_seconds', { kind: this.kind.name })
+      .observe((around.clock.now() - startedAt) / 1000)
+    around.metrics
+      .counter('freshet_changelog_bytes_total', { kind: this.kind.name })
+      .add(commit.batch.sizeBytes)
+    await (this.delivery as Delivery).deliver(commit.effects, this.nextVersion())
+    core.delivered()
+    this.committed = commit.positions
+    if (this.life.state === 'committing') this.life.to('running')
+    this.trimDeltas(commit.positions)
+  }
+
+  /** Deltas below what is committed are never read again. */
+  private trimDeltas(positions: ReadonlyMap<string, number>): void {
+    const position = positions.get(DELTAS)
+    const now = this.around.clock.now()
+    if (position === undefined || position <= this.trimmedTo || now - this.lastTrimAt < TRIM_MS)
+      return
+    this.lastTrimAt = now
+    const at = {
+      topic: this.around.outlets.names.deltas(this.kind.name),
+      partition: this.id.partition,
+    }
+    this.around.transport.topics.trim(at, position).then(
+      () => {
+        this.trimmedTo = position
+      },
+      error => this.around.log.warn({ task: this.name }, `deltas not trimmed: ${messageOf(error)}`),
+    )
+  }
+
+  /** Committed positions of the outside inputs, for lag tools. */
+  committedPositions(): { at: TopicPartition; offset: number }[] {
+    return [...this.shortName].flatMap(([topic, name]) => {
+      const offset = this.committed.get(name)
+      return name === DELTAS || offset === undefined
+        ? []
+        : [{ at: { topic, partition: this.id.partition }, offset }]
+    })
+  }
+
+  /** Commits what is open and waits until its effects are out; the task goes on. */
+  async commitNow(): Promise<void> {
+    while (this.cycleUnderWay) await this.cycleUnderWay
+    const { core } = this
+    if (!core || this.life.state !== 'running') return
+    const commit = core.commit()
+    if (commit) this.startCycle(core, commit)
+    await this.cycleUnderWay
+  }
+
+  // ---- end
+
+  /** Commits, delivers, lets go. */
+  async close(): Promise<void> {
+    if (this.life.state === 'running' || this.life.state === 'committing') {
+      this.draining = true
+      this.unassign()
+      await this.commitNow()
+      if (!this.gone) {
+        this.life.to('closing')
+        await this.delivery?.settled()
+        this.life.to('closed')
+      }
+    } else if (!this.gone) {
+      this.life.to('closing')
+      this.unassign()
+      this.life.to('closed')
+    }
+  }
+
+  /** Lost: everything in memory is dropped, nothing more is written. */
+  drop(): void {
+    if (this.life.mayGo('lost')) this.life.to('lost')
+    this.unassign()
+    this.queue.clear()
+    this.core = undefined
+  }
+
+  private lose(error: unknown): void {
+    if (this.gone) return
+    this.drop()
+    this.around.onLost(this, error)
+  }
+
+  private unassign(): void {
+    for (const topic of this.topics)
+      this.around.reader.unassign({ topic, partition: this.id.partition })
+  }
+}

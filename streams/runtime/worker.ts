@@ -1,0 +1,313 @@
+/**
+ * One process: joins the group, opens and closes tasks as they are assigned, and runs the one loop that feeds them.
+ * The loop gives each running task a slice, lets the event loop breathe, and sleeps in `poll` when there is nothing to do.
+ */
+import type { Clock } from '../clock.ts'
+import { FreshetError, messageOf } from '../errors.ts'
+import type { Logger } from '../log.ts'
+import type { Metrics } from '../metrics.ts'
+import type { Application } from '../topology/stage.ts'
+import type { LogReader, Membership, TaskId, Transport } from '../transport/port.ts'
+import type { Outlets } from './delivery.ts'
+import { Follower } from './follower.ts'
+import { type TopicNames, taskName } from './names.ts'
+import { Task } from './task.ts'
+import { countPartitions, ensureInternalTopics, internalTopics } from './topics.ts'
+
+/** A task's turn. Short, so that no task waits long for its commit when many share the process. */
+const SLICE_MS = 5
+const IDLE_POLL_MS = 20
+const REOPEN_MS = 2_000
+
+/** Errors that no retry mends: the process stops and says why. */
+const FATAL = new Set([
+  'POSITION_LOST',
+  'CHANGELOG_CORRUPT',
+  'CHANGELOG_NEWER',
+  'DELTA_GAP',
+  'DELTA_GENERATION',
+  'PARTITION_COUNT',
+  'TOPIC_MISSING',
+  'BUG',
+])
+
+export interface WorkerSettings {
+  readonly application: Application
+  readonly transport: Transport
+  readonly names: TopicNames
+  readonly outlets: Outlets
+  readonly clock: Clock
+  readonly log: Logger
+  readonly metrics: Metrics
+  readonly generation: number
+  readonly groupId: string
+  readonly clientId: string
+  readonly sessionTimeoutMs: number
+  readonly writerDeadlineMs: number
+  readonly startAt: 'earliest' | 'latest'
+}
+
+export interface TaskStatus {
+  readonly task: string
+  readonly state: string
+}
+
+export class Worker {
+  private readonly settings: WorkerSettings
+  private readonly reader: LogReader
+  private readonly tasks = new Map<string, Task>()
+  private readonly routes = new Map<string, Task>()
+  private readonly followers = new Map<string, Follower>()
+  private counts: ReadonlyMap<string, number> = new Map()
+  private membership: Membership | undefined
+  private wanted = new Set<string>()
+  private stopping = false
+  private failure: unknown
+  private finished: Promise<void> | undefined
+  private wakeUp: () => void = () => undefined
+  private lastOffsetsAt = 0
+
+  constructor(settings: WorkerSettings) {
+    this.settings = settings
+    this.reader = settings.transport.reader()
+  }
+
+  /** Checks topics, makes freshet's own, joins the group. Resolves when joined; tasks open behind it. */
+  async start(): Promise<void> {
+    const { application, names, transport } = this.settings
+    this.counts = await countPartitions(application, names, transport.topics)
+    await ensureInternalTopics(transport.topics, internalTopics(application, names, this.counts))
+    const ids = application.kinds.flatMap(kind =>
+      Array.from({ length: this.partitionsOf(kind.name) }, (_, partition) => ({
+        kind: kind.name,
+        partition,
+      })),
+    )
+    this.finished = this.loop()
+    this.finished.catch(error => this.fail(error))
+    this.membership = await transport.join({
+      groupId: this.settings.groupId,
+      clientId: this.settings.clientId,
+      sessionTimeoutMs: this.settings.sessionTimeoutMs,
+      tasks: async () => ids,
+      topicsOf: kind =>
+        (application.kinds.find(k => k.name === kind)?.inputs ?? []).map(names.outside),
+      onRebalance: async () => {
+        await Promise.all([...this.tasks.values()].map(task => task.commitNow()))
+      },
+      onAssigned: tasks => this.assigned(tasks),
+      onLost: async reason => {
+        this.settings.log.warn({ reason }, 'left out of the group: all tasks are dropped')
+        this.wanted.clear()
+        for (const task of this.tasks.values()) task.drop()
+        this.tasks.clear()
+        this.routes.clear()
+      },
+    })
+  }
+
+  status(): TaskStatus[] {
+    return [...this.tasks.values()].map(task => ({ task: task.name, state: task.state }))
+  }
+
+  /** All assigned tasks run, and at least one assignment came. */
+  get ready(): boolean {
+    return (
+      this.membership !== undefined &&
+      [...this.tasks.values()].every(t => t.state === 'running' || t.state === 'committing')
+    )
+  }
+
+  /** What is being waited for outside. */
+  waiting(): string[] {
+    const { transport, outlets } = this.settings
+    return [transport.waiting(), outlets.views?.waiting(), outlets.tables?.waiting()].filter(
+      what => what !== undefined,
+    )
+  }
+
+  /** Records behind the high watermark per outside topic-partition that this process owns. */
+  lag(): { topic: string; partition: number; records: number }[] {
+    return [...this.tasks.values()].flatMap(task =>
+      task.committedPositions().flatMap(({ at, offset }) => {
+        const end = this.reader.highWatermark(at)
+        return end === undefined ? [] : [{ ...at, records: Math.max(0, end - offset) }]
+      }),
+    )
+  }
+
+  /** Runs until `stop`; rejects with what made it stop by itself. */
+  async done(): Promise<void> {
+    await this.finished
+    if (this.failure !== undefined) throw this.failure
+  }
+
+  /** Commits everything, lets go of all tasks, leaves the group. */
+  async stop(): Promise<void> {
+    if (this.stopping) return
+    this.stopping = true
+    await Promise.all([...this.tasks.values()].map(task => task.close()))
+    await this.reportOffsets()
+    await this.membership?.leave()
+    await Promise.all([...this.followers.values()].map(follower => follower.close()))
+    this.wakeUp()
+    await this.reader.close()
+    await this.finished?.catch(error => this.fail(error))
+  }
+
+  // ---- tasks
+
+  private async assigned(ids: readonly TaskId[]): Promise<void> {
+    if (this.stopping) return
+    this.wanted = new Set(ids.map(taskName))
+    const revoked = [...this.tasks.values()].filter(task => !this.wanted.has(task.name))
+    await Promise.all(revoked.map(task => this.close(task)))
+    for (const id of ids) if (!this.tasks.has(taskName(id))) this.open(id)
+    await this.dropUnusedTables()
+  }
+
+  private open(id: TaskId): void {
+    const { settings } = this
+    const kind = settings.application.kinds.find(k => k.name === id.kind)
+    if (!kind)
+      throw new FreshetError(
+        'BUG',
+        `assigned a task of kind ${id.kind}, which this application does not have`,
+      )
+    for (const name of kind.tables) this.follow(name)
+    const task: Task = new Task(id, kind, {
+      transport: settings.transport,
+      reader: this.reader,
+      outlets: settings.outlets,
+      clock: settings.clock,
+      log: settings.log,
+      metrics: settings.metrics,
+      generation: settings.generation,
+      writerDeadlineMs: settings.writerDeadlineMs,
+      startAt: settings.startAt,
+      partitionsOf: name => this.partitionsOf(name),
+      table: <T>(name: string) => this.follow(name).table as T,
+      tablesReady: async names => {
+        await Promise.all(names.map(name => this.follow(name).caughtUp))
+      },
+      deltaPartitions: () => this.deltaPartitions(),
+      wake: () => this.wakeUp(),
+      onLost: (lost, error) => this.lost(lost, error),
+    })
+    this.tasks.set(task.name, task)
+    for (const topic of task.topics) this.routes.set(`${topic}-${id.partition}`, task)
+    void task.open()
+  }
+
+  private async close(task: Task): Promise<void> {
+    await task.close()
+    this.forget(task)
+  }
+
+  private forget(task: Task): void {
+    if (this.tasks.get(task.name) !== task) return
+    this.tasks.delete(task.name)
+    for (const topic of task.topics) this.routes.delete(`${topic}-${task.id.partition}`)
+  }
+
+  private lost(task: Task, error: unknown): void {
+    this.forget(task)
+    const code = error instanceof FreshetError ? error.code : 'BUG'
+    this.settings.log.error({ task: task.name, code }, `task lost: ${messageOf(error)}`)
+    if (!(error instanceof FreshetError) || FATAL.has(code)) {
+      this.fail(error)
+      return
+    }
+    void this.settings.clock.sleep(REOPEN_MS).then(() => {
+      if (!this.stopping && this.wanted.has(task.name) && !this.tasks.has(task.name))
+        this.open(task.id)
+    })
+  }
+
+  private fail(error: unknown): void {
+    if (this.failure === undefined) this.failure = error
+    if (this.stopping) return
+    this.stop().catch(stopError =>
+      this.settings.log.error({}, `while stopping: ${messageOf(stopError)}`),
+    )
+  }
+
+  private partitionsOf(kind: string): number {
+    const count = this.counts.get(kind)
+    if (count === undefined)
+      throw new FreshetError('BUG', `task kind ${kind} is not part of this application`)
+    return count
+  }
+
+  private deltaPartitions() {
+    const { application, names } = this.settings
+    return application.kinds
+      .filter(kind => kind.deltas)
+      .flatMap(kind =>
+        Array.from({ length: this.partitionsOf(kind.name) }, (_, partition) => ({
+          topic: names.deltas(kind.name),
+          partition,
+        })),
+      )
+  }
+
+  // ---- followed tables
+
+  private follow(name: string): Follower {
+    const existing = this.followers.get(name)
+    if (existing) return existing
+    const { application, transport, names, clock, metrics, log } = this.settings
+    const spec = application.tables.find(t => t.name === name)
+    if (!spec) throw new FreshetError('BUG', `there is no followed table ${name}`)
+    const follower = new Follower(spec, {
+      transport,
+      names,
+      partitionsOf: kind => this.partitionsOf(kind),
+      now: () => clock.now(),
+      metrics,
+      log,
+      onFailure: error => this.fail(error),
+    })
+    this.followers.set(name, follower)
+    return follower
+  }
+
+  private async dropUnusedTables(): Promise<void> {
+    const used = new Set(
+      [...this.tasks.values()].flatMap(
+        task => this.settings.application.kinds.find(k => k.name === task.id.kind)?.tables ?? [],
+      ),
+    )
+    for (const [name, follower] of this.followers)
+      if (!used.has(name)) {
+        this.followers.delete(name)
+        await follower.close()
+      }
+  }
+
+  // ---- the loop
+
+  private async loop(): Promise<void> {
+    let woken = false
+    this.wakeUp = () => {
+      woken = true
+    }
+    while (!this.stopping) {
+      let more = false
+      for (const task of this.tasks.values()) if (task.step(SLICE_MS)) more = true
+      const batches = await this.reader.poll(more || woken ? 0 : IDLE_POLL_MS)
+      woken = false
+      for (const batch of batches)
+        this.routes.get(`${batch.topic}-${batch.partition}`)?.accept(batch)
+      // sockets and timers get their turn even under full load
+      if (more || batches.length > 0) await new Promise(resolve => setImmediate(resolve))
+      if (this.settings.clock.now() - this.lastOffsetsAt > 5_000) void this.reportOffsets()
+    }
+  }
+
+  private async reportOffsets(): Promise<void> {
+    this.lastOffsetsAt = this.settings.clock.now()
+    const positions = [...this.tasks.values()].flatMap(task => task.committedPositions())
+    if (positions.length > 0) await this.membership?.commitOffsets(positions)
+  }
+}
