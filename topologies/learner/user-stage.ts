@@ -1,0 +1,38 @@
+/** In the user task: sends each first positive of a stored user to the learner. Holds nothing over a commit. */
+import { ByteWriter } from '../../streams/serde/bytes.ts'
+import { hash53 } from '../../streams/serde/hash.ts'
+import type { Stage } from '../../streams/topology/stage.ts'
+import type { ItemTable } from '../items/table.ts'
+import type { UserEvent } from '../user/event.ts'
+import {
+  bucketOf,
+  emptyPositive,
+  historyLength,
+  positivesChannel,
+  writePositive,
+} from './positive.ts'
+
+export function learnerUserStage(items: Pick<ItemTable, 'idOf'>): Stage<UserEvent> {
+  const packet = new ByteWriter(4096)
+  const positive = emptyPositive()
+  return {
+    name: 'positives',
+    process(event) {
+      if (event.kind === 'erasure' || !event.firstPositive || event.user === null) return undefined
+      const history = event.user.positives
+      const before = history.length - 1
+      positive.user = hash53(event.userId)
+      positive.ts = event.ts
+      positive.bucket = bucketOf(before, before > 0 ? event.ts - history.at(1) : 0)
+      positive.count = Math.min(before, historyLength) + 1
+      for (let k = 0; k < positive.count; k++) positive.ids[k] = items.idOf(history.item(k))
+      writePositive(positive, packet)
+      return undefined
+    },
+    flush(out) {
+      if (packet.length === 0) return
+      out.delta(positivesChannel, 0).raw(packet.bytes())
+      packet.reset()
+    },
+  }
+}
