@@ -17,6 +17,7 @@ export type ErrorCode =
   | 'DELTA_GAP'
   | 'DELTA_GENERATION'
   | 'ROW_TOO_LARGE'
+  | 'ROW_REFUSED'
   | 'STALLED'
   | 'CLOSED'
   | 'BUG'

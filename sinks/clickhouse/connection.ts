@@ -1,0 +1,66 @@
+/**
+ * What the store needs of a ClickHouse, whichever way it is reached: a server over http(s) or the embedded chdb.
+ * Statements name their tables with the database; a connection has no current database (a server refuses one that does
+ * not exist yet).
+ */
+export interface Connection {
+  /** For messages: the url without its password, or chdb:DIR. */
+  readonly address: string
+  command(sql: string): Promise<void>
+  query<T>(sql: string): Promise<T[]>
+  /** `lines`: rows in JSONEachRow. Resolves when they are stored. */
+  insert(table: string, lines: Buffer): Promise<void>
+  close(): Promise<void>
+}
+
+/**
+ * Settings of every insert. A column that does not exist is refused rather than dropped in silence; an import of an old
+ * log may touch more than 100 daily partitions in one block.
+ */
+export const insertSettings = {
+  input_format_skip_unknown_fields: 0,
+  max_partitions_per_insert_block: '0',
+} as const
+
+/** The code of a ClickHouse exception; undefined where no server answered. */
+export function exceptionCode(error: unknown): number | undefined {
+  if (typeof error !== 'object' || error === null) return undefined
+  if ('clickhouseCode' in error && typeof error.clickhouseCode === 'number')
+    return error.clickhouseCode
+  if ('code' in error && typeof error.code === 'string' && /^\d+$/.test(error.code))
+    return Number(error.code)
+  const found = error instanceof Error ? /^Code: (\d+)\b/.exec(error.message) : null
+  return found ? Number(found[1]) : undefined
+}
+
+/**
+ * Exception codes that say "this row can never be stored": values that don't parse, don't fit or have no column.
+ * Everything else (network, memory, too many parts, a missing table, access) may pass and is waited for.
+ */
+const rowFaults = new Set([
+  6, // CANNOT_PARSE_TEXT
+  25, // CANNOT_PARSE_ESCAPE_SEQUENCE
+  26, // CANNOT_PARSE_QUOTED_STRING
+  27, // CANNOT_PARSE_INPUT_ASSERTION_FAILED
+  33, // CANNOT_READ_ALL_DATA
+  38, // CANNOT_PARSE_DATE
+  41, // CANNOT_PARSE_DATETIME
+  53, // TYPE_MISMATCH
+  69, // ARGUMENT_OUT_OF_BOUND
+  70, // CANNOT_CONVERT_TYPE
+  72, // CANNOT_PARSE_NUMBER
+  117, // INCORRECT_DATA
+  128, // TOO_LARGE_ARRAY_SIZE
+  130, // CANNOT_READ_ARRAY_FROM_TEXT
+  131, // TOO_LARGE_STRING_SIZE
+  190, // SIZES_OF_ARRAYS_DONT_MATCH
+  321, // VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE
+  349, // CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN
+  407, // DECIMAL_OVERFLOW
+  467, // CANNOT_PARSE_BOOL
+])
+
+export function isRowFault(error: unknown): boolean {
+  const code = exceptionCode(error)
+  return code !== undefined && rowFaults.has(code)
+}
