@@ -1,0 +1,15 @@
+/** pino to standard error, so that standard output stays for what the command answers. */
+import { destination, pino } from 'pino'
+import type { Logger } from '../streams/log.ts'
+
+export function createLogger(level: string): Logger {
+  const logger = pino(
+    { level, base: undefined, timestamp: () => `,"time":"${new Date().toISOString()}"` },
+    destination(2),
+  )
+  return {
+    info: (fields, message) => logger.info(fields, message),
+    warn: (fields, message) => logger.warn(fields, message),
+    error: (fields, message) => logger.error(fields, message),
+  }
+}

@@ -1,0 +1,74 @@
+/**
+ * `run --workers N`: N processes of the same command in this one's process group. A child that dies is started again with
+ * back-off; SIGTERM stops all in order, a second one ends at once.
+ */
+import { type ChildProcess, spawn } from 'node:child_process'
+import type { Logger } from '../streams/log.ts'
+
+const FIRST_BACKOFF_MS = 250
+const LONGEST_BACKOFF_MS = 15_000
+/** A child that lived this long begins again with the shortest back-off. */
+const STEADY_MS = 30_000
+
+export async function supervise(
+  workers: number,
+  argumentsOf: (worker: number) => string[],
+  log: Logger,
+): Promise<number> {
+  const children = new Map<number, ChildProcess>()
+  let stopping = false
+  let exitCode = 0
+  const runs = Array.from({ length: workers }, (_, worker) => keep(worker))
+
+  async function keep(worker: number): Promise<void> {
+    let backoffMs = FIRST_BACKOFF_MS
+    while (!stopping) {
+      const startedAt = Date.now()
+      const code = await once(worker)
+      if (stopping) {
+        if (code !== 0) exitCode = 1
+        return
+      }
+      if (code === 2) {
+        // a wrong call is wrong for every worker, and stays wrong
+        exitCode = 2
+        stopAll('SIGTERM')
+        return
+      }
+      if (Date.now() - startedAt > STEADY_MS) backoffMs = FIRST_BACKOFF_MS
+      log.warn({ worker, code, backoffMs }, 'worker ended; it is started again')
+      await new Promise(resolve => setTimeout(resolve, backoffMs))
+      backoffMs = Math.min(backoffMs * 2, LONGEST_BACKOFF_MS)
+    }
+  }
+
+  function once(worker: number): Promise<number> {
+    return new Promise(resolve => {
+      const child = spawn(process.execPath, argumentsOf(worker), { stdio: 'inherit' })
+      children.set(worker, child)
+      child.once('exit', (code, signal) => {
+        children.delete(worker)
+        log.info({ worker, pid: child.pid, code, signal }, 'worker left')
+        resolve(code ?? 1)
+      })
+      log.info({ worker, pid: child.pid }, 'worker started')
+    })
+  }
+
+  function stopAll(signal: NodeJS.Signals): void {
+    stopping = true
+    for (const child of children.values()) child.kill(signal)
+  }
+
+  const onSignal = (): void => {
+    if (stopping) {
+      stopAll('SIGKILL')
+      process.exit(1)
+    }
+    stopAll('SIGTERM')
+  }
+  process.on('SIGTERM', onSignal)
+  process.on('SIGINT', onSignal)
+  await Promise.all(runs)
+  return exitCode
+}
