@@ -38,6 +38,9 @@ export async function serveHealth(
       error,
     )
   }
-  const address = server.addresses()[0]
-  return { port: address.port, close: () => server.close() }
+  const address = server.server.address()
+  return {
+    port: typeof address === 'object' && address ? address.port : port,
+    close: () => server.close(),
+  }
 }

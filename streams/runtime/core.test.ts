@@ -1,0 +1,193 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { toyApplication } from '../../test/support/toy-application.ts'
+import { FreshetError } from '../errors.ts'
+import { silentLogger } from '../log.ts'
+import { noMetrics } from '../metrics.ts'
+import type { FetchedBatch, LogRecord } from '../transport/port.ts'
+import { decodeRecordSet, type UnstampedBatch } from '../transport/record-batch.ts'
+import { type Commit, DELTAS, TaskCore } from './core.ts'
+import { encodePacket } from './packet.ts'
+
+function core(kind: 'words' | 'totals', partition = 0): TaskCore {
+  const application = toyApplication()
+  const found = application.kinds.find(k => k.name === kind)
+  if (!found) throw new Error(kind)
+  return new TaskCore({
+    kind: found,
+    partition,
+    generation: 1,
+    outsideName: topic => `t.${topic}`,
+    partitionsOf: () => 2,
+    now: () => 1_800_000_000_000,
+    table: <T>() => undefined as T,
+    metrics: noMetrics,
+    log: silentLogger,
+  })
+}
+
+const record = (offset: number, value: string): LogRecord => ({
+  offset,
+  timestamp: 1_800_000_000_000 + offset,
+  key: Buffer.from('k'),
+  value: Buffer.from(value),
+  headers: [],
+})
+
+/** The batch as a reader of the changelog gets it. */
+function asFetched(batch: UnstampedBatch, baseOffset: number): FetchedBatch {
+  const bytes = Buffer.from(batch.stamp(1n, 0, 0))
+  bytes.writeBigInt64BE(BigInt(baseOffset), 0)
+  return decodeRecordSet(bytes, 'changelog', 0, baseOffset).batches[0]
+}
+
+class Log {
+  readonly batches: FetchedBatch[] = []
+  private end = 1
+  append(commit: Commit | undefined): void {
+    if (!commit) return
+    const fetched = asFetched(commit.batch, this.end)
+    this.batches.push(fetched)
+    this.end = fetched.nextOffset
+  }
+}
+
+describe('a task core', () => {
+  it('C1: makes one batch of dirty rows with the commit record last', () => {
+    const task = core('words')
+    task.process('text', record(0, 'a'))
+    task.process('text', record(1, 'b'))
+    task.process('text', record(2, 'a'))
+    const commit = task.commit()
+    const fetched = asFetched((commit as Commit).batch, 10)
+    const keys = fetched.records.map(r => r.key?.toString('latin1'))
+    expect(keys).toEqual(['\x01a', '\x01b', '\x00\x03\x01', '\x00\x02'])
+    expect(commit?.positions.get('text')).toBe(3)
+    expect(task.commit()).toBeUndefined()
+  })
+
+  it('goes on exactly where a restore from its changelog left it, at any point', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.constantFrom('a', 'b', 'c', 'bad1', 'commit', 'crash'), { maxLength: 60 }),
+        steps => {
+          const log = new Log()
+          let task = core('words')
+          const input: string[] = []
+          let offset = 0
+          const effects: Commit[] = []
+          const commit = (): void => {
+            const made = task.commit()
+            log.append(made)
+            if (made) effects.push(made)
+          }
+          for (const step of steps) {
+            if (step === 'commit') commit()
+            else if (step === 'crash') {
+              task = core('words')
+              for (const batch of log.batches) task.restoreBatch(batch)
+              task.restored()
+              offset = task.position('text') ?? 0
+            } else {
+              if (offset === input.length) input.push(step)
+              task.process('text', record(offset, input[offset]))
+              offset++
+            }
+          }
+          for (; offset < input.length; offset++)
+            task.process('text', record(offset, input[offset]))
+          commit()
+          // rows that left for the table, each once: a recount of the input
+          const seen = new Map<string, number>()
+          for (const { effects: e } of effects)
+            for (const block of e.blocks)
+              for (const row of block.rows)
+                seen.set(String(row.word), (seen.get(String(row.word)) ?? 0) + Number(row.n))
+          const expected = new Map<string, number>()
+          for (const word of input)
+            if (!word.startsWith('bad')) expected.set(word, (expected.get(word) ?? 0) + 1)
+          expect(new Map([...seen].sort())).toEqual(new Map([...expected].sort()))
+        },
+      ),
+    )
+  })
+
+  it('C3: gives the last outbox again after a restore, and table blocks until they are acknowledged', () => {
+    const log = new Log()
+    const task = core('words')
+    task.process('text', record(0, 'a'))
+    task.process('text', record(1, 'bad'))
+    const first = task.commit()
+    log.append(first)
+    task.process('text', record(2, 'b'))
+    const second = task.commit()
+    log.append(second)
+    task.blockDelivered((first as Commit).effects.blocks[0].number)
+    task.process('text', record(3, 'b'))
+    const third = task.commit()
+    log.append(third)
+
+    const restored = core('words')
+    for (const batch of log.batches) restored.restoreBatch(batch)
+    const effects = restored.restored()
+    expect(effects.packets).toEqual(third?.effects.packets)
+    expect(effects.records).toEqual([])
+    expect(effects.blocks.map(b => b.number)).toEqual([2, 3])
+    expect(restored.commit(true)?.effects.views.map(v => v.key)).toEqual(['word:b'])
+  })
+
+  it('C4: takes each packet once, in order, and stops on a gap or another generation', () => {
+    const sender = core('words', 1)
+    sender.process('text', record(0, 'a'))
+    const packet = (sender.commit() as Commit).effects.packets[0].value
+    const receiver = core('totals')
+    const give = (offset: number, value: Buffer) => () =>
+      receiver.takePacket({ offset, timestamp: 0, key: null, value, headers: [] })
+    give(0, packet)()
+    give(1, packet)()
+    expect(receiver.position(DELTAS)).toBe(2)
+    const rows = asFetched((receiver.commit() as Commit).batch, 1).records
+    expect(rows[0].value?.[0]).toBe(1)
+    expect(give(2, encodePacket(1, 'words-1', 3, []))).toThrow(/1 are missing/)
+    expect(give(2, encodePacket(2, 'words-1', 2, []))).toThrow(FreshetError)
+    expect(give(2, encodePacket(1, 'words-0', 2, []))).toThrow(/packet 2 from words-0 follows 0/)
+  })
+
+  it('refuses rows behind the last commit record: an orphan is an error, never guessed at', () => {
+    const task = core('words')
+    task.process('text', record(0, 'a'))
+    const fetched = asFetched((task.commit() as Commit).batch, 1)
+    const orphan = { ...fetched, records: fetched.records.slice(0, 1) }
+    const restored = core('words')
+    restored.restoreBatch(fetched)
+    restored.restoreBatch({
+      ...orphan,
+      baseOffset: 9,
+      records: orphan.records.map(r => ({ ...r, offset: 9 })),
+    })
+    expect(() => restored.restored()).toThrow(/stand behind the last commit/)
+  })
+
+  it('names the address of a row that can not be read', () => {
+    const restored = core('words')
+    expect(() =>
+      restored.restoreBatch({
+        topic: 'c',
+        partition: 4,
+        baseOffset: 7,
+        nextOffset: 8,
+        producerId: 1n,
+        producerEpoch: 0,
+        records: [
+          {
+            offset: 7,
+            timestamp: 0,
+            key: Buffer.from([1, 97]),
+            value: Buffer.alloc(0),
+            headers: [],
+          },
+        ],
+      }),
+    ).toThrow(/c-4@7: row of words/)
+  })
+})
