@@ -47,6 +47,11 @@ export interface ItemTable {
   /** All-time integer counts. */
   impressions(index: number): number
   positives(index: number): number
+  /**
+   * Positives per impression, smoothed by a Beta prior fitted over the catalog: (positives + a) / (impressions + a + b).
+   * At most 1; an item never shown has the prior's mean.
+   */
+  rate(index: number): number
   /** Decayed positives at half-life number h (of `halfLivesMs`), as of `now` (event time). */
   decayed(h: number, index: number, now: number): number
   readonly halfLivesMs: readonly number[]

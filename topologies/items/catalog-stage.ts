@@ -1,0 +1,134 @@
+/**
+ * In the item task: the catalog. An Item or a tombstone of the items topic becomes an exact row; every process follows it.
+ *  - Withdrawal is state: `withdrawnAt` stays after the tombstone (or a blocked Item) until an Item with safety `ok` comes.
+ *  - A withdrawal does not wait for the commit interval (`urgent`), and enters the set `blocked` with that commit.
+ *  - `blocked` keeps an item for `blocked.life`: until no list that may still be read can hold it.
+ */
+import type { OptionValues } from '../../streams/options.ts'
+import { ByteReader, ByteWriter } from '../../streams/serde/bytes.ts'
+import type { Stage, TaskContext } from '../../streams/topology/stage.ts'
+import { type Row, Store } from '../../streams/topology/store.ts'
+import { readCatalogValue, unitVector, writeCatalogValue } from './catalog-rows.ts'
+import type { ItemEvent } from './decode.ts'
+import type { itemOptions } from './options.ts'
+import { itemStores } from './stores.ts'
+
+interface CatalogRow extends Row {
+  readonly itemId: string
+  /** The value as it stands on the log: a million objects would cost several times as much. */
+  value: Buffer
+  withdrawnAt: number
+}
+
+export type CatalogOptions = Pick<OptionValues<typeof itemOptions>, 'blocked.life'>
+
+/** So many expired members leave `blocked` with one commit. */
+const EXPIRED_A_COMMIT = 1_000
+
+export function createCatalogStage(ctx: TaskContext, options: CatalogOptions): Stage<ItemEvent> {
+  const life = options['blocked.life']
+  const rows = new Map<string, CatalogRow>()
+  const w = new ByteWriter(4096)
+  const refused = ctx.metrics.counter('freshet_content_vectors_refused_total')
+  /** Length of content vectors, set by the first; 0: none came yet. */
+  let contentLength = 0
+  /** Items whose membership of `blocked` is to be written. */
+  let news = new Set<CatalogRow>()
+  let urgent = false
+  /** Withdrawn rows in order of withdrawal, to leave `blocked` when their life is over. */
+  let leaving: { row: CatalogRow; withdrawnAt: number }[] = []
+
+  const store = new Store<CatalogRow>({
+    id: itemStores.catalog,
+    name: 'catalog',
+    write: 'exact',
+    writeKey: (row, to) => to.rawString(row.itemId),
+    writeValue: (row, to) => to.raw(row.value),
+    restore(key, value) {
+      const itemId = key.rawString()
+      if (value === null) {
+        rows.delete(itemId)
+        return
+      }
+      const bytes = Buffer.from(value.raw(value.left))
+      const { withdrawnAt, content } = readCatalogValue(new ByteReader(bytes))
+      if (content) contentLength = content.length
+      rows.set(itemId, { dirty: false, removed: false, itemId, value: bytes, withdrawnAt })
+    },
+  })
+
+  function contentOf(embedding: readonly number[] | null): Float32Array | null {
+    if (embedding === null || embedding.length === 0) return null
+    const unit =
+      contentLength !== 0 && embedding.length !== contentLength ? null : unitVector(embedding)
+    if (unit === null) refused.add()
+    else contentLength = unit.length
+    return unit
+  }
+
+  function put({ itemId, item, at }: ItemEvent): void {
+    const known = rows.get(itemId)
+    const before = known ? readCatalogValue(new ByteReader(known.value)) : null
+    const out = item === null || item.safety === 'blocked'
+    const back = item !== null && item.safety === 'ok'
+    const was = known?.withdrawnAt ?? 0
+    // 1 for a record without a time: 0 would say "not withdrawn"
+    const withdrawnAt = out ? was || Math.max(1, at) : back ? 0 : was
+    w.reset()
+    writeCatalogValue(
+      {
+        withdrawnAt,
+        item: item ?? before?.item ?? null,
+        content: item ? contentOf(item.embedding) : (before?.content ?? null),
+      },
+      w,
+    )
+    const row = known ?? { dirty: false, removed: false, itemId, value: w.copy(), withdrawnAt }
+    if (known) row.value = w.copy()
+    else rows.set(itemId, row)
+    row.withdrawnAt = withdrawnAt
+    store.touch(row)
+    if (was === withdrawnAt) return
+    news.add(row)
+    urgent = true
+    if (withdrawnAt !== 0) leaving.push({ row, withdrawnAt })
+  }
+
+  return {
+    name: 'catalog',
+    stores: [store],
+    process(event) {
+      put(event)
+      return undefined
+    },
+    urgent: () => urgent,
+    flush(out) {
+      urgent = false
+      for (const row of news)
+        if (row.withdrawnAt !== 0)
+          out.view({ op: 'zadd', key: 'blocked', member: row.itemId, score: row.withdrawnAt })
+        else out.view({ op: 'zrem', key: 'blocked', member: row.itemId })
+      news = new Set()
+      const over = ctx.now() - life
+      let n = 0
+      while (n < leaving.length && n < EXPIRED_A_COMMIT && leaving[n].withdrawnAt < over) n++
+      if (n === 0) return
+      for (const { row, withdrawnAt } of leaving.slice(0, n))
+        if (row.withdrawnAt === withdrawnAt)
+          out.view({ op: 'zrem', key: 'blocked', member: row.itemId })
+      leaving = leaving.slice(n)
+    },
+    restored(last) {
+      // whether an item past its life has left `blocked` is not recorded: it leaves again, unless that was long ago
+      const long = ctx.now() - 2 * life
+      leaving = [...rows.values()]
+        .filter(row => row.withdrawnAt > long)
+        .map(row => ({ row, withdrawnAt: row.withdrawnAt }))
+        .sort((a, b) => a.withdrawnAt - b.withdrawnAt)
+      for (const { store: id, key } of last) {
+        const row = id === itemStores.catalog ? rows.get(key.toString()) : undefined
+        if (row) news.add(row)
+      }
+    },
+  }
+}

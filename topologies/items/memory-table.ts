@@ -1,0 +1,319 @@
+/**
+ * The item table in memory: dense arrays by item index that grow, fed with the rows of item tasks and of the learner.
+ *
+ *  - M1 A table made from a compacted changelog equals one that saw every row: each row holds whole values, and what is
+ *    kept over rows (rankings, the prior, `countedUntil`) depends on the last values alone. Only the order of
+ *    `withdrawals` tells of the past.
+ *  - M2 Typed arrays given out by getters are replaced when the table grows: read them anew at each use.
+ */
+import type { OptionValues } from '../../streams/options.ts'
+import type { ByteReader } from '../../streams/serde/bytes.ts'
+import type { FollowedTable, TableSpec } from '../../streams/topology/stage.ts'
+import { readNeighboursHead, weightUnit } from '../covisit/rows.ts'
+import { learnerStores, readVectorKey, readVectorRow, vectorDimension } from '../learner/rows.ts'
+import { decayedTo, halfLivesMs, logScore } from '../popularity/decay.ts'
+import { emptyItemCounts, readCounts } from '../popularity/rows.ts'
+import { readCatalogValue } from './catalog-rows.ts'
+import { loadGraphs } from './hnsw.ts'
+import { Names } from './names.ts'
+import { type GraphFactory, Nearest } from './nearest.ts'
+import type { itemOptions } from './options.ts'
+import { Ranking } from './ranking.ts'
+import { RatePrior } from './rate-prior.ts'
+import { itemStores } from './stores.ts'
+import type { CatalogEntry, ItemTable, Neighbours } from './table.ts'
+
+export type ItemTableOptions = Pick<
+  OptionValues<typeof itemOptions>,
+  'catalog.required' | 'ann.bruteForceBelow' | 'ann.moved'
+>
+
+/** The table `items`, followed by every process. */
+export function itemTableSpec(options: ItemTableOptions): TableSpec {
+  return {
+    name: 'items',
+    follows: ['item', 'learner'],
+    create: ctx => new MemoryItemTable(options, loadGraphs(ctx.log)),
+  }
+}
+
+/** As many as lists ask for at most, so that a ranking is hardly ever made anew. */
+const RANKED = 1_024
+
+interface GrownNeighbours extends Neighbours {
+  items: Int32Array
+  weights: Float32Array
+  size: number
+}
+
+export class MemoryItemTable implements ItemTable, FollowedTable {
+  readonly dimension = vectorDimension
+  readonly halfLivesMs = halfLivesMs
+  readonly withdrawals: number[] = []
+  countedUntil = 0
+  context = new Float32Array(0)
+  output = new Float32Array(0)
+  bias = new Float32Array(0)
+
+  private readonly items = new Names()
+  private readonly creators = new Names()
+  private readonly topics = new Names()
+  private readonly catalogRequired: 'auto' | 'true' | 'false'
+  private readonly entries: (CatalogEntry | undefined)[] = []
+  private catalogSeen = false
+  private readonly contents: (Float32Array | undefined)[] = []
+  private contentLength = 0
+  private readonly neighbourRows: (GrownNeighbours | undefined)[] = []
+
+  private capacity = 0
+  private withdrawn = new Float64Array(0)
+  private shown = new Uint32Array(0)
+  private liked = new Uint32Array(0)
+  private decayedAt = new Float64Array(0)
+  private decayedValues = new Float32Array(0)
+  private vectorSeen = new Uint8Array(0)
+
+  private readonly byDecayed: readonly Ranking[]
+  private readonly byPublication: Ranking
+  private readonly ratePrior = new RatePrior()
+  private readonly vectors: Nearest
+  private readonly counts = emptyItemCounts()
+
+  /** `graphs` undefined: nearest vectors are always found by looking at all. */
+  constructor(options: ItemTableOptions, graphs: GraphFactory | undefined) {
+    this.catalogRequired = options['catalog.required']
+    const before = (a: number, b: number): boolean => this.items.nameOf(a) < this.items.nameOf(b)
+    this.byDecayed = halfLivesMs.map(() => new Ranking(RANKED, before))
+    this.byPublication = new Ranking(RANKED, before)
+    this.vectors = new Nearest(
+      vectorDimension,
+      { bruteForceBelow: options['ann.bruteForceBelow'], moved: options['ann.moved'] },
+      graphs,
+    )
+    this.grow(1024)
+  }
+
+  // ---- identity
+
+  get size(): number {
+    return this.items.size
+  }
+
+  index(itemId: string): number {
+    const index = this.items.index(itemId)
+    if (index >= this.capacity) this.grow(index + 1)
+    return index
+  }
+
+  idOf(index: number): string {
+    return this.items.nameOf(index)
+  }
+
+  creatorName(creator: number): string {
+    return this.creators.nameOf(creator)
+  }
+
+  topicName(topic: number): string {
+    return this.topics.nameOf(topic)
+  }
+
+  // ---- catalog
+
+  catalog(index: number): CatalogEntry | undefined {
+    return this.entries[index]
+  }
+
+  withdrawnAt(index: number): number {
+    return this.withdrawn[index]
+  }
+
+  listable(index: number, now: number): boolean {
+    if (this.withdrawn[index] !== 0) return false
+    const entry = this.entries[index]
+    if (entry === undefined)
+      return (
+        this.catalogRequired === 'false' || (this.catalogRequired === 'auto' && !this.catalogSeen)
+      )
+    return entry.safety !== 'blocked' && (entry.expiresAt === null || entry.expiresAt > now)
+  }
+
+  content(index: number): Float32Array | undefined {
+    return this.contents[index]
+  }
+
+  newest(n: number): readonly number[] {
+    return this.byPublication.best(n)
+  }
+
+  // ---- counts
+
+  impressions(index: number): number {
+    return this.shown[index]
+  }
+
+  positives(index: number): number {
+    return this.liked[index]
+  }
+
+  rate(index: number): number {
+    const { a, b } = this.ratePrior.prior
+    const n = this.shown[index]
+    return (Math.min(this.liked[index], n) + a) / (n + a + b)
+  }
+
+  decayed(h: number, index: number, now: number): number {
+    const value = this.decayedValues[index * halfLivesMs.length + h]
+    return decayedTo(value, this.decayedAt[index], now, halfLivesMs[h])
+  }
+
+  popular(h: number, n: number): readonly number[] {
+    return this.byDecayed[h].best(n)
+  }
+
+  // ---- neighbours and vectors
+
+  neighbours(index: number): Neighbours | undefined {
+    return this.neighbourRows[index]
+  }
+
+  hasVector(index: number): boolean {
+    return this.vectorSeen[index] === 1
+  }
+
+  nearest(query: Float32Array, n: number): readonly number[] {
+    return this.vectors.search(query, n, this.output)
+  }
+
+  // ---- rows
+
+  apply(
+    kind: string,
+    _partition: number,
+    store: number,
+    key: ByteReader,
+    value: ByteReader | null,
+  ): void {
+    if (kind === 'learner') {
+      if (store === learnerStores.vectors) this.applyVector(key, value)
+    } else if (store === itemStores.counts) this.applyCounts(key, value)
+    else if (store === itemStores.neighbours) this.applyNeighbours(key, value)
+    else if (store === itemStores.catalog) this.applyCatalog(key, value)
+  }
+
+  batchApplied(): void {
+    this.vectors.work(this.output)
+  }
+
+  private applyCatalog(key: ByteReader, value: ByteReader | null): void {
+    if (value === null) return
+    const itemId = key.rawString()
+    const index = this.index(itemId)
+    this.catalogSeen = true
+    const { item, content, withdrawnAt } = readCatalogValue(value)
+    const before = this.withdrawn[index]
+    this.withdrawn[index] = withdrawnAt
+    if (withdrawnAt !== 0 && before === 0) this.withdrawals.push(index)
+    if (item)
+      this.entries[index] = {
+        itemId,
+        title: item.title,
+        creator: item.creatorId === '' ? -1 : this.creators.index(item.creatorId),
+        topics: item.topics.map(topic => this.topics.index(topic)),
+        language: item.language,
+        regions: item.regions,
+        publishedAt: item.publishedAt,
+        expiresAt: item.expiresAt,
+        durationMs: item.durationMs,
+        safety: item.safety,
+      }
+    if (content && this.contentLength === 0) this.contentLength = content.length
+    this.contents[index] = content && content.length === this.contentLength ? content : undefined
+    this.byPublication.update(index, item && withdrawnAt === 0 ? item.publishedAt : Number.NaN)
+  }
+
+  private applyCounts(key: ByteReader, value: ByteReader | null): void {
+    if (value === null) return
+    const index = this.index(key.rawString())
+    const { counts } = this
+    readCounts(value, counts)
+    if (counts.newestAt > this.countedUntil) this.countedUntil = counts.newestAt
+    this.ratePrior.replace(
+      this.shown[index],
+      this.liked[index],
+      counts.impressions,
+      counts.positives,
+    )
+    this.shown[index] = counts.impressions
+    this.liked[index] = counts.positives
+    const at = counts.decayedMinute * 60_000
+    this.decayedAt[index] = at
+    for (let h = 0; h < halfLivesMs.length; h++) {
+      this.decayedValues[index * halfLivesMs.length + h] = counts.decayed[h]
+      this.byDecayed[h].update(index, logScore(counts.decayed[h], at, halfLivesMs[h]))
+    }
+  }
+
+  private applyNeighbours(key: ByteReader, value: ByteReader | null): void {
+    const index = this.index(key.rawString())
+    if (value === null) {
+      this.neighbourRows[index] = undefined
+      return
+    }
+    readNeighboursHead(value)
+    let row = this.neighbourRows[index]
+    if (!row) {
+      row = { items: new Int32Array(16), weights: new Float32Array(16), size: 0 }
+      this.neighbourRows[index] = row
+    }
+    row.size = 0
+    while (value.left > 0) {
+      if (row.size === row.items.length) widen(row)
+      row.items[row.size] = this.index(value.string())
+      row.weights[row.size++] = value.uint() / weightUnit
+    }
+  }
+
+  private applyVector(key: ByteReader, value: ByteReader | null): void {
+    const index = this.index(readVectorKey(key))
+    const at = index * vectorDimension
+    if (value === null) {
+      this.vectorSeen[index] = 0
+      this.context.fill(0, at, at + vectorDimension)
+      this.output.fill(0, at, at + vectorDimension)
+      this.bias[index] = 0
+      this.vectors.removed(index)
+      return
+    }
+    this.bias[index] = readVectorRow(value, this.context, this.output, at)
+    this.vectorSeen[index] = 1
+    this.vectors.moved(index, this.output)
+  }
+
+  private grow(size: number): void {
+    const capacity = Math.max(size, this.capacity * 2)
+    this.capacity = capacity
+    this.withdrawn = copyInto(new Float64Array(capacity), this.withdrawn)
+    this.shown = copyInto(new Uint32Array(capacity), this.shown)
+    this.liked = copyInto(new Uint32Array(capacity), this.liked)
+    this.decayedAt = copyInto(new Float64Array(capacity), this.decayedAt)
+    this.decayedValues = copyInto(
+      new Float32Array(capacity * halfLivesMs.length),
+      this.decayedValues,
+    )
+    this.vectorSeen = copyInto(new Uint8Array(capacity), this.vectorSeen)
+    this.context = copyInto(new Float32Array(capacity * vectorDimension), this.context)
+    this.output = copyInto(new Float32Array(capacity * vectorDimension), this.output)
+    this.bias = copyInto(new Float32Array(capacity), this.bias)
+  }
+}
+
+function copyInto<T extends { set(from: T): void }>(larger: T, from: T): T {
+  larger.set(from)
+  return larger
+}
+
+function widen(row: GrownNeighbours): void {
+  const size = row.items.length * 2
+  row.items = copyInto(new Int32Array(size), row.items)
+  row.weights = copyInto(new Float32Array(size), row.weights)
+}

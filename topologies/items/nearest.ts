@@ -1,0 +1,187 @@
+/**
+ * The items whose vectors have the largest dot product with a query. Up to `bruteForceBelow` vectors all are looked at;
+ * above, an HNSW graph is searched, and beside it the vectors that moved away from where the graph has them. Points of
+ * the graph are never updated in place (slow, and it wears the graph out): when too many moved, a new graph is built in
+ * small slices, in the calls that come anyway, and swapped in.
+ *
+ * Hot: brute force is one dot product of `dimension` a vector and a bounded heap.
+ */
+import { BestOf } from './best-of.ts'
+
+/** What is needed of an HNSW graph with inner products. */
+export interface Graph {
+  add(vector: number[], label: number): void
+  search(query: number[], n: number): number[]
+}
+
+/** `capacity`: labels up to this many points. */
+export type GraphFactory = (dimension: number, capacity: number) => Graph
+
+export interface NearestOptions {
+  readonly bruteForceBelow: number
+  /** Share of its length that a vector may move before the graph no longer speaks for it. */
+  readonly moved: number
+}
+
+/** So many vectors may stand beside the graph, at least; or this share of it, if that is more. */
+const FRESH_MIN = 512
+const FRESH_SHARE = 0.05
+const POINTS_A_SEARCH = 2
+const POINTS_A_BATCH = 64
+
+interface Built {
+  readonly graph: Graph
+  readonly capacity: number
+  /** Where the graph has each index; its flag is 1 where it has it. */
+  readonly at: Float32Array
+  readonly has: Uint8Array
+}
+
+export class Nearest {
+  private readonly dimension: number
+  private readonly options: NearestOptions
+  private readonly graphs: GraphFactory | undefined
+  /** Indices that have a vector, in order of arrival. */
+  private members: number[] = []
+  private isMember = new Uint8Array(1024)
+  private built: Built | undefined
+  private fresh: number[] = []
+  private isFresh = new Uint8Array(1024)
+  private building: { to: Built; next: number } | undefined
+  private readonly best = new BestOf()
+
+  constructor(dimension: number, options: NearestOptions, graphs: GraphFactory | undefined) {
+    this.dimension = dimension
+    this.options = options
+    this.graphs = graphs
+  }
+
+  get size(): number {
+    return this.members.length
+  }
+
+  /** How many vectors the graph answers for; 0 while all are looked at. */
+  get indexed(): number {
+    return this.built ? this.members.length - this.fresh.length : 0
+  }
+
+  /** The vector of `index` (at index * dimension in `vectors`) is new or has changed. */
+  moved(index: number, vectors: Float32Array): void {
+    if (index >= this.isMember.length) {
+      this.isMember = grown(this.isMember, index + 1)
+      this.isFresh = grown(this.isFresh, index + 1)
+    }
+    if (this.isMember[index] === 0) {
+      this.isMember[index] = 1
+      this.members.push(index)
+      this.isFresh[index] = 0
+    }
+    if (this.built) this.checkFresh(index, vectors)
+  }
+
+  /** The vector of `index` is forgotten. Rare: costs a look at all members. */
+  removed(index: number): void {
+    if (this.isMember[index] !== 1) return
+    this.isMember[index] = 0
+    this.members = this.members.filter(member => member !== index)
+    if (this.isFresh[index] === 1) this.fresh = this.fresh.filter(member => member !== index)
+    // marked fresh without being in the list: what the graph still finds is passed over
+    this.isFresh[index] = 1
+    this.building = undefined
+  }
+
+  /** A slice of building where a graph is due. Called after each batch of rows. */
+  work(vectors: Float32Array, points = POINTS_A_BATCH): void {
+    const { graphs, members } = this
+    if (!graphs || members.length <= this.options.bruteForceBelow) return
+    if (!this.building) {
+      const limit = Math.max(FRESH_MIN, members.length * FRESH_SHARE)
+      if (this.built && this.fresh.length <= limit) return
+      const capacity = members.length * 2
+      this.building = {
+        to: {
+          graph: graphs(this.dimension, capacity),
+          capacity,
+          at: new Float32Array(this.isMember.length * this.dimension),
+          has: new Uint8Array(this.isMember.length),
+        },
+        next: 0,
+      }
+    }
+    const { to } = this.building
+    const until = Math.min(members.length, to.capacity, this.building.next + points)
+    for (; this.building.next < until; this.building.next++) {
+      const index = members[this.building.next]
+      // indices that came after the build began stay beside the graph
+      if (index >= to.has.length) continue
+      const at = index * this.dimension
+      const vector = vectors.subarray(at, at + this.dimension)
+      to.graph.add(Array.from(vector), index)
+      to.at.set(vector, at)
+      to.has[index] = 1
+    }
+    if (this.building.next >= Math.min(members.length, to.capacity)) this.swap(to, vectors)
+  }
+
+  private swap(to: Built, vectors: Float32Array): void {
+    this.built = to
+    this.building = undefined
+    this.fresh = []
+    this.isFresh.fill(0)
+    for (const index of this.members) this.checkFresh(index, vectors)
+  }
+
+  private checkFresh(index: number, vectors: Float32Array): void {
+    const { built, dimension } = this
+    if (!built || this.isFresh[index] === 1) return
+    if (index < built.has.length && built.has[index] === 1) {
+      let distance = 0
+      let length = 0
+      for (let d = 0, at = index * dimension; d < dimension; d++, at++) {
+        const gap = vectors[at] - built.at[at]
+        distance += gap * gap
+        length += built.at[at] * built.at[at]
+      }
+      if (distance <= this.options.moved * this.options.moved * length) return
+    }
+    this.isFresh[index] = 1
+    this.fresh.push(index)
+  }
+
+  /** Indices by dot product of their vectors with `query`, best first, at most `n`. */
+  search(query: Float32Array, n: number, vectors: Float32Array): number[] {
+    if (this.building) this.work(vectors, POINTS_A_SEARCH)
+    const { best } = this
+    best.reset(n)
+    if (!this.built) this.offer(this.members, query, vectors)
+    else {
+      this.offer(this.fresh, query, vectors)
+      // those that moved are scored beside the graph: ask for as many more as may fall out
+      const found = this.built.graph.search(
+        Array.from(query),
+        Math.min(this.indexed, n + Math.min(n, this.fresh.length)),
+      )
+      for (const index of found)
+        if (this.isFresh[index] === 0) best.offer(index, this.dot(query, index, vectors))
+    }
+    return best.take()
+  }
+
+  private offer(indices: readonly number[], query: Float32Array, vectors: Float32Array): void {
+    for (let i = 0; i < indices.length; i++)
+      this.best.offer(indices[i], this.dot(query, indices[i], vectors))
+  }
+
+  private dot(query: Float32Array, index: number, vectors: Float32Array): number {
+    let sum = 0
+    for (let d = 0, at = index * this.dimension; d < this.dimension; d++, at++)
+      sum += query[d] * vectors[at]
+    return sum
+  }
+}
+
+function grown(flags: Uint8Array<ArrayBuffer>, size: number): Uint8Array<ArrayBuffer> {
+  const larger = new Uint8Array(Math.max(size, flags.length * 2))
+  larger.set(flags)
+  return larger
+}

@@ -1,0 +1,117 @@
+/**
+ * Rows of counts in the item changelog.
+ * `counts`: key = itemId; value = layout u8, newestAt, impressions, watches, positives, watchedMs, decayedMinute (varints),
+ * one float32 a half-life. ~45 bytes, at most one a commit.
+ * `hours`: key = hour (varint), cohort (string), itemId; value = layout u8, impressions, watches, positives, watchedMs,
+ * then {minute u8, positives} of the minutes that have any.
+ */
+import { FreshetError } from '../../streams/errors.ts'
+import type { ByteReader, ByteWriter } from '../../streams/serde/bytes.ts'
+import { halfLivesMs } from './decay.ts'
+
+const layout = 1
+
+export interface ItemCounts {
+  /** Newest event time counted for the item, ms. */
+  newestAt: number
+  impressions: number
+  /** Plays. */
+  watches: number
+  positives: number
+  watchedMs: number
+  /** Minute (since 1970) of the newest positive: `decayed` is as of its start. */
+  decayedMinute: number
+  /** Decayed positives, one a half-life. float32, as on the log, so that a restored task goes on with the same values. */
+  readonly decayed: Float32Array
+}
+
+export function emptyItemCounts(): ItemCounts {
+  return {
+    newestAt: 0,
+    impressions: 0,
+    watches: 0,
+    positives: 0,
+    watchedMs: 0,
+    decayedMinute: 0,
+    decayed: new Float32Array(halfLivesMs.length),
+  }
+}
+
+export function writeCounts(counts: ItemCounts, w: ByteWriter): void {
+  w.u8(layout).uint(counts.newestAt).uint(counts.impressions).uint(counts.watches)
+  w.uint(counts.positives).uint(counts.watchedMs).uint(counts.decayedMinute)
+  for (const value of counts.decayed) w.f32(value)
+}
+
+/** Reads into `counts`. Errors: CHANGELOG_NEWER for another layout; RangeError for a row that is cut. */
+export function readCounts(r: ByteReader, counts: ItemCounts): void {
+  checkLayout(r.u8(), 'counts')
+  counts.newestAt = r.uint()
+  counts.impressions = r.uint()
+  counts.watches = r.uint()
+  counts.positives = r.uint()
+  counts.watchedMs = r.uint()
+  counts.decayedMinute = r.uint()
+  for (let h = 0; h < counts.decayed.length; h++) counts.decayed[h] = r.f32()
+}
+
+/** The newest event time alone, for those who need no more of the row. */
+export function readNewestAt(r: ByteReader): number {
+  checkLayout(r.u8(), 'counts')
+  return r.uint()
+}
+
+export interface HourCounts {
+  impressions: number
+  watches: number
+  positives: number
+  watchedMs: number
+  /** Positives by minute of the hour: `count * 64 + minute`, each minute once, in order of first sight. */
+  readonly minutes: number[]
+}
+
+export interface HourKey {
+  /** Hours since 1970. */
+  readonly hour: number
+  /** '' counts all. */
+  readonly cohort: string
+  readonly itemId: string
+}
+
+export function writeHourKey(key: HourKey, w: ByteWriter): void {
+  w.uint(key.hour).string(key.cohort).rawString(key.itemId)
+}
+
+export function readHourKey(r: ByteReader): HourKey {
+  return { hour: r.uint(), cohort: r.string(), itemId: r.rawString() }
+}
+
+export function writeHour(hour: HourCounts, w: ByteWriter): void {
+  w.u8(layout).uint(hour.impressions).uint(hour.watches).uint(hour.positives).uint(hour.watchedMs)
+  for (const cell of hour.minutes) w.u8(cell & 63).uint(Math.floor(cell / 64))
+}
+
+/** Errors: CHANGELOG_NEWER for another layout; RangeError for a row that is cut. */
+export function readHour(r: ByteReader): HourCounts {
+  checkLayout(r.u8(), 'hours')
+  const hour = {
+    impressions: r.uint(),
+    watches: r.uint(),
+    positives: r.uint(),
+    watchedMs: r.uint(),
+    minutes: [] as number[],
+  }
+  while (r.left > 0) {
+    const minute = r.u8()
+    hour.minutes.push(r.uint() * 64 + minute)
+  }
+  return hour
+}
+
+function checkLayout(found: number, store: string): void {
+  if (found !== layout)
+    throw new FreshetError(
+      'CHANGELOG_NEWER',
+      `a row of ${store} has layout ${found}, this version reads ${layout}: run the version that wrote it or newer`,
+    )
+}
