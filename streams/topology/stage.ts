@@ -46,7 +46,7 @@ export interface RestoredRow {
 
 export interface Stage<E = unknown> {
   readonly name: string
-  readonly stores?: readonly Store<never>[]
+  readonly stores?: readonly Store[]
   /** Which channels this stage receives. */
   readonly receives?: readonly DeltaChannel[]
   /** 'drop': later stages of this task do not see the event (a double, too late, no consent). */
