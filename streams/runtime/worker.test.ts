@@ -1,0 +1,149 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, describe, expect, it } from 'vitest'
+import { type TotalsTable, toyApplication } from '../../test/support/toy-application.ts'
+import { systemClock } from '../clock.ts'
+import { silentLogger } from '../log.ts'
+import { noMetrics } from '../metrics.ts'
+import type { TableStore, ViewStore } from '../sinks.ts'
+import type { TableRow } from '../topology/outbox.ts'
+import { createEmbeddedTransport } from '../transport/embedded/index.ts'
+import type { Transport } from '../transport/port.ts'
+import { topicNames } from './names.ts'
+import { Worker } from './worker.ts'
+
+const names = topicNames('t.', 1)
+const folders: string[] = []
+
+afterEach(() => {
+  for (const dir of folders.splice(0)) rmSync(dir, { recursive: true, force: true })
+})
+
+interface Harness {
+  transport: Transport
+  worker: Worker
+  views: Map<string, string>
+  rows: TableRow[]
+  table: () => TotalsTable
+}
+
+async function start(dir: string): Promise<Harness> {
+  const transport = await createEmbeddedTransport({ dir })
+  await transport.topics.create([
+    { topic: 't.text', partitions: 3, config: {} },
+    { topic: 't.dead-letters', partitions: 1, config: {} },
+  ])
+  const views = new Map<string, string>()
+  const rows: TableRow[] = []
+  let table: TotalsTable | undefined
+  const viewStore: ViewStore = {
+    name: 'map',
+    write: async (writes, version) => {
+      for (const write of writes)
+        if (write.op === 'json') views.set(write.key, `{"version":"${version}",${write.body}`)
+    },
+    waiting: () => undefined,
+    close: async () => undefined,
+  }
+  const tableStore: TableStore = {
+    name: 'array',
+    insert: async (_table, added) => {
+      rows.push(...added)
+    },
+    waiting: () => undefined,
+    close: async () => undefined,
+  }
+  const worker = new Worker({
+    application: toyApplication(made => {
+      table = made
+    }),
+    transport,
+    names,
+    outlets: {
+      views: viewStore,
+      tables: tableStore,
+      publisher: transport.publisher(),
+      names,
+      silent: new Set(),
+    },
+    clock: systemClock,
+    log: silentLogger,
+    metrics: noMetrics,
+    generation: 1,
+    groupId: 'toy',
+    clientId: 'toy',
+    sessionTimeoutMs: 10_000,
+    writerDeadlineMs: 10_000,
+    startAt: 'earliest',
+  })
+  await worker.start()
+  return { transport, worker, views, rows, table: () => table as TotalsTable }
+}
+
+async function until(holds: () => boolean, what: string): Promise<void> {
+  for (let i = 0; i < 500; i++) {
+    if (holds()) return
+    await new Promise(resolve => setTimeout(resolve, 20))
+  }
+  throw new Error(`${what} did not come true within 10 s`)
+}
+
+const words = Array.from({ length: 3000 }, (_, i) => `w${(i * i) % 37}`)
+
+describe('a worker on the embedded log', () => {
+  it('counts every word once through deltas, views and rows, over an orderly restart', async () => {
+    const dir = mkdtempSync(join(tmpdir(), 'freshet-worker-'))
+    folders.push(dir)
+    const expected = new Map<string, number>()
+    const rowsSeen: TableRow[] = []
+    for (const part of [words.slice(0, 1700), words.slice(1700)]) {
+      const h = await start(dir)
+      const publisher = h.transport.publisher()
+      await publisher.send(
+        't.text',
+        part.map(word => ({ key: Buffer.from(word), value: Buffer.from(word) })),
+      )
+      for (const word of part) expected.set(word, (expected.get(word) ?? 0) + 1)
+      const total = [...expected.values()].reduce((a, b) => a + b, 0)
+      await until(
+        () => [...h.table().sums.values()].reduce((a, b) => a + b, 0) === total,
+        `${total} words in the followed table`,
+      )
+      expect(h.table().sums).toEqual(expected)
+      await h.worker.stop()
+      await h.worker.done()
+      await h.transport.close()
+      rowsSeen.push(...h.rows)
+      for (const [word, n] of new Map(part.map(w => [w, expected.get(w)])))
+        expect(h.views.get(`word:${word}`)).toContain(`"count":${n}}`)
+    }
+    const sums = new Map<string, number>()
+    for (const row of rowsSeen)
+      sums.set(String(row.word), (sums.get(String(row.word)) ?? 0) + Number(row.n))
+    expect(sums).toEqual(expected)
+  })
+
+  it('sends what it can not read to the dead letters with its address and goes on', async () => {
+    const dir = mkdtempSync(join(tmpdir(), 'freshet-worker-'))
+    folders.push(dir)
+    const h = await start(dir)
+    await h.transport.publisher().send('t.text', [
+      { key: Buffer.from('a'), value: Buffer.from('bad one'), partition: 2 },
+      { key: Buffer.from('a'), value: Buffer.from('fine'), partition: 2 },
+    ])
+    await until(() => h.table().sums.get('fine') === 1, 'the good record')
+    const { batches } = await h.transport.read({ topic: 't.dead-letters', partition: 0 }, 0)
+    const [letter] = batches.flatMap(batch => batch.records)
+    expect(letter.value?.toString()).toBe('bad one')
+    expect(Object.fromEntries(letter.headers.map(h => [h.key, h.value.toString()]))).toMatchObject({
+      topic: 't.text',
+      partition: '2',
+      offset: '0',
+      code: 'DECODE_FAILED',
+      topology: 'words',
+    })
+    await h.worker.stop()
+    await h.transport.close()
+  })
+})
