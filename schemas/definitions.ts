@@ -15,3 +15,19 @@ export const definitions: Readonly<Record<RecordName, string>> = {
   SessionFeatures: '{"type":"record","namespace":"freshet","name":"SessionFeatures","doc":"A user\'s running session: the fields of the Redis hash","fields":[{"name":"eventId","type":"string","doc":"Stable: the same record sent again has the same id"},{"name":"userId","type":"string"},{"name":"session_id","type":"string"},{"name":"started_at","type":{"type":"long","logicalType":"timestamp-millis"}},{"name":"last_event_at","type":{"type":"long","logicalType":"timestamp-millis"}},{"name":"impressions","type":"int","default":0},{"name":"watches","type":"int","default":0,"doc":"Plays"},{"name":"positives","type":"int","default":0},{"name":"watched_ms","type":"long","default":0},{"name":"completes","type":"int","default":0,"doc":"Plays that ended finished"},{"name":"skips","type":"int","default":0},{"name":"last_items","type":{"type":"array","items":"string"},"default":[],"doc":"Items played, newest first, at most 50"},{"name":"version","type":"string","default":""}]}',
   Watch: '{"type":"record","namespace":"freshet","name":"Watch","doc":"A heartbeat of one play","fields":[{"name":"eventId","type":"string","doc":"Unique per event; a second one with the same id is dropped"},{"name":"userId","type":"string","doc":"The record\'s key; a logged-out viewer is anon:<device>"},{"name":"itemId","type":"string"},{"name":"ts","type":{"type":"long","logicalType":"timestamp-millis"},"doc":"Event time"},{"name":"requestId","type":["null","string"],"default":null},{"name":"playId","type":"string"},{"name":"seq","type":"int","default":0,"doc":"The heartbeat\'s number"},{"name":"watchedMs","type":"long","doc":"Unique content watched so far in this play: cumulative"},{"name":"durationMs","type":"long","default":0,"doc":"Length of the content; 0 unknown or live"},{"name":"surface","type":"string","default":"home"},{"name":"cohort","type":"string","default":""},{"name":"context","type":{"type":"map","values":"string"},"default":{},"doc":"device, hour, network, ..."},{"name":"experiments","type":{"type":"map","values":"string"},"default":{},"doc":"Experiment to arm, as the list gave them"},{"name":"consent","type":{"type":"enum","name":"Consent","doc":"What the viewer allowed: everything; aggregates and cohort lists only; nothing but a count","symbols":["full","contextual","none"],"default":"none"}},{"name":"endReason","type":{"type":"enum","name":"EndReason","doc":"How the play ended; none while it runs","symbols":["none","finished","skipped","left"],"default":"none"},"default":"none"}]}',
 }
+
+/** The schemas of each release, oldest first. */
+export const released: readonly Readonly<Partial<Record<RecordName, string>>>[] = [
+  {
+    Alert: definitions.Alert,
+    Erasure: definitions.Erasure,
+    Experiment: definitions.Experiment,
+    Feedback: definitions.Feedback,
+    Identify: definitions.Identify,
+    Impression: definitions.Impression,
+    Item: definitions.Item,
+    Model: definitions.Model,
+    SessionFeatures: definitions.SessionFeatures,
+    Watch: definitions.Watch,
+  },
+]

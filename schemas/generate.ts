@@ -41,11 +41,15 @@ const primitives: Readonly<Record<string, string>> = {
 
 /** The text of both generated files, by name. */
 export function generate(): Readonly<Record<'types.ts' | 'definitions.ts', string>> {
-  const schemas = readdirSync(folder)
+  const schemas = schemasIn(folder)
+  return { 'types.ts': types(schemas), 'definitions.ts': definitions(schemas) }
+}
+
+function schemasIn(from: URL): AvroObject[] {
+  return readdirSync(from)
     .filter(file => file.endsWith('.avsc'))
     .sort()
-    .map(file => JSON.parse(readFileSync(new URL(file, folder), 'utf8')) as AvroObject)
-  return { 'types.ts': types(schemas), 'definitions.ts': definitions(schemas) }
+    .map(file => JSON.parse(readFileSync(new URL(file, from), 'utf8')) as AvroObject)
 }
 
 function types(schemas: readonly AvroObject[]): string {
@@ -124,16 +128,32 @@ function literals(
 }
 
 function definitions(schemas: readonly AvroObject[]): string {
+  const current = new Map(schemas.map(schema => [schema.name, text(schema)]))
+  const releases = readdirSync(new URL('released/', folder)).sort((a, b) => Number(a) - Number(b))
+  const released = releases.map(release => {
+    const entries = schemasIn(new URL(`released/${release}/`, folder)).map(
+      schema =>
+        `    ${schema.name}: ${text(schema) === current.get(schema.name) ? `definitions.${schema.name}` : text(schema)},`,
+    )
+    return ['  {', ...entries, '  },'].join('\n')
+  })
   return [
     `${banner}`,
     "import type { RecordName } from './types.ts'\n",
     '/** The Avro schema of each record, as it is registered. */',
     'export const definitions: Readonly<Record<RecordName, string>> = {',
-    ...schemas.map(
-      schema => `  ${schema.name}: '${JSON.stringify(schema).replaceAll("'", "\\'")}',`,
-    ),
+    ...[...current].map(([name, schema]) => `  ${name}: ${schema},`),
     '}\n',
+    '/** The schemas of each release, oldest first. */',
+    'export const released: readonly Readonly<Partial<Record<RecordName, string>>>[] = [',
+    ...released,
+    ']\n',
   ].join('\n')
+}
+
+/** A schema as a text literal. */
+function text(schema: AvroObject): string {
+  return `'${JSON.stringify(schema).replaceAll("'", "\\'")}'`
 }
 
 function isUnion(avro: Avro): avro is readonly Avro[] {
