@@ -43,10 +43,6 @@ export const processOptions = defineOptions({
     help: 'Redis for lists and features; `none` leaves it out; empty: the embedded store in --data.',
     takes: 'redis(s)://host:port, redis+cluster://host:port or none',
   }),
-  'clickhouse.url': option(text, '', {
-    help: 'ClickHouse for statistics; chdb:DIR is the embedded one; `none` leaves it out; empty: chdb in --data.',
-    takes: 'http(s)://host:port, chdb:DIR or none',
-  }),
   'application.id': option(z.string().regex(/^[A-Za-z0-9._-]{1,100}$/), 'freshet', {
     help: 'Name of the consumer group: all workers of one application share it.',
     takes: 'letters, digits, dots, dashes, at most 100',

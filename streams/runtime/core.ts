@@ -385,7 +385,7 @@ export class TaskCore {
     const rows: RestoredRow[] = []
     for (const record of batch.records) {
       const where = `${batch.topic}-${batch.partition}@${record.offset}`
-      if (record.key === null || record.key.length < 2)
+      if (record.key === null || record.key.length === 0)
         throw new FreshetError(
           'CHANGELOG_CORRUPT',
           `${where}: a record without a key; someone else wrote to this topic: reset the application`,

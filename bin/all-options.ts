@@ -1,0 +1,18 @@
+/** Every option there is. Declared beside what it steers; gathered here. */
+import { clickhouseOptions } from '../sinks/clickhouse/options.ts'
+import { redisOptions } from '../sinks/redis/options.ts'
+import { covisitOptions } from '../topologies/covisit/options.ts'
+import { itemOptions } from '../topologies/items/options.ts'
+import { learnerOptions } from '../topologies/learner/options.ts'
+import { popularityOptions } from '../topologies/popularity/options.ts'
+import { processOptions } from './options.ts'
+
+export const allOptions = {
+  ...processOptions,
+  ...redisOptions,
+  ...clickhouseOptions,
+  ...itemOptions,
+  ...popularityOptions,
+  ...covisitOptions,
+  ...learnerOptions,
+}

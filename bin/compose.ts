@@ -1,0 +1,100 @@
+/** The composition root: makes transport, sinks and application out of the options. The only place that constructs clients. */
+import { mkdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { SASLOptions } from 'kafkajs'
+import { createClickHouseStore, clickhouseSettings, type ClickHouseStore } from '../sinks/clickhouse/store.ts'
+import { createEmbeddedStore } from '../sinks/embedded/store.ts'
+import { createRedisStore, type RedisStore } from '../sinks/redis/store.ts'
+import { type Clock, systemClock } from '../streams/clock.ts'
+import { FreshetError, messageOf } from '../streams/errors.ts'
+import type { Logger } from '../streams/log.ts'
+import type { Metrics } from '../streams/metrics.ts'
+import { type TopicNames, topicNames } from '../streams/runtime/names.ts'
+import type { ViewReader, ViewStore } from '../streams/sinks.ts'
+import { createEmbeddedTransport } from '../streams/transport/embedded/index.ts'
+import { createKafkaTransport } from '../streams/transport/kafka/index.ts'
+import type { Transport } from '../streams/transport/port.ts'
+import type { Values } from './call.ts'
+
+/** What an unreachable dependency is waited for before a command that asks something gives up. */
+export const REACH_MS = 10_000
+
+export interface Surroundings {
+  readonly values: Values
+  readonly log: Logger
+  readonly metrics: Metrics
+  readonly clock?: Clock
+}
+
+export const isEmbedded = (values: Values): boolean => values['kafka.brokers'] === ''
+
+export function namesOf(values: Values): TopicNames {
+  return topicNames(values['topics.prefix'], values.generation)
+}
+
+function embeddedFolder(values: Values, part: string): string {
+  const folder = join(values['data.dir'], part)
+  try {
+    mkdirSync(folder, { recursive: true })
+  } catch (error) {
+    throw new FreshetError(
+      'OPTION_INVALID',
+      `option data.dir got ${values['data.dir']}, where nothing can be written (${messageOf(error)}); name a folder of your own with --data`,
+      error,
+    )
+  }
+  return folder
+}
+
+/** Errors: DEPENDENCY_UNREACHABLE after `waitMs`; without it the brokers are waited for. */
+export async function openTransport(
+  { values, log, metrics, clock }: Surroundings,
+  waitMs?: number,
+): Promise<Transport> {
+  if (isEmbedded(values))
+    return createEmbeddedTransport({ dir: embeddedFolder(values, 'log'), log, clock })
+  const mechanism = values['kafka.sasl.mechanism']
+  const ca = values['kafka.ssl.ca']
+  return createKafkaTransport({
+    brokers: values['kafka.brokers'].split(',').map(broker => broker.trim()),
+    clientId: values['application.id'],
+    ssl: values['kafka.ssl'] ? (ca === '' ? true : { ca: [readFileSync(ca, 'utf8')] }) : undefined,
+    sasl:
+      mechanism === ''
+        ? undefined
+        : ({
+            mechanism,
+            username: values['kafka.sasl.username'],
+            password: values['kafka.sasl.password'],
+          } as SASLOptions),
+    clock,
+    log,
+    metrics,
+    waitMs,
+  })
+}
+
+export type Views = (ViewStore & ViewReader) | RedisStore
+
+/** null where Redis is left out by `none`. */
+export function openViews(
+  { values, log, metrics, clock = systemClock }: Surroundings,
+  readOnly = false,
+): Views | null {
+  const url = values['redis.url']
+  if (url === 'none') return null
+  if (url === '')
+    return createEmbeddedStore({ dir: embeddedFolder(values, 'views'), readOnly, clock })
+  return createRedisStore({ url, prefix: values['redis.prefix'], log, clock, metrics })
+}
+
+/** null where ClickHouse is left out by `none`. Not yet migrated. */
+export async function openTables(
+  { values, log, metrics, clock = systemClock }: Surroundings,
+  run = 'live',
+): Promise<ClickHouseStore | null> {
+  const given = values['clickhouse.url']
+  if (given === 'none') return null
+  const url = given === '' ? `chdb:${embeddedFolder(values, 'clickhouse')}` : given
+  return createClickHouseStore({ ...clickhouseSettings(values), url, run, log, metrics, clock })
+}
