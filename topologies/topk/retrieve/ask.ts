@@ -1,0 +1,15 @@
+/** For whom and when candidates are sought. One object is reused for all lists. */
+import type { ItemTable } from '../../items/table.ts'
+
+export interface Ask {
+  readonly items: ItemTable
+  /** The user's first positives, newest first; `length` are valid. Empty without a user. */
+  readonly history: Int32Array
+  readonly length: number
+  /** New candidates wanted of each source. */
+  readonly perSource: number
+  /** Event time that popularity is asked for, ms. */
+  readonly countedUntil: number
+  /** Chance of this list, uniform on [0, 1). */
+  readonly random: () => number
+}

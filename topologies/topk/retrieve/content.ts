@@ -1,0 +1,60 @@
+/** New items that are like what the user watched: cosine of the newest items' content to the mean of the last positives'. */
+import type { Ask } from './ask.ts'
+import { best } from './best.ts'
+import type { Candidates } from './candidates.ts'
+
+const newestLooked = 200
+const window = 10
+const decay = 0.8
+
+export class Content {
+  private taste = new Float64Array(0)
+  private readonly cosines = new Float64Array(newestLooked)
+  private readonly places = Int32Array.from({ length: newestLooked }, (_, place) => place)
+  private readonly picked: number[] = []
+  present = false
+
+  /** Computes the unit taste vector from those of the last positives that have content. */
+  prepare(ask: Ask): void {
+    this.present = false
+    let weight = 1
+    for (let k = 0; k < ask.length && k < window; k++, weight *= decay) {
+      const vector = ask.items.content(ask.history[k])
+      if (vector === undefined) continue
+      if (!this.present) {
+        if (this.taste.length !== vector.length) this.taste = new Float64Array(vector.length)
+        this.taste.fill(0)
+        this.present = true
+      }
+      if (vector.length !== this.taste.length) continue
+      for (let i = 0; i < vector.length; i++) this.taste[i] += weight * vector[i]
+    }
+    if (!this.present) return
+    const norm = Math.sqrt(this.taste.reduce((sum, x) => sum + x * x, 0))
+    if (norm > 0) for (let i = 0; i < this.taste.length; i++) this.taste[i] /= norm
+  }
+
+  retrieve(ask: Ask, into: Candidates): void {
+    if (!this.present) return
+    const newest = ask.items.newest(newestLooked)
+    const { cosines } = this
+    for (let place = 0; place < newest.length; place++)
+      cosines[place] = this.similarity(ask, newest[place])
+    best(this.places, newest.length, cosines, 2 * ask.perSource, this.picked)
+    let wanted = ask.perSource
+    for (const place of this.picked) {
+      if (cosines[place] <= 0) return
+      if (into.add(newest[place], 'content')) wanted--
+      if (wanted === 0) return
+    }
+  }
+
+  /** Cosine of the item's content to the taste; 0 where either is missing. */
+  similarity(ask: Ask, item: number): number {
+    const vector = this.present ? ask.items.content(item) : undefined
+    if (vector === undefined || vector.length !== this.taste.length) return 0
+    let cosine = 0
+    for (let i = 0; i < vector.length; i++) cosine += this.taste[i] * vector[i]
+    return cosine
+  }
+}

@@ -1,0 +1,115 @@
+/**
+ * One number a candidate: a log-linear mix of what each scorer says. The seam for a learnt ranker is `Scorer`.
+ *
+ * Feature of scorer s over the n candidates (DESIGN: the blend): log(s n / sum s + delta) - log delta, and 0 for all where
+ * sum s <= 1e-20: a short half-life on a sparse stream underflows there, and one NaN would spoil every list.
+ */
+import type { Filter } from './filter.ts'
+import type { Ask } from './retrieve/ask.ts'
+import type { Candidates } from './retrieve/candidates.ts'
+import type { Content } from './retrieve/content.ts'
+import type { Covisit } from './retrieve/covisit.ts'
+import type { Embedding } from './retrieve/embedding.ts'
+
+const delta = 0.05
+const logDelta = Math.log(delta)
+const leastSum = 1e-20
+
+/** What is known of a list's candidates when they are scored. */
+export interface Evidence {
+  readonly ask: Ask
+  readonly candidates: Candidates
+  readonly covisit: Covisit
+  readonly embedding: Embedding
+  readonly content: Content
+  readonly filter: Filter
+}
+
+/** Writes a finite logit for each of the candidates. */
+export interface Scorer {
+  /** Names the policy's ranker in the list: `mix`. */
+  readonly name: string
+  /** Version of what it ranks with, for `model` in the list; '' for none. */
+  readonly model: string
+  score(evidence: Evidence, logits: Float64Array): void
+}
+
+/**
+ * Adds weight x feature of the n scores to the logits. Scores that are not finite or negative count as 0.
+ * Returns false where the guard held and nothing was added.
+ */
+export function addFeature(
+  scores: Float64Array,
+  n: number,
+  weight: number,
+  logits: Float64Array,
+): boolean {
+  let sum = 0
+  for (let i = 0; i < n; i++) {
+    if (!(scores[i] > 0 && scores[i] < Number.MAX_VALUE)) scores[i] = 0
+    sum += scores[i]
+  }
+  if (!(sum > leastSum && sum < Number.POSITIVE_INFINITY)) return false
+  const scale = n / sum
+  for (let i = 0; i < n; i++) logits[i] += weight * (Math.log(scores[i] * scale + delta) - logDelta)
+  return true
+}
+
+/** Weights of the mix: the half-lives share `popularity` evenly. */
+export interface MixWeights {
+  readonly popularity: number
+  readonly covisit: number
+  readonly embedding: number
+  readonly content: number
+  readonly explore: number
+}
+
+/** Fixed weights, in force until the learnt blend takes over. */
+export const mixWeights: MixWeights = {
+  popularity: 0.6,
+  covisit: 0.5,
+  embedding: 0.3,
+  content: 0.1,
+  explore: 0.3,
+}
+
+/** Logits are whole thousandths, so that a list's own scores say exactly what was drawn from. */
+export function rounded(logit: number): number {
+  return Math.round(logit * 1000) / 1000
+}
+
+export function mixScorer(capacity: number, weights: MixWeights = mixWeights): Scorer {
+  const column = new Float64Array(capacity)
+  return {
+    name: 'mix',
+    model: '',
+    score({ ask, candidates, covisit, embedding, content, filter }, logits) {
+      const { items } = ask
+      const { items: item, count: n } = candidates
+      logits.fill(0, 0, n)
+      const halfLives = items.halfLivesMs.length
+      for (let h = 0; h < halfLives; h++) {
+        for (let i = 0; i < n; i++) column[i] = items.decayed(h, item[i], ask.countedUntil)
+        addFeature(column, n, weights.popularity / halfLives, logits)
+      }
+      for (let i = 0; i < n; i++) column[i] = covisit.score(item[i])
+      addFeature(column, n, weights.covisit, logits)
+      if (embedding.present) {
+        let max = Number.NEGATIVE_INFINITY
+        for (let i = 0; i < n; i++) {
+          column[i] = embedding.logit(ask, item[i]) ?? Number.NEGATIVE_INFINITY
+          if (column[i] > max) max = column[i]
+        }
+        for (let i = 0; i < n; i++) column[i] = Math.exp(column[i] - max)
+        addFeature(column, n, weights.embedding, logits)
+      }
+      if (content.present) {
+        for (let i = 0; i < n; i++) column[i] = content.similarity(ask, item[i])
+        addFeature(column, n, weights.content, logits)
+      }
+      for (let i = 0; i < n; i++) column[i] = 1 / (1 + items.impressions(item[i]))
+      addFeature(column, n, weights.explore, logits)
+      for (let i = 0; i < n; i++) logits[i] = rounded(logits[i] + filter.logWeight(item[i]))
+    },
+  }
+}
