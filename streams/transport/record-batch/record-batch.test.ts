@@ -211,7 +211,7 @@ describe('decodeRecordSet', () => {
       const read = decodeRecordSet(Buffer.concat([whole, next.subarray(0, cut)]), 't', 0, 0)
       expect([read.nextOffset, read.bytesUsed, read.batches.length]).toEqual([2, whole.length, 1])
     }
-    const cutOnly = decodeRecordSet(next.subarray(0, 80), 't', 0, 2)
+    const cutOnly = decodeRecordSet(next.subarray(0, 65), 't', 0, 2)
     expect(cutOnly).toEqual({ batches: [], nextOffset: 2, bytesUsed: 0 })
   })
 
