@@ -1,4 +1,5 @@
 /** Every option there is. Declared beside what it steers; gathered here. */
+import { schemaOptions } from '../schemas/index.ts'
 import { clickhouseOptions } from '../sinks/clickhouse/options.ts'
 import { redisOptions } from '../sinks/redis/options.ts'
 import { covisitOptions } from '../topologies/covisit/options.ts'
@@ -9,6 +10,7 @@ import { processOptions } from './options.ts'
 
 export const allOptions = {
   ...processOptions,
+  ...schemaOptions,
   ...redisOptions,
   ...clickhouseOptions,
   ...itemOptions,

@@ -2,7 +2,12 @@
 import { mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { SASLOptions } from 'kafkajs'
-import { createClickHouseStore, clickhouseSettings, type ClickHouseStore } from '../sinks/clickhouse/store.ts'
+import { Encoder, SchemaRegistry } from '../schemas/index.ts'
+import {
+  type ClickHouseStore,
+  clickhouseSettings,
+  createClickHouseStore,
+} from '../sinks/clickhouse/store.ts'
 import { createEmbeddedStore } from '../sinks/embedded/store.ts'
 import { createRedisStore, type RedisStore } from '../sinks/redis/store.ts'
 import { type Clock, systemClock } from '../streams/clock.ts'
@@ -72,6 +77,13 @@ export async function openTransport(
     metrics,
     waitMs,
   })
+}
+
+/** Errors: DEPENDENCY_UNREACHABLE, DEPENDENCY_UNSUITABLE from the registry. */
+export async function openSchemas({ values }: Surroundings) {
+  const registry = new SchemaRegistry({ url: values['schemaRegistry.url'] })
+  const encoder = await Encoder.open(registry, values['topics.prefix'])
+  return { registry, encoder }
 }
 
 export type Views = (ViewStore & ViewReader) | RedisStore

@@ -1,5 +1,5 @@
 /** prom-client behind the Metrics port. Names and labels are CONTRACT 4's; an unknown name is made on first use. */
-import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { Labels, Metrics } from '../streams/metrics.ts'
 
 const help: Readonly<Record<string, string>> = {
@@ -25,6 +25,12 @@ export class PrometheusMetrics implements Metrics {
   readonly registry = new Registry()
   private readonly families = new Map<string, Counter | Gauge | Histogram>()
   private readonly handles = new Map<string, unknown>()
+
+  /** Adds the process' own: CPU, memory, event loop lag. */
+  withProcess(): this {
+    collectDefaultMetrics({ register: this.registry })
+    return this
+  }
 
   counter(name: string, labels: Labels = {}) {
     return this.handle(name, labels, () => {

@@ -35,10 +35,6 @@ export const processOptions = defineOptions({
     help: 'An append without an answer for this long gives the task up (it is then claimed anew). 2 min rides out a broker restart.',
     takes: durationTakes,
   }),
-  'schemaRegistry.url': option(text, '', {
-    help: 'Schema registry; empty: one in process (mock://), for the embedded parts.',
-    takes: 'http(s)://host:port',
-  }),
   'redis.url': option(text, '', {
     help: 'Redis for lists and features; `none` leaves it out; empty: the embedded store in --data.',
     takes: 'redis(s)://host:port, redis+cluster://host:port or none',
@@ -67,6 +63,10 @@ export const processOptions = defineOptions({
   'input.start': option(z.enum(['earliest', 'latest']), 'earliest', {
     help: 'Where an application without state begins to read. earliest: nothing that was published is left out.',
     takes: 'earliest or latest',
+  }),
+  topologies: option(text, 'all', {
+    help: 'Which topologies run (also --topology), separated by commas; sessions always does. all: everything.',
+    takes: 'all, or some of sessions, labels, popularity, covisit, learner, topk, drift',
   }),
   'http.port': option(z.coerce.number().int().min(0).max(65_535), 8080, {
     help: 'Port of /healthz, /readyz and /metrics; 0: any free one. Workers beyond the first take a free one.',

@@ -1,0 +1,89 @@
+import { FreshetError } from '../../streams/errors.ts'
+import { action, type Call, command, EXIT, wholeNumber } from '../call.ts'
+import { isEmbedded } from '../compose.ts'
+import { type HealthServer, serveHealth } from '../http.ts'
+import { createLogger } from '../logger.ts'
+import { PrometheusMetrics } from '../metrics.ts'
+import { supervise } from '../supervisor.ts'
+import { startWorker } from '../worker.ts'
+
+export function runCommand() {
+  return command(
+    'run',
+    'Runs the processors against Kafka, Redis and ClickHouse; on embedded parts where none are named',
+    'FRESHET_KAFKA_BROKERS=localhost:9092 FRESHET_REDIS_URL=redis://localhost:6379 freshet run --workers 2',
+  )
+    .option('--topology <names>', 'only these topologies, separated by commas')
+    .option('--workers <n>', 'processes; one a core is right')
+    .action(action(run))
+}
+
+async function run(given: Call): Promise<number> {
+  const topology = given.flags.topology
+  const call =
+    typeof topology === 'string'
+      ? { ...given, values: { ...given.values, topologies: topology } }
+      : given
+  const workers = wholeNumber('workers', call.flags.workers, 1, 1)
+  const log = createLogger(call.values['log.level'])
+  if (workers > 1) {
+    refuseEmbedded(call)
+    return supervise(workers, index => childArguments(call, index), log)
+  }
+  const metrics = new PrometheusMetrics().withProcess()
+  const running = await startWorker({ values: call.values, log, metrics })
+  for (const note of running.notes) log.info({}, note)
+  let health: HealthServer | undefined
+  try {
+    health = await serveHealth(call.values['http.port'], running.worker, metrics)
+    log.info(
+      { port: health.port, pid: process.pid },
+      'running; /healthz, /readyz and /metrics are served',
+    )
+    stopOnSignal(running.worker)
+    await running.worker.done()
+    return EXIT.done
+  } finally {
+    await running.close()
+    await health?.close()
+    log.info({}, 'stopped')
+  }
+}
+
+/** The first signal drains and commits; the second ends at once. */
+function stopOnSignal(worker: { stop(): Promise<void> }): void {
+  let stopping = false
+  const onSignal = (): void => {
+    if (stopping) process.exit(1)
+    stopping = true
+    void worker.stop()
+  }
+  process.on('SIGTERM', onSignal)
+  process.on('SIGINT', onSignal)
+}
+
+function refuseEmbedded({ values }: Call): void {
+  const embedded = [
+    isEmbedded(values) && 'kafka.brokers',
+    values['redis.url'] === '' && 'redis.url',
+    (values['clickhouse.url'] === '' || values['clickhouse.url'].startsWith('chdb:')) &&
+      'clickhouse.url',
+  ].filter(name => name !== false)
+  if (embedded.length > 0)
+    throw new FreshetError(
+      'CALL_INVALID',
+      `--workers above 1 needs servers that processes can share: set ${embedded.join(', ')} (embedded parts serve one process)`,
+    )
+}
+
+/** The same call for one child; all but the first take any free port. */
+function childArguments(call: Call, worker: number): string[] {
+  const args: string[] = []
+  // what came from variables reaches the child by itself, passwords too
+  for (const { name, value, from } of call.resolved)
+    if (from !== 'default' && !from.startsWith('FRESHET_') && name !== 'http.port')
+      args.push('--set', `${name}=${value}`)
+  if (call.values.topologies !== 'all') args.push('--topology', call.values.topologies)
+  const port = worker === 0 ? call.values['http.port'] : 0
+  return [...process.execArgv, process.argv[1], 'run', ...args, '--http.port', String(port)]
+}

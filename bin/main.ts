@@ -1,0 +1,23 @@
+/** The command `freshet` (CONTRACT 4). */
+import { Command, CommanderError } from 'commander'
+import { EXIT, report } from './call.ts'
+import { configCommand } from './commands/config.ts'
+import { runCommand } from './commands/run.ts'
+import { topicsCommand } from './commands/topics.ts'
+
+const program = new Command('freshet')
+  .description(
+    'Keeps a recommender fresh: from Kafka events to Redis top-k lists in under a second',
+  )
+  .version('0.1.0')
+  .exitOverride()
+  .showHelpAfterError('(--help says how)')
+
+for (const made of [runCommand(), topicsCommand(), configCommand()]) program.addCommand(made)
+
+try {
+  await program.parseAsync(process.argv)
+} catch (error) {
+  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : EXIT.wrongCall
+  else process.exitCode = report(error)
+}

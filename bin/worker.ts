@@ -1,0 +1,110 @@
+/** One worker process: everything that `freshet run` and `freshet demo` share. */
+import type { ClickHouseStore } from '../sinks/clickhouse/store.ts'
+import { systemClock } from '../streams/clock.ts'
+import { Worker } from '../streams/runtime/worker.ts'
+import type { Transport } from '../streams/transport/port.ts'
+import { createApplication } from '../topologies/main.ts'
+import {
+  isEmbedded,
+  namesOf,
+  openSchemas,
+  openTables,
+  openTransport,
+  openViews,
+  REACH_MS,
+  type Surroundings,
+  type Views,
+} from './compose.ts'
+import { outsideTopicSpecs } from './topics.ts'
+
+export interface RunningWorker {
+  readonly worker: Worker
+  readonly transport: Transport
+  readonly views: Views | null
+  readonly tables: ClickHouseStore | null
+  /** What is embedded or left out, a line each, for a person to know. */
+  readonly notes: readonly string[]
+  /** Stops the worker, then closes what it used. */
+  close(): Promise<void>
+}
+
+/** Opens everything, starts the worker. Errors: each dependency that can't be reached or used, in one sentence. */
+export async function startWorker(around: Surroundings): Promise<RunningWorker> {
+  const { values, log, metrics, clock = systemClock } = around
+  const names = namesOf(values)
+  const opened: { close(): Promise<void> | void }[] = []
+  try {
+    const transport = await openTransport(around, REACH_MS)
+    opened.push(transport)
+    const { registry, encoder } = await openSchemas(around)
+    opened.push(registry)
+    const views = openViews(around)
+    if (views) {
+      opened.push(views)
+      if ('ping' in views) await views.ping()
+    }
+    const tables = await openTables(around)
+    if (tables) {
+      opened.push(tables)
+      await tables.migrate(REACH_MS)
+    }
+    if (isEmbedded(values))
+      await transport.topics.create(outsideTopicSpecs(names, values['topics.partitions']))
+    const publisher = transport.publisher()
+    opened.push(publisher)
+    const worker = new Worker({
+      application: createApplication({ options: values, schemas: registry, encoder, clock }),
+      transport,
+      names,
+      outlets: {
+        views,
+        tables,
+        publisher,
+        names,
+        silent: new Set(values['topics.silent'].split(',').map(name => name.trim())),
+      },
+      clock,
+      log,
+      metrics,
+      generation: values.generation,
+      groupId: values['application.id'],
+      clientId: values['application.id'],
+      sessionTimeoutMs: values['kafka.sessionTimeout'],
+      writerDeadlineMs: values['kafka.writerDeadline'],
+      startAt: values['input.start'],
+    })
+    opened.push({ close: () => worker.stop() })
+    await worker.start()
+    return {
+      worker,
+      transport,
+      views,
+      tables,
+      notes: notesOf(around),
+      close: () => closeAll(opened),
+    }
+  } catch (error) {
+    await closeAll(opened)
+    throw error
+  }
+}
+
+async function closeAll(opened: { close(): Promise<void> | void }[]): Promise<void> {
+  for (const part of opened.splice(0).reverse()) await part.close()
+}
+
+function notesOf({ values }: Surroundings): string[] {
+  const where = values['data.dir']
+  const notes: string[] = []
+  if (isEmbedded(values)) notes.push(`no Kafka is named: the embedded log in ${where} is used`)
+  if (values['redis.url'] === '')
+    notes.push(`no Redis is named: lists are kept in the embedded store in ${where}`)
+  if (values['redis.url'] === 'none') notes.push('Redis is left out: no lists are written')
+  if (values['clickhouse.url'] === '')
+    notes.push(`no ClickHouse is named: statistics go to the embedded one in ${where}`)
+  if (values['clickhouse.url'] === 'none')
+    notes.push('ClickHouse is left out: no statistics are written')
+  if (!isEmbedded(values) && values['schemaRegistry.url'].startsWith('mock://'))
+    notes.push('no schema registry is named: only events in plain JSON can be read')
+  return notes
+}
