@@ -10,8 +10,4 @@ export const popularityOptions = defineOptions({
     help: 'How long hours are kept beyond the longest window, by event time. 24h: as late as an event may be and still be counted.',
     takes: durationTakes,
   }),
-  'popularity.interval': option(duration(), 1_000, {
-    help: 'How often the popularity sets are written, each whole and only if changed. A second is what readers are promised.',
-    takes: durationTakes,
-  }),
 })

@@ -1,0 +1,224 @@
+/**
+ * In the item task: the neighbours of its items, summed from the co-visits of user tasks.
+ *  - A row is published (changelog row and `similar` view, in one commit) at most every `covisit.publishInterval`, and only
+ *    if it grew by `covisit.publishThreshold`; so many rows a commit, the rest with the next. A crash forgets what was not
+ *    published. A row is published again at half the life of its view.
+ *  - A withdrawn item is never in a view: views that hold it are written again at once, in slices.
+ */
+import type { OptionValues } from '../../streams/options.ts'
+import type { Outbox } from '../../streams/topology/outbox.ts'
+import type { Stage, TaskContext } from '../../streams/topology/stage.ts'
+import { type Row, Store } from '../../streams/topology/store.ts'
+import { covisitChannel, itemStores } from '../items/stores.ts'
+import type { ItemTable } from '../items/table.ts'
+import { readEdges } from './edges.ts'
+import { addEdge, type Board, emptyBoard, sortBoard } from './neighbours.ts'
+import type { covisitOptions } from './options.ts'
+import { readNeighboursHead, writeNeighbour, writeNeighboursHead } from './rows.ts'
+import { similarBody, similarOf } from './similar.ts'
+
+export type CovisitOptions = OptionValues<typeof covisitOptions>
+
+/** ~1 KB a row and ~2 KB a view: half a megabyte of changelog a commit, and some 20 ms. */
+const PUBLISHED_A_COMMIT = 500
+/** Views alone, after a withdrawal. */
+const REWRITTEN_A_COMMIT = 1_000
+const LOOKED_AT_A_COMMIT = 1_000
+
+interface NeighbourRow extends Row {
+  readonly item: number
+  readonly board: Board
+  /** Weight gained since it was published, and the sum it had then. */
+  grown: number
+  published: number
+  /** When it was published last, ms; 0 never. */
+  writtenAt: number
+  waiting: boolean
+}
+
+export function createCovisitItemStage(ctx: TaskContext, options: CovisitOptions): Stage {
+  const items = ctx.table<ItemTable>('items')
+  const keep = options['covisit.neighbours']
+  const interval = options['covisit.publishInterval']
+  const threshold = options['covisit.publishThreshold']
+  const life = options['covisit.similarLife']
+  const idOf = (item: number): string => items.idOf(item)
+  const indexOf = (itemId: string): number => items.index(itemId)
+  const rows = new Map<number, NeighbourRow>()
+  /** All rows, looked through in turn for views that grow old. */
+  const order: NeighbourRow[] = []
+  let nextLook = 0
+  /** Rows that grew beyond the threshold. */
+  let waiting: NeighbourRow[] = []
+  /** Rows whose view must be written with the next commit. */
+  const stale = new Set<NeighbourRow>()
+  const out = new Set<number>()
+  let seen = 0
+
+  const store = new Store<NeighbourRow>({
+    id: itemStores.neighbours,
+    name: 'neighbours',
+    // soft, but the stage itself says when: a view must leave with the batch of its row
+    write: { everyMs: 0 },
+    writeKey: (row, w) => w.rawString(idOf(row.item)),
+    writeValue({ board, writtenAt }, w) {
+      writeNeighboursHead(writtenAt, w)
+      for (let i = 0; i < board.size && i < keep; i++)
+        writeNeighbour(idOf(board.items[i]), board.weights[i], w)
+    },
+    restore(key, value) {
+      const row = rowOf(items.index(key.rawString()))
+      row.board.size = 0
+      row.published = 0
+      if (value === null) return
+      row.writtenAt = readNeighboursHead(value)
+      while (value.left > 0) {
+        const item = items.index(value.string())
+        const weight = value.uint()
+        addEdge(row.board, item, weight, Math.max(keep, row.board.size), idOf)
+        row.published += weight
+      }
+    },
+  })
+
+  function rowOf(item: number): NeighbourRow {
+    let row = rows.get(item)
+    if (!row) {
+      row = {
+        dirty: false,
+        removed: false,
+        item,
+        board: emptyBoard(),
+        grown: 0,
+        published: 0,
+        writtenAt: 0,
+        waiting: false,
+      }
+      rows.set(item, row)
+      order.push(row)
+    }
+    return row
+  }
+
+  let current: NeighbourRow | undefined
+  const take = {
+    row(item: number): void {
+      current = rowOf(item)
+    },
+    edge(item: number, weight: number): void {
+      const row = current
+      if (row === undefined) return
+      addEdge(row.board, item, weight, keep, idOf)
+      row.grown += weight
+      if (row.waiting || row.grown < threshold * row.published) return
+      row.waiting = true
+      waiting.push(row)
+    },
+  }
+
+  function writeView(row: NeighbourRow, to: Outbox): void {
+    const itemId = idOf(row.item)
+    const key = `similar:${itemId}`
+    stale.delete(row)
+    if (items.withdrawnAt(row.item) !== 0) {
+      to.view({ op: 'delete', key })
+      return
+    }
+    const now = ctx.now()
+    const similar = similarOf(row.board, options['covisit.similarSize'], items, now)
+    to.view({ op: 'json', key, body: similarBody(itemId, now, similar), ttlMs: life })
+  }
+
+  function publish(row: NeighbourRow, to: Outbox): void {
+    sortBoard(row.board, idOf)
+    row.published = sumOf(row.board)
+    row.grown = 0
+    row.writtenAt = ctx.now()
+    store.touch(row)
+    writeView(row, to)
+  }
+
+  function publishWaiting(now: number, to: Outbox): number {
+    let left = PUBLISHED_A_COMMIT
+    const later: NeighbourRow[] = []
+    for (const row of waiting)
+      if (left > 0 && now - row.writtenAt >= interval) {
+        row.waiting = false
+        publish(row, to)
+        left--
+      } else later.push(row)
+    waiting = later
+    return left
+  }
+
+  function refresh(now: number, limit: number, to: Outbox): void {
+    let left = limit
+    for (let n = Math.min(order.length, LOOKED_AT_A_COMMIT); n > 0 && left > 0; n--) {
+      if (nextLook >= order.length) nextLook = 0
+      const row = order[nextLook++]
+      if (row.writtenAt === 0 || now - row.writtenAt <= life / 2) continue
+      publish(row, to)
+      left--
+    }
+  }
+
+  /** Marks the views that hold an item withdrawn since the last look, and the views of items that came back. */
+  function followWithdrawals(): void {
+    for (const item of out)
+      if (items.withdrawnAt(item) === 0) {
+        out.delete(item)
+        const row = rows.get(item)
+        if (row) stale.add(row)
+      }
+    if (items.withdrawals.length === seen) return
+    const fresh = new Set<number>()
+    for (; seen < items.withdrawals.length; seen++) {
+      const item = items.withdrawals[seen]
+      if (items.withdrawnAt(item) === 0 || out.has(item)) continue
+      fresh.add(item)
+      out.add(item)
+    }
+    if (fresh.size === 0) return
+    for (const row of order) if (row.writtenAt !== 0 && holds(row, fresh)) stale.add(row)
+  }
+
+  return {
+    name: 'covisit',
+    stores: [store],
+    receives: [covisitChannel],
+    receive(_channel, payload) {
+      current = undefined
+      readEdges(payload, indexOf, take)
+    },
+    urgent: () => stale.size > 0 || items.withdrawals.length > seen,
+    flush(to) {
+      const now = ctx.now()
+      followWithdrawals()
+      const left = publishWaiting(now, to)
+      refresh(now, left, to)
+      let views = REWRITTEN_A_COMMIT
+      for (const row of stale) {
+        if (views-- === 0) break
+        writeView(row, to)
+      }
+    },
+    restored(last) {
+      for (const { store: id, key } of last) {
+        const row = id === itemStores.neighbours ? rows.get(items.index(key.toString())) : undefined
+        if (row) stale.add(row)
+      }
+    },
+  }
+}
+
+function sumOf({ weights, size }: Board): number {
+  let sum = 0
+  for (let i = 0; i < size; i++) sum += weights[i]
+  return sum
+}
+
+function holds({ item, board }: NeighbourRow, withdrawn: ReadonlySet<number>): boolean {
+  if (withdrawn.has(item)) return true
+  for (let i = 0; i < board.size; i++) if (withdrawn.has(board.items[i])) return true
+  return false
+}

@@ -1,0 +1,250 @@
+/**
+ * Sliding windows over positives in minute buckets, for many series (an item in a cohort), kept as sums.
+ *
+ *  - W1 At time `at`, the sum of window w is the count of all minutes m with m > floor(at / 60000) - w and
+ *    m <= floor(at / 60000): equal to a recount, whatever the order rows came in.
+ *  - W2 `put` gives an hour's whole counts; only the difference to what was known is added. `advance` subtracts the minutes
+ *    that leave. So a minute is touched as often as it changes and once a window, never by a rescan.
+ *  - W3 The trend is the decayed sum over the longest window: each positive weighs 2^(-age / half-life), age in whole
+ *    minutes. It is kept scaled by 2^(now / half-life), so that time passing changes no value.
+ *  - W4 A board (a window of a cohort) is `changed` only if a series at or above its last place moved.
+ */
+import { BestOf } from '../items/best-of.ts'
+import { Names } from '../items/names.ts'
+import { smallestBy } from './smallest.ts'
+
+export const windowsMinutes: readonly { readonly name: string; readonly minutes: number }[] = [
+  { name: '5m', minutes: 5 },
+  { name: '1h', minutes: 60 },
+  { name: '24h', minutes: 24 * 60 },
+  { name: '7d', minutes: 7 * 24 * 60 },
+]
+export const longestWindowMinutes = 7 * 24 * 60
+
+const WINDOWS = windowsMinutes.length
+/** Boards of a cohort: its windows, then its trend. */
+export const BOARDS = WINDOWS + 1
+const LONGEST = WINDOWS - 1
+/** Doublings after which the trend's scale is moved; float64 has 1,023. */
+const MAX_DOUBLINGS = 500
+
+interface Board {
+  changed: boolean
+  /** Score of the last place when the board was last read and full; else 0. */
+  threshold: number
+}
+
+export interface Best {
+  /** Item numbers, best first; equal scores by item id. */
+  readonly items: readonly number[]
+  readonly scores: readonly number[]
+}
+
+export class PositiveWindows {
+  readonly items = new Names()
+  readonly cohorts = new Names()
+  private readonly halfLifeMinutes: number
+  /** Newest minute; windows end with it. */
+  private now = 0
+  private reference = 0
+  /** By cohort: item -> series, and the cohort's series. */
+  private readonly seriesOf: Map<number, number>[] = []
+  private readonly members: number[][] = []
+  private readonly boards: Board[][] = []
+  private readonly itemOf: number[] = []
+  private readonly cohortOf: number[] = []
+  /** By hour: series -> its minutes as HourCounts.minutes. */
+  private readonly hours = new Map<number, Map<number, readonly number[]>>()
+  private capacity = 0
+  private readonly sums: Int32Array[] = []
+  private trend = new Float64Array(0)
+  private readonly bestOf = new BestOf()
+
+  constructor(trendHalfLifeMs: number) {
+    this.halfLifeMinutes = trendHalfLifeMs / 60_000
+    for (let w = 0; w < WINDOWS; w++) this.sums.push(new Int32Array(0))
+    this.grow(1024)
+    this.cohort('')
+  }
+
+  /** The positives of an item and cohort in an hour are now `minutes` ({count * 64 + minute of the hour}); [] for none. */
+  put(itemId: string, cohortName: string, hour: number, minutes: readonly number[]): void {
+    const cohort = this.cohort(cohortName)
+    const series = this.series(this.items.index(itemId), cohort)
+    let ofHour = this.hours.get(hour)
+    if (!ofHour) {
+      if (minutes.length === 0) return
+      ofHour = new Map()
+      this.hours.set(hour, ofHour)
+    }
+    const before = ofHour.get(series) ?? []
+    if (minutes.length > 0) ofHour.set(series, minutes)
+    else ofHour.delete(series)
+    if (ofHour.size === 0) this.hours.delete(hour)
+    for (let i = 0; i < minutes.length; i++) {
+      const minute = minutes[i] & 63
+      const gained = (minutes[i] >> 6) - countAt(before, minute, i)
+      if (gained !== 0) this.add(series, hour * 60 + minute, gained)
+    }
+    for (let i = 0; i < before.length; i++) {
+      const minute = before[i] & 63
+      if (countAt(minutes, minute, i) === 0) this.add(series, hour * 60 + minute, -(before[i] >> 6))
+    }
+  }
+
+  /** Time passes to `minute` (since 1970): minutes leave the windows. An earlier one changes nothing. */
+  advance(minute: number): void {
+    const { now } = this
+    if (minute <= now) return
+    this.now = minute
+    for (let w = 0; w < WINDOWS; w++) {
+      const from = now - windowsMinutes[w].minutes + 1
+      const to = minute - windowsMinutes[w].minutes
+      for (const [hour, ofHour] of this.hours)
+        if (hour * 60 + 59 >= from && hour * 60 <= to) this.leave(w, hour, ofHour, from, to)
+    }
+    for (const boards of this.boards) boards[WINDOWS].changed = true
+  }
+
+  /** Number of cohorts, '' included as number 0. */
+  get cohortCount(): number {
+    return this.cohorts.size
+  }
+
+  changed(cohort: number, board: number): boolean {
+    return this.boards[cohort][board].changed
+  }
+
+  /** An item's right to be listed changed: the boards that it may stand on are to be read again. */
+  touchItem(itemId: string): void {
+    const item = this.items.index(itemId)
+    for (let cohort = 0; cohort < this.boards.length; cohort++)
+      if (this.seriesOf[cohort].has(item))
+        for (const board of this.boards[cohort]) board.changed = true
+  }
+
+  /** The best `n` of a board, without those that `excluded` names; the board counts as unchanged from here on. */
+  best(cohort: number, board: number, n: number, excluded: (item: number) => boolean): Best {
+    const scores: ArrayLike<number> = board === WINDOWS ? this.trend : this.sums[board]
+    const { bestOf } = this
+    bestOf.reset(n)
+    for (const series of this.members[cohort])
+      if (scores[series] > 0 && !excluded(this.itemOf[series])) bestOf.offer(series, scores[series])
+    let chosen = bestOf.take()
+    const full = chosen.length === n && n > 0
+    const last = full ? scores[chosen[n - 1]] : 0
+    const state = this.boards[cohort][board]
+    state.changed = false
+    state.threshold = last
+    const before = (a: number, b: number): boolean =>
+      this.items.nameOf(this.itemOf[a]) < this.items.nameOf(this.itemOf[b])
+    if (full) {
+      const above = chosen.filter(series => scores[series] > last)
+      const level = this.members[cohort].filter(
+        series => scores[series] === last && !excluded(this.itemOf[series]),
+      )
+      chosen = above.concat(smallestBy(level, n - above.length, before))
+    }
+    chosen.sort((a, b) => scores[b] - scores[a] || (before(a, b) ? -1 : 1))
+    const unscale =
+      board === WINDOWS ? 2 ** ((this.reference - this.now) / this.halfLifeMinutes) : 1
+    return {
+      items: chosen.map(series => this.itemOf[series]),
+      scores: chosen.map(series => scores[series] * unscale),
+    }
+  }
+
+  private add(series: number, minute: number, gained: number): void {
+    const boards = this.boards[this.cohortOf[series]]
+    for (let w = WINDOWS - 1; w >= 0; w--) {
+      if (minute <= this.now - windowsMinutes[w].minutes) break
+      this.sums[w][series] += gained
+      mark(boards[w], this.sums[w][series] - gained, this.sums[w][series])
+      if (w === LONGEST) this.addTrend(series, minute, gained, boards[WINDOWS])
+    }
+  }
+
+  private addTrend(series: number, minute: number, gained: number, board: Board): void {
+    if (this.reference === 0) this.reference = minute
+    if ((minute - this.reference) / this.halfLifeMinutes > MAX_DOUBLINGS) this.rescale(minute)
+    const before = this.trend[series]
+    const weight = gained * 2 ** ((minute - this.reference) / this.halfLifeMinutes)
+    // an empty window is exactly 0: nothing of rounding may be left over
+    const after = this.sums[LONGEST][series] === 0 ? 0 : Math.max(0, before + weight)
+    this.trend[series] = after
+    mark(board, before, after)
+  }
+
+  private rescale(reference: number): void {
+    const factor = 2 ** ((this.reference - reference) / this.halfLifeMinutes)
+    for (let series = 0; series < this.itemOf.length; series++) this.trend[series] *= factor
+    this.reference = reference
+    for (const boards of this.boards) boards[WINDOWS].changed = true
+  }
+
+  private leave(
+    w: number,
+    hour: number,
+    ofHour: ReadonlyMap<number, readonly number[]>,
+    from: number,
+    to: number,
+  ): void {
+    const sums = this.sums[w]
+    for (const [series, minutes] of ofHour) {
+      for (let i = 0; i < minutes.length; i++) {
+        const minute = hour * 60 + (minutes[i] & 63)
+        if (minute < from || minute > to) continue
+        const boards = this.boards[this.cohortOf[series]]
+        const count = minutes[i] >> 6
+        sums[series] -= count
+        mark(boards[w], sums[series] + count, sums[series])
+        if (w === LONGEST) this.addTrend(series, minute, -count, boards[WINDOWS])
+      }
+    }
+  }
+
+  private cohort(name: string): number {
+    const cohort = this.cohorts.index(name)
+    if (cohort === this.boards.length) {
+      this.seriesOf.push(new Map())
+      this.members.push([])
+      this.boards.push(Array.from({ length: BOARDS }, () => ({ changed: true, threshold: 0 })))
+    }
+    return cohort
+  }
+
+  private series(item: number, cohort: number): number {
+    const known = this.seriesOf[cohort].get(item)
+    if (known !== undefined) return known
+    const series = this.itemOf.length
+    if (series >= this.capacity) this.grow(series + 1)
+    this.seriesOf[cohort].set(item, series)
+    this.members[cohort].push(series)
+    this.itemOf.push(item)
+    this.cohortOf.push(cohort)
+    return series
+  }
+
+  private grow(size: number): void {
+    this.capacity = Math.max(size, this.capacity * 2)
+    for (let w = 0; w < WINDOWS; w++) {
+      const larger = new Int32Array(this.capacity)
+      larger.set(this.sums[w])
+      this.sums[w] = larger
+    }
+    const larger = new Float64Array(this.capacity)
+    larger.set(this.trend)
+    this.trend = larger
+  }
+}
+
+function mark(board: Board, before: number, after: number): void {
+  if (before >= board.threshold || after >= board.threshold) board.changed = true
+}
+
+/** The count of a minute; `guess` is where it stands as long as rows only grow at their end. */
+function countAt(minutes: readonly number[], minute: number, guess: number): number {
+  if (guess < minutes.length && (minutes[guess] & 63) === minute) return minutes[guess] >> 6
+  for (const cell of minutes) if ((cell & 63) === minute) return cell >> 6
+  return 0
+}
