@@ -1,0 +1,249 @@
+/**
+ * The first stage of the user task: decides which events count, keeps users and sessions, fills in the facts, and writes
+ * what outside readers see.
+ *
+ *  - Consent `full` counts and is stored; `contextual` counts and is kept in memory for the session gap only; `none` is
+ *    counted as such and goes no further. An event with less consent than before, not older than the user's newest,
+ *    removes what was stored; so does an erasure, which later stages see too.
+ *  - Views leave at most every `session.redis.minInterval` a user; features with every commit.
+ */
+import type { Encoder } from '../../schemas/index.ts'
+import { ByteReader } from '../../streams/serde/bytes.ts'
+import type { Outbox } from '../../streams/topology/outbox.ts'
+import type { RestoredRow, Stage, TaskContext } from '../../streams/topology/stage.ts'
+import type { LogRecord } from '../../streams/transport/port.ts'
+import type { ItemTable } from '../items/table.ts'
+import type { CurrentEvent } from '../user/current-event.ts'
+import type { UserEvent } from '../user/event.ts'
+import { USER_STORES } from '../user/store-ids.ts'
+import type { StoredUser } from '../user/stored-user.ts'
+import type { UserTable } from '../user/users.ts'
+import { Activity } from './activity.ts'
+import { listKey, sessionFeatures, sessionKey, sessionView } from './views.ts'
+
+const HOUR = 3_600_000
+/** Users cleaned in one tick: some tens of microseconds each at worst. */
+const CLEAN_SLICE = 200
+
+export interface SessionsDeps {
+  readonly users: UserTable
+  /** Encodes session-features; undefined: none are published. */
+  readonly features: Encoder | undefined
+  /** Write session hashes. */
+  readonly views: boolean
+  readonly minIntervalMs: number
+  readonly lateDeadLetters: boolean
+  /** Surfaces whose lists go when a user is removed. */
+  readonly surfaces: readonly string[]
+}
+
+export function createSessionsStage(ctx: TaskContext, deps: SessionsDeps): Stage<UserEvent> {
+  return new SessionsStage(ctx, deps)
+}
+
+class SessionsStage implements Stage<UserEvent> {
+  readonly name = 'sessions'
+  readonly stores
+  private readonly deps: SessionsDeps
+  private readonly users: UserTable
+  private readonly activity: Activity
+  private readonly items: ItemTable
+  private readonly now: () => number
+  private readonly startedAt: number
+  private readonly counters
+  private readonly lateness
+  /** Users whose view is to be written, oldest change first. */
+  private viewQueue: StoredUser[] = []
+  private changedUsers: StoredUser[] = []
+  private removedUsers = new Set<string>()
+  private lateRecords: { topic: string; record: LogRecord; ts: number }[] = []
+
+  constructor(ctx: TaskContext, deps: SessionsDeps) {
+    this.deps = deps
+    this.users = deps.users
+    this.activity = new Activity(deps.users)
+    this.items = ctx.table<ItemTable>('items')
+    this.now = () => ctx.now()
+    this.startedAt = ctx.now()
+    const { stores } = deps.users
+    this.stores = [
+      stores.watermark,
+      stores.withdrawals,
+      stores.users,
+      stores.sessions,
+      stores.plays,
+      stores.positives,
+      stores.exclusions,
+      stores.doubles,
+      stores.shown,
+    ] as unknown as NonNullable<Stage['stores']>
+    const topology = 'sessions'
+    const events = (type: string) => ctx.metrics.counter('freshet_events_total', { topology, type })
+    this.counters = {
+      impression: events('impression'),
+      watch: events('watch'),
+      feedback: events('feedback'),
+      erasure: events('erasure'),
+      withoutConsent: ctx.metrics.counter('freshet_without_consent_total', { topology }),
+      late: ctx.metrics.counter('freshet_late_total', { topology }),
+      doubles: ctx.metrics.counter('freshet_duplicates_total', { topology }),
+    }
+    this.lateness = ctx.metrics.histogram('freshet_lateness_seconds', { topology })
+  }
+
+  process(event: UserEvent): undefined | 'drop' {
+    const current = event as unknown as CurrentEvent
+    this.counters[current.kind].add()
+    if (current.kind === 'erasure') {
+      this.removeUser(current.userId, current.ts)
+      return undefined
+    }
+    const { users } = this
+    users.see(current.ts)
+    this.lateness.observe((current.recordTs - current.ts) / 1000)
+    if (current.ts < users.watermark.at - users.settings.graceMs) return this.late(current)
+    const { consent } = current
+    let known = users.byId.get(current.userId)
+    if (consent !== 'full') {
+      if (known && current.ts >= known.lastSeenAt) {
+        this.removeUser(current.userId, current.ts)
+        known = undefined
+      }
+      if (consent === 'none') {
+        this.counters.withoutConsent.add()
+        return 'drop'
+      }
+    }
+    if (users.withdrawals.size > 0 && this.wasWithdrawn(current)) return 'drop'
+    if (consent === 'contextual') return this.inPassing(current)
+    const user = this.activity.take(known, current, true)
+    if (user === null) return this.double()
+    current.user = user
+    users.cleanAfter(user, current.ts + users.settings.graceMs)
+    this.changed(user, current.recordTs)
+    return undefined
+  }
+
+  /** Consent contextual: facts are found out with a user that lives in memory for the gap. */
+  private inPassing(current: CurrentEvent): undefined | 'drop' {
+    const { users } = this
+    const { gapMs } = users.settings
+    let known = users.passing.get(current.userId)
+    if (known && users.watermark.at > known.lastSeenAt + gapMs) {
+      users.remove(known)
+      known = undefined
+    }
+    const user = this.activity.take(known, current, false)
+    if (user === null) return this.double()
+    users.cleanAfter(user, user.lastSeenAt + gapMs)
+    return undefined
+  }
+
+  private late(current: CurrentEvent): 'drop' {
+    this.counters.late.add()
+    if (this.deps.lateDeadLetters && current.record)
+      this.lateRecords.push({ topic: current.topic, record: current.record, ts: current.ts })
+    return 'drop'
+  }
+
+  private double(): 'drop' {
+    this.counters.doubles.add()
+    return 'drop'
+  }
+
+  private wasWithdrawn(current: CurrentEvent): boolean {
+    const withdrawal = this.users.withdrawals.get(current.userId)
+    return withdrawal !== undefined && current.ts <= withdrawal.at
+  }
+
+  private removeUser(userId: string, at: number): void {
+    const { users } = this
+    const passing = users.passing.get(userId)
+    if (passing) users.remove(passing)
+    const known = users.byId.get(userId)
+    if (known) users.remove(known)
+    if (known || passing) users.withdraw(userId, at)
+    // also of a user that is not known here: a view may have outlived its state
+    this.removedUsers.add(userId)
+  }
+
+  private changed(user: StoredUser, recordTs: number): void {
+    if (!user.changed) {
+      user.changed = true
+      this.changedUsers.push(user)
+    }
+    if (!user.viewWaits) {
+      user.viewWaits = true
+      user.answersTs = recordTs
+      this.viewQueue.push(user)
+    }
+  }
+
+  tick(): boolean {
+    return this.users.clean(CLEAN_SLICE)
+  }
+
+  flush(out: Outbox): void {
+    for (const { topic, record, ts } of this.lateRecords)
+      out.deadLetter(
+        topic,
+        record,
+        'LATE',
+        `event time ${new Date(ts).toISOString()} is more than ${this.users.settings.graceMs} ms behind the newest of the partition (late.grace)`,
+      )
+    this.lateRecords = []
+    if (this.removedUsers.size > 0) this.flushRemoved(out)
+    if (this.changedUsers.length > 0) this.flushFeatures(out)
+    if (this.viewQueue.length > 0) this.flushViews(out)
+  }
+
+  private flushRemoved(out: Outbox): void {
+    for (const userId of this.removedUsers) {
+      out.view({ op: 'delete', key: sessionKey(userId) })
+      for (const surface of this.deps.surfaces)
+        out.view({ op: 'delete', key: listKey(surface, userId) })
+      if (this.deps.features) out.publish('session-features', userId, null)
+    }
+    this.removedUsers.clear()
+  }
+
+  private flushFeatures(out: Outbox): void {
+    const { features } = this.deps
+    for (const user of this.changedUsers) {
+      user.changed = false
+      if (user.gone || !features) continue
+      const draft = sessionFeatures(user.id, user.session, this.items, user.lastOffset)
+      out.publish('session-features', user.id, features.encode('SessionFeatures', draft))
+    }
+    this.changedUsers = []
+  }
+
+  private flushViews(out: Outbox): void {
+    const now = this.now() - this.startedAt
+    const waiting: StoredUser[] = []
+    const ttlMs = this.users.settings.gapMs + HOUR
+    for (const user of this.viewQueue) {
+      if (user.gone || !this.deps.views) user.viewWaits = false
+      else if (user.viewedAt >= 0 && now - user.viewedAt < this.deps.minIntervalMs)
+        waiting.push(user)
+      else {
+        user.viewWaits = false
+        user.viewedAt = now
+        out.view(sessionView(user.id, user.session, this.items, ttlMs, user.answersTs))
+      }
+    }
+    this.viewQueue = waiting
+  }
+
+  restored(last: readonly RestoredRow[]): void {
+    this.users.stores.restored()
+    this.users.restored()
+    for (const row of last) {
+      if (row.store !== USER_STORES.users) continue
+      const userId = new ByteReader(row.key).string()
+      const user = this.users.byId.get(userId)
+      if (user) this.changed(user, this.now())
+      else this.removedUsers.add(userId)
+    }
+  }
+}

@@ -1,0 +1,124 @@
+/**
+ * Records of events and erasures to the task's one event object. A record that cannot be used is a Bad value with the
+ * sentence that helps its sender; nothing throws. Hot: one call a record.
+ */
+import type { Decoder } from '../../schemas/index.ts'
+import type { Counter } from '../../streams/metrics.ts'
+import { partitionOf } from '../../streams/serde/hash.ts'
+import type { Bad, Decoded, TaskContext } from '../../streams/topology/stage.ts'
+import type { LogRecord } from '../../streams/transport/port.ts'
+import type { ItemTable } from '../items/table.ts'
+import { CurrentEvent } from './current-event.ts'
+import type { UserEvent } from './event.ts'
+
+const VALUE_LIMIT_BYTES = 1024 * 1024
+const KEY_LIMIT_BYTES = 256
+/** A clock may be this far ahead of the record's timestamp. */
+const AHEAD_LIMIT_MS = 300_000
+
+export interface UserDecodeDeps {
+  readonly events: Decoder<'events'>
+  readonly erasures: Decoder<'erasures'>
+}
+
+export type UserDecode = (topic: string, record: LogRecord) => Decoded<UserEvent>
+
+/** `TaskLogic.decode` of the user task. The event it gives is overwritten by the next call. */
+export function createUserDecode(ctx: TaskContext, deps: UserDecodeDeps): UserDecode {
+  const items = ctx.table<ItemTable>('items')
+  const partitions = ctx.partitionsOf(ctx.kind)
+  const clamped = ctx.metrics.counter('freshet_clock_ahead_total')
+  const current = new CurrentEvent()
+  const decoded: Decoded<UserEvent> = { ok: current.asEvent() }
+
+  return (topic, record) => {
+    const tooLarge = sizeProblem(record)
+    if (tooLarge) return tooLarge
+    const decoder = topic === 'erasures' ? deps.erasures : deps.events
+    const value = decoder.decode(record.value)
+    if ('needs' in value) return { waitFor: decoder.resolve(value.needs) }
+    if ('bad' in value) return value
+    const event = value.record
+    const key = record.key
+    if (key === null || key.length === 0) return keyMissing
+    if (!sameText(key, event.userId)) return keyProblem(key, event.userId)
+    if (partitionOf(key, partitions) !== ctx.partition)
+      return partitionProblem(event.userId, partitionOf(key, partitions), ctx.partition)
+
+    current.kind = value.kind
+    current.event = event
+    current.topic = topic
+    current.offset = record.offset
+    current.recordTs = record.timestamp
+    current.record = record
+    current.userId = event.userId
+    current.ts = notAhead(event.ts, record.timestamp, clamped)
+    if (value.kind === 'erasure') {
+      current.consent = 'none'
+      current.item = -1
+    } else {
+      current.consent = value.record.consent
+      current.item = items.index(value.record.itemId)
+    }
+    current.clearFacts()
+    return decoded
+  }
+}
+
+function notAhead(ts: number, recordTs: number, clamped: Counter): number {
+  // a topic may carry no record timestamps (-1)
+  if (ts - recordTs <= AHEAD_LIMIT_MS || recordTs < 0) return ts
+  clamped.add()
+  return recordTs
+}
+
+function sizeProblem(record: LogRecord): Bad | null {
+  const { key, value } = record
+  if (value !== null && value.length > VALUE_LIMIT_BYTES)
+    return {
+      bad: 'VALUE_TOO_LARGE',
+      message: `the value has ${value.length} bytes, ${VALUE_LIMIT_BYTES} are allowed`,
+    }
+  if (key !== null && key.length > KEY_LIMIT_BYTES)
+    return {
+      bad: 'VALUE_TOO_LARGE',
+      message: `the key has ${key.length} bytes, ${KEY_LIMIT_BYTES} are allowed: it is to be the userId`,
+    }
+  return null
+}
+
+const keyMissing: Bad = {
+  bad: 'KEY_MISSING',
+  message: 'the record has no key: send the userId as the key, so that a user has one order',
+}
+
+function keyProblem(key: Buffer, userId: string): Bad {
+  if (key[0] === 0 && key.length >= 5)
+    return {
+      bad: 'KEY_FRAMED',
+      message: `the key begins with schema framing (id ${key.readInt32BE(1)}): the client's key serializer is to be a plain string serializer (Java: StringSerializer), not that of the schema registry`,
+    }
+  return {
+    bad: 'KEY_MISMATCH',
+    message: `the key ${JSON.stringify(key.toString('utf8', 0, 60))} is not the userId ${JSON.stringify(userId.slice(0, 60))}: send the raw UTF-8 of the userId as the key`,
+  }
+}
+
+function partitionProblem(userId: string, expected: number, found: number): Bad {
+  return {
+    bad: 'PARTITION_MISMATCH',
+    message: `user ${JSON.stringify(userId.slice(0, 60))} belongs on partition ${expected} (murmur2 of the key, as Java's client has it) and came on ${found}: set partitioner=murmur2_random in librdkafka clients (Go, Python, .NET), or input.rekey=true here`,
+  }
+}
+
+/** Is the key the text's UTF-8? Without an allocation for plain ASCII. */
+function sameText(key: Buffer, text: string): boolean {
+  const { length } = text
+  if (key.length < length) return false
+  for (let i = 0; i < length; i++) {
+    const code = text.charCodeAt(i)
+    if (code > 127) return Buffer.from(text).equals(key)
+    if (key[i] !== code) return false
+  }
+  return key.length === length
+}

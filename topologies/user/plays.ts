@@ -1,0 +1,164 @@
+/**
+ * The plays of one user within 24 h, packed six numbers an entry into one array (48 B instead of 160 B as an object).
+ *
+ * An entry is the part of a play that lies in one session; nearly every play has one. Counts come from entries by rules
+ * that do not ask in which order heartbeats arrived:
+ *  - P1 a play counts as a watch in the session of its earliest heartbeat;
+ *  - P2 an entry adds to its session what its highest watchedMs exceeds the highest of all earlier entries;
+ *  - P3 positive, completed and skipped count once a play, in the earliest entry that has them.
+ */
+export const STRIDE = 6
+const HASH = 0
+const FIRST = 1
+const LAST = 2
+const WATCHED = 3
+const ITEM = 4
+const SEQ = 5
+
+export const POSITIVE = 1
+export const COMPLETED = 2
+export const SKIPPED = 4
+/** Further entries of the same play follow or precede this one. */
+const SPLIT = 8
+const FLAGS = 16
+
+const WORD = 4294967296
+const SEQ_LIMIT = 2 ** 21
+
+/** What a session holds of plays; `plays.ts` changes only these. */
+export interface PlayCounts {
+  watches: number
+  watchedMs: number
+  positives: number
+  completes: number
+  skips: number
+}
+
+export const playItem = (plays: readonly number[], at: number): number =>
+  Math.floor(plays[at + ITEM] / FLAGS)
+export const playFlags = (plays: readonly number[], at: number): number => plays[at + ITEM] % FLAGS
+export const playHash = (plays: readonly number[], at: number): number => plays[at + HASH]
+export const playFirst = (plays: readonly number[], at: number): number => plays[at + FIRST]
+export const playLast = (plays: readonly number[], at: number): number => plays[at + LAST]
+export const playWatched = (plays: readonly number[], at: number): number => plays[at + WATCHED]
+export const isSplit = (plays: readonly number[], at: number): boolean =>
+  (plays[at + ITEM] & SPLIT) !== 0
+
+/** Where the newest entry of a play begins; -1: unknown. Hot: the play looked for is nearly always the newest. */
+export function findPlay(plays: readonly number[], hash: number): number {
+  for (let at = plays.length - STRIDE; at >= 0; at -= STRIDE) if (plays[at] === hash) return at
+  return -1
+}
+
+/** All entries of a play, earliest first. */
+export function entriesOf(plays: readonly number[], hash: number): number[] {
+  const entries: number[] = []
+  for (let at = 0; at < plays.length; at += STRIDE) if (plays[at] === hash) entries.push(at)
+  return entries.sort((a, b) => plays[a + FIRST] - plays[b + FIRST])
+}
+
+export function appendEntry(
+  plays: number[],
+  hash: number,
+  item: number,
+  ts: number,
+  watchedMs: number,
+  flags: number,
+  seqs: number,
+): void {
+  plays.push(hash, ts, ts, watchedMs, item * FLAGS + flags, seqs)
+}
+
+/** Takes a heartbeat into an entry. */
+export function widen(
+  plays: number[],
+  at: number,
+  ts: number,
+  watchedMs: number,
+  flags: number,
+): void {
+  if (ts < plays[at + FIRST]) plays[at + FIRST] = ts
+  if (ts > plays[at + LAST]) plays[at + LAST] = ts
+  if (watchedMs > plays[at + WATCHED]) plays[at + WATCHED] = watchedMs
+  const old = plays[at + ITEM]
+  plays[at + ITEM] = old - (old % FLAGS) + ((old % FLAGS) | flags)
+}
+
+export function markSplit(plays: number[], at: number): void {
+  const old = plays[at + ITEM]
+  plays[at + ITEM] = old - (old % FLAGS) + ((old % FLAGS) | SPLIT)
+}
+
+/** Makes one entry of two neighbouring ones whose sessions became one. */
+export function joinEntries(plays: number[], into: number, from: number): void {
+  widen(plays, into, plays[from + FIRST], plays[from + WATCHED], playFlags(plays, from))
+  widen(plays, into, plays[from + LAST], 0, 0)
+  if (plays[from + SEQ] > 0) plays[into + SEQ] = plays[from + SEQ]
+  plays.splice(from, STRIDE)
+}
+
+/** Removes every entry of a play. */
+export function removePlay(plays: number[], hash: number): void {
+  for (let at = plays.length - STRIDE; at >= 0; at -= STRIDE)
+    if (plays[at] === hash) plays.splice(at, STRIDE)
+}
+
+/**
+ * Adds (sign 1) or takes back (sign -1) what the entries of a play count in their sessions: rules P1 to P3.
+ * `countsAt` gives the session at a time; undefined where it was forgotten.
+ */
+export function contribute(
+  plays: readonly number[],
+  entries: readonly number[],
+  sign: 1 | -1,
+  countsAt: (ts: number) => PlayCounts | undefined,
+): void {
+  let watched = 0
+  let flags = 0
+  for (let k = 0; k < entries.length; k++) {
+    const at = entries[k]
+    const counts = countsAt(plays[at + FIRST])
+    const own = playFlags(plays, at) & ~flags
+    if (counts) {
+      if (k === 0) counts.watches += sign
+      counts.watchedMs += sign * Math.max(0, plays[at + WATCHED] - watched)
+      if (own & POSITIVE) counts.positives += sign
+      if (own & COMPLETED) counts.completes += sign
+      if (own & SKIPPED) counts.skips += sign
+    }
+    watched = Math.max(watched, plays[at + WATCHED])
+    flags |= own
+  }
+}
+
+/** The highest heartbeat number and which of the 32 before it were seen, as one number. 0: none numbered yet. */
+export function seqSeen(seqs: number, seq: number): boolean {
+  if (seq <= 0 || seqs === 0) return false
+  const highest = Math.floor(seqs / WORD)
+  if (seq === highest) return true
+  const back = highest - seq
+  return back > 0 && back <= 32 && ((seqs % WORD) & (1 << (back - 1))) !== 0
+}
+
+export function withSeq(seqs: number, seq: number): number {
+  if (seq <= 0 || seq >= SEQ_LIMIT) return seqs
+  const highest = Math.floor(seqs / WORD)
+  const mask = (seqs % WORD) | 0
+  if (seq > highest) {
+    const step = seq - highest
+    const moved =
+      step > 32 || highest === 0 ? 0 : step === 32 ? 1 << 31 : (mask << step) | (1 << (step - 1))
+    return seq * WORD + (moved >>> 0)
+  }
+  const back = highest - seq
+  if (back === 0 || back > 32) return seqs
+  return highest * WORD + ((mask | (1 << (back - 1))) >>> 0)
+}
+
+export const playSeqs = (plays: readonly number[], at: number): number => plays[at + SEQ]
+export function setSeqs(plays: number[], at: number, seqs: number): void {
+  plays[at + SEQ] = seqs
+}
+
+/** For the row's codec: raw columns of an entry. */
+export const COLUMNS = { HASH, FIRST, LAST, WATCHED, ITEM, SEQ, FLAGS } as const
