@@ -1,0 +1,44 @@
+/** A process that runs the toy application on Kafka until it is told to stop: `toy-worker.ts BROKERS PREFIX`. */
+import { systemClock } from '../../streams/clock.ts'
+import type { Logger } from '../../streams/log.ts'
+import { noMetrics } from '../../streams/metrics.ts'
+import { topicNames } from '../../streams/runtime/names.ts'
+import { Worker } from '../../streams/runtime/worker.ts'
+import { createKafkaTransport } from '../../streams/transport/kafka/index.ts'
+import { toyApplication } from './toy-application.ts'
+
+const [brokers, prefix] = process.argv.slice(2)
+const say =
+  (level: string) =>
+  (fields: Record<string, unknown>, message: string): void =>
+    console.log(level, message, JSON.stringify(fields))
+const log: Logger = { info: say('info'), warn: say('warn'), error: say('error') }
+const transport = await createKafkaTransport({ brokers: [brokers], clientId: 'toy', log })
+const names = topicNames(prefix, 1)
+const worker = new Worker({
+  application: toyApplication(),
+  transport,
+  names,
+  outlets: {
+    views: null,
+    tables: null,
+    publisher: transport.publisher(),
+    names,
+    silent: new Set(),
+  },
+  clock: systemClock,
+  log,
+  metrics: noMetrics,
+  generation: 1,
+  groupId: `${prefix}toy`,
+  clientId: 'toy',
+  sessionTimeoutMs: 3_000,
+  writerDeadlineMs: 30_000,
+  startAt: 'earliest',
+})
+await worker.start()
+process.on('SIGTERM', () => void worker.stop())
+console.log('started')
+await worker.done()
+await transport.close()
+process.exit(0)
