@@ -22,3 +22,16 @@ export interface TableStore {
   waiting(): string | undefined
   close(): Promise<void>
 }
+
+/** Reads what a ViewStore wrote. Keys come without the prefix; what is not there (or has lived out its life) is null. */
+export interface ViewReader {
+  /** The JSON object of a `json` write, its `version` included. */
+  json(key: string): Promise<Record<string, unknown> | null>
+  /** The fields of a `hash` write, `version` included. */
+  hash(key: string): Promise<Record<string, string> | null>
+  /** The `n` best members of a sorted set, best first; [] where there is none. */
+  zset(key: string, n: number): Promise<{ readonly member: string; readonly score: number }[]>
+  string(key: string): Promise<string | null>
+  /** All keys that begin with `prefix`, in no order, each once. */
+  scan(prefix: string): AsyncIterable<string>
+}

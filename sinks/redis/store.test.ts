@@ -1,0 +1,274 @@
+import { Redis } from 'ioredis'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { systemClock } from '../../streams/clock.ts'
+import type { Logger } from '../../streams/log.ts'
+import { noMetrics } from '../../streams/metrics.ts'
+import type { ViewWrite } from '../../streams/topology/outbox.ts'
+import { type RedisService, startRedis } from '../../test/support/services.ts'
+import { scripts } from './scripts.ts'
+import { slotOf, versionKeyOf } from './slot.ts'
+import { createRedisStore, type RedisStore } from './store.ts'
+
+const version = (seq: number): string => `000001-0000000000000001-${String(seq).padStart(10, '0')}`
+const session = (user: string, n: number): ViewWrite => ({
+  op: 'hash',
+  key: `session:${user}`,
+  fields: ['watches', `${n}`],
+  ttlMs: 60_000,
+})
+
+const lines: string[] = []
+const log: Logger = {
+  info: (_, text) => void lines.push(`info ${text}`),
+  warn: (_, text) => void lines.push(`warn ${text}`),
+  error: (_, text) => void lines.push(`error ${text}`),
+}
+const stores: RedisStore[] = []
+const open = (url: string): RedisStore => {
+  const store = createRedisStore({ url, log, clock: systemClock, metrics: noMetrics })
+  stores.push(store)
+  return store
+}
+const clusterUrl = ({ urls }: RedisService): string =>
+  `redis+cluster://${urls.map(url => new URL(url).host).join(',')}`
+const until = async (holds: () => boolean | Promise<boolean>): Promise<void> => {
+  while (!(await holds())) await new Promise(resolve => setTimeout(resolve, 10))
+}
+
+afterEach(async () => {
+  for (const store of stores.splice(0)) await store.close()
+  lines.length = 0
+})
+
+describe('Redis view store on one server', () => {
+  let server: RedisService
+  let redis: Redis
+  beforeAll(async () => {
+    server = await startRedis()
+    redis = new Redis(server.url, { retryStrategy: () => 20 })
+    redis.on('error', () => undefined) // the server is killed in here
+  })
+  afterAll(async () => {
+    redis.disconnect()
+    await server.stop()
+  })
+
+  it('writes key, version first and life as the contract says (R3)', async () => {
+    const store = open(server.url)
+    await store.write(
+      [
+        { op: 'json', key: 'topk:home:u:u1', body: '"user":"u1"}', ttlMs: 60_000 },
+        session('u1', 3),
+        { op: 'zset', key: 'pop:5m', members: ['a'], scores: [1], ttlMs: 60_000 },
+        { op: 'zadd', key: 'blocked', member: 'i1', score: 5 },
+        { op: 'string', key: 'pop:at', value: '17', ttlMs: 0 },
+      ],
+      version(1),
+    )
+    expect(await redis.get('freshet:topk:home:u:u1')).toBe(
+      `{"version":"${version(1)}","user":"u1"}`,
+    )
+    expect(await redis.hgetall('freshet:session:u1')).toEqual({ watches: '3', version: version(1) })
+    const lives = async (key: string): Promise<boolean> => {
+      const left = await redis.pttl(key)
+      return left > 0 && left <= 60_000
+    }
+    for (const key of ['topk:home:u:u1', 'session:u1', 'pop:5m'])
+      expect(await lives(`freshet:${key}`)).toBe(true)
+    expect(await lives('{freshet:pop:5m}:version')).toBe(true)
+    expect(await redis.pttl('freshet:blocked')).toBe(-1)
+    expect(await redis.pttl('freshet:pop:at')).toBe(-1)
+    expect((await redis.keys('freshet:*')).sort()).toEqual(
+      ['blocked', 'pop:5m', 'pop:at', 'session:u1', 'topk:home:u:u1'].map(key => `freshet:${key}`),
+    )
+  })
+
+  it('loads its scripts again when the server forgot them', async () => {
+    const store = open(server.url)
+    await store.write([session('u2', 1)], version(1))
+    await redis.script('FLUSH')
+    await store.write(
+      [session('u2', 2), { op: 'zadd', key: 'blocked', member: 'x', score: 1 }],
+      version(2),
+    )
+    expect(await redis.hget('freshet:session:u2', 'watches')).toBe('2')
+  })
+
+  it('waits through a killed server, says so once, and sends the whole commit again (R1, R5)', async () => {
+    const store = open(server.url)
+    await store.write([session('u3', 1)], version(1))
+    await server.kill9()
+    const commit = Array.from({ length: 3000 }, (_, i) => session(`v${i}`, i))
+    const pending = store.write(commit, version(2))
+    await until(() => store.waiting() !== undefined)
+    expect(store.waiting()).toMatch(/^Redis 127\.0\.0\.1:\d+ since \d{4}-.*\(.+\)$/)
+    await until(async () => (store.waiting() ?? '').includes('ECONNREFUSED'))
+    await server.restart()
+    await pending
+    expect(store.waiting()).toBeUndefined()
+    expect((await redis.keys('freshet:session:v*')).length).toBe(3000)
+    expect(lines.map(line => line.replace(/127.*/, ''))).toEqual([
+      'warn waiting for Redis ',
+      'info Redis ',
+    ])
+  })
+
+  it('settles when the server dies in the middle of many commits', async () => {
+    const store = open(server.url)
+    const commit = (n: number) => Array.from({ length: 2000 }, (_, i) => session(`w${i}`, n))
+    const writing = (async () => {
+      for (let n = 1; n <= 30; n++) await store.write(commit(n), version(n))
+    })()
+    await until(async () => (await redis.exists('freshet:session:w1')) === 1)
+    await server.kill9()
+    await server.restart()
+    await writing
+    for (const i of [0, 1, 999, 1999])
+      expect(await redis.hget(`freshet:session:w${i}`, 'watches')).toBe('30')
+  })
+
+  it('waits while memory is full, with the reason', async () => {
+    const store = open(server.url)
+    await redis.config('SET', 'maxmemory', '1')
+    const pending = store.write([session('u4', 2)], version(2))
+    try {
+      await until(() => (store.waiting() ?? '').includes('OOM'))
+    } finally {
+      await redis.config('SET', 'maxmemory', '0')
+    }
+    await pending
+    expect(await redis.hget('freshet:session:u4', 'watches')).toBe('2')
+  })
+
+  it('refuses a key of another type, naming what to do', async () => {
+    const store = open(server.url)
+    await redis.lpush('freshet:session:foreign', 'x')
+    await expect(store.write([session('foreign', 1)], version(1))).rejects.toMatchObject({
+      code: 'DEPENDENCY_UNSUITABLE',
+      message: expect.stringContaining('another program wrote a key'),
+    })
+  })
+
+  it('refuses to go on without the password, and takes it from the URL', async () => {
+    await redis.config('SET', 'requirepass', 'secret%1')
+    try {
+      const store = open(server.url)
+      const refused = {
+        code: 'DEPENDENCY_UNSUITABLE',
+        message: expect.stringContaining('PASSWORD@'),
+      }
+      await expect(store.write([session('u5', 1)], version(1))).rejects.toMatchObject(refused)
+      const wrong = open(server.url.replace('//', '//:nope@'))
+      await expect(wrong.ping()).rejects.toMatchObject(refused)
+      const right = open(server.url.replace('//', '//:secret%251@'))
+      await right.write([session('u5', 1)], version(1))
+      expect(await right.hash('session:u5')).toMatchObject({ watches: '1' })
+    } finally {
+      const admin = new Redis(server.url, { password: 'secret%1' })
+      await admin.config('SET', 'requirepass', '')
+      admin.disconnect()
+    }
+  })
+
+  it('pings: what doctor wants to know, or one sentence', async () => {
+    expect(await open(server.url).ping()).toMatchObject({
+      cluster: false,
+      version: expect.stringMatching(/^\d+\.\d+/),
+      maxBytes: 0,
+      evictionPolicy: 'noeviction',
+    })
+    await expect(open('redis://127.0.0.1:1').ping()).rejects.toMatchObject({
+      code: 'DEPENDENCY_UNREACHABLE',
+      message: expect.stringContaining('127.0.0.1:1'),
+    })
+  })
+
+  it('ends a waiting write when it is closed', async () => {
+    const store = createRedisStore({
+      url: 'redis://127.0.0.1:1',
+      log,
+      clock: systemClock,
+      metrics: noMetrics,
+    })
+    const pending = store.write([session('u6', 1)], version(1))
+    await until(() => store.waiting() !== undefined)
+    await store.close()
+    await expect(pending).rejects.toMatchObject({ code: 'CLOSED' })
+  })
+})
+
+describe('Redis view store on a cluster', () => {
+  it('follows slots that move between nodes, half moved ones too, and says when it was told a single server (R4)', async () => {
+    const cluster = await startRedis({ cluster: true })
+    const nodes = cluster.urls.map(url => new Redis(url))
+    const store = open(clusterUrl(cluster))
+    const users = Array.from({ length: 300 }, (_, i) => `u${i}`)
+    await store.write(
+      users.map(user => session(user, 1)),
+      version(1),
+    )
+    const sizes = await Promise.all(nodes.map(node => node.dbsize()))
+    expect(Math.min(...sizes)).toBeGreaterThan(50)
+
+    const slot = slotOf('freshet:session:u7')
+    const ids = await Promise.all(nodes.map(async node => String(await node.cluster('MYID'))))
+    const owners = await Promise.all(
+      nodes.map(node => node.call('CLUSTER', 'COUNTKEYSINSLOT', slot)),
+    )
+    const from = owners.findIndex(count => Number(count) > 0)
+    const to = (from + 1) % 3
+    await nodes[to].call('CLUSTER', 'SETSLOT', slot, 'IMPORTING', ids[from])
+    await nodes[from].call('CLUSTER', 'SETSLOT', slot, 'MIGRATING', ids[to])
+    await nodes[from].call(
+      'MIGRATE',
+      '127.0.0.1',
+      new URL(cluster.urls[to]).port,
+      'freshet:session:u7',
+      0,
+      5000,
+    )
+    await store.write(
+      users.map(user => session(user, 2)),
+      version(2),
+    )
+    for (const node of [nodes[to], nodes[from], nodes[3 - from - to]])
+      await node.call('CLUSTER', 'SETSLOT', slot, 'NODE', ids[to])
+    await store.write(
+      users.map(user => session(user, 3)),
+      version(3),
+    )
+    for (const user of users)
+      expect(await store.hash(`session:${user}`)).toEqual({ watches: '3', version: version(3) })
+
+    const single = open(cluster.url)
+    await expect(
+      single.write(
+        users.map(user => session(user, 1)),
+        version(4),
+      ),
+    ).rejects.toMatchObject({
+      message: expect.stringContaining('redis+cluster://'),
+    })
+    for (const node of nodes) node.disconnect()
+    await store.close()
+    await cluster.stop()
+  })
+})
+
+describe('slots and scripts', () => {
+  it('computes the slots of the specification', () => {
+    expect(slotOf('123456789')).toBe(0x31c3 & 16383)
+    expect(slotOf('{user1000}.following')).toBe(slotOf('user1000'))
+    expect(slotOf('foo{}{bar}')).not.toBe(slotOf('bar'))
+    expect(slotOf('foo{{bar}}zap')).toBe(slotOf('{bar'))
+  })
+
+  it('keeps the version key in the slot of its key, whatever braces it has', () => {
+    for (const key of ['pop:5m', 'a{b', 'a}b', 'a{}b', 'a{t}b', '}{', 'pop:5m:{x}'])
+      expect(slotOf(versionKeyOf(key))).toBe(slotOf(key))
+  })
+
+  it('has one script a kind of versioned write', () => {
+    expect(new Set(Object.values(scripts).map(({ sha1 }) => sha1)).size).toBe(4)
+  })
+})
