@@ -20,16 +20,8 @@ import type { Cursor } from './cursor.ts'
 
 export type Read<T = unknown> = (cursor: Cursor) => T
 
-/** Fields whose texts seldom repeat: not worth looking up. */
-const fresh = new Set([
-  'eventId',
-  'requestId',
-  'playId',
-  'userId',
-  'anonId',
-  'listVersion',
-  'title',
-])
+/** Fields whose texts hardly ever repeat within thousands of records: not worth looking up. */
+const fresh = new Set(['eventId', 'playId', 'title'])
 const deepestSkip = 64
 
 /**

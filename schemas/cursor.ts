@@ -5,14 +5,14 @@
  *    gives an empty value. Whoever reads looks at `code` once, when done.
  *
  * Hot code: called a dozen times a record; measured by decode.bench.ts. Short texts that repeat (surfaces, items, context
- * keys) come from a direct-mapped table of strings: comparing 10 bytes costs a third of making a string from them.
+ * keys, the request of a burst of impressions) come from a direct-mapped table of strings: comparing 10 bytes costs a third of making a string from them.
  */
 import { isUtf8 } from 'node:buffer'
 import type { DeadLetterCode } from '../streams/topology/outbox.ts'
 
 const none = Buffer.alloc(0)
 const cacheSlots = 4096
-const longestCached = 32
+const longestCached = 40
 
 export class Cursor {
   at = 0
