@@ -220,6 +220,20 @@ export function transportContract(
         expect(textOf(recordsOf(await pollFor(reader([at, 0]), count + 1))).at(-1)).toBe('after')
       })
 
+      it('refuses a batch over max.message.bytes (ROW_TOO_LARGE)', async () => {
+        const at = await partition({ 'max.message.bytes': '10000' })
+        const w = await newWriter()
+        await w.append(at, value('fits'))
+        expect(await codeOf(w.append(at, value('x'.repeat(20_000))))).toBe('ROW_TOO_LARGE')
+        expect(textOf(recordsOf(await readAll(at)))).toEqual(['fits'])
+      })
+
+      it('refuses a position beyond the end (POSITION_LOST)', async () => {
+        const at = await partition()
+        await (await newWriter()).append(at, value('x'))
+        expect(await codeOf(transport.read(at, 2, { maxWaitMs: 100 }))).toBe('POSITION_LOST')
+      })
+
       it('appends to several partitions at once', async () => {
         const name = await topic(3)
         const parts = [0, 1, 2].map(p => ({
@@ -253,8 +267,10 @@ export function transportContract(
           return !values.includes('k3') && !values.includes('x')
         }
         for (let i = 0; i < 200 && !compacted(); i++) {
-          // a segment is closed by the next append to it
-          await w.append(at, batchOf(['tick', String(i)]))
+          // a segment is closed by the next append that is dated later than `segment.ms` allows
+          const tick = new RecordBatchBuilder()
+          tick.add(Buffer.from('tick'), Buffer.from(String(i)))
+          await w.append(at, tick.finish(1_790_000_001_000 + i * 1000))
           await new Promise(resolve => setTimeout(resolve, 500))
           batches = await readAll(at)
         }
@@ -551,6 +567,17 @@ export function transportContract(
         })
         expect([second.key, String(second.value)]).toEqual([null, 'v'])
         expect(second.timestamp).toBeGreaterThan(0)
+        await publisher.close()
+      })
+
+      it('refuses a record over max.message.bytes and sends the others', async () => {
+        const at = await partition({ 'max.message.bytes': '10000' })
+        const publisher = transport.publisher()
+        const sizes = [1, 9_000, 20_000, 2, 3]
+        const records = sizes.map(n => ({ key: Buffer.from('k'), value: Buffer.alloc(n, 'x') }))
+        expect(await codeOf(publisher.send(at.topic, records))).toBe('ROW_TOO_LARGE')
+        const sent = recordsOf(await readAll(at)).map(r => r.value?.length)
+        expect(sent).toEqual([1, 9_000, 2, 3])
         await publisher.close()
       })
 
