@@ -65,7 +65,7 @@ export class PartitionLog {
   private readonly producers = new Map<bigint, Producer>()
   private readonly storage: Storage
   private readonly onCommitted: () => void
-  private readonly maxMessageBytes: number
+  readonly maxMessageBytes: number
 
   constructor(
     id: number,
@@ -98,14 +98,14 @@ export class PartitionLog {
 
   /**
    * Appends a stamped batch and resolves to its first offset once it is committed; of a repetition, to the first one's.
-   * Errors: FENCED (E2), CALL_INVALID for a batch over the topic's max.message.bytes, DEPENDENCY_UNREACHABLE of the disk.
+   * Errors: FENCED (E2), ROW_TOO_LARGE for a batch over the topic's max.message.bytes, DEPENDENCY_UNREACHABLE of the disk.
    */
   async append(batch: Buffer): Promise<number> {
     if (this.failure !== undefined) throw this.failure
     if (this.removed) throw new FreshetError('TOPIC_MISSING', `${this.name} has been removed`)
     if (batch.length > this.maxMessageBytes)
       throw new FreshetError(
-        'CALL_INVALID',
+        'ROW_TOO_LARGE',
         `a batch of ${batch.length} bytes for ${this.name}, whose max.message.bytes is ${this.maxMessageBytes}`,
       )
     const count = batch.readInt32BE(COUNT)
@@ -151,8 +151,7 @@ export class PartitionLog {
       if (decoded.batches.length > 0) bytes += stored.length
       nextOffset = decoded.nextOffset
     }
-    // all that is left was compacted away: never stand still below the high watermark
-    return { batches, nextOffset: batches.length === 0 ? this.highWatermark : nextOffset }
+    return { batches, nextOffset }
   }
 
   /** The offset of the first record dated at or after `timestampMs`, or the end. Reads the log from its start. */

@@ -2,7 +2,13 @@
 import type { Clock } from '../../clock.ts'
 import { FreshetError } from '../../errors.ts'
 import { partitionOf } from '../../serde/hash.ts'
-import type { FencedWriter, OutsideRecord, Publisher, TopicPartition } from '../port.ts'
+import type {
+  FencedWriter,
+  OutsideRecord,
+  Publisher,
+  RecordHeader,
+  TopicPartition,
+} from '../port.ts'
 import { RecordBatchBuilder, type UnstampedBatch } from '../record-batch.ts'
 import { type PartitionLog, SEQUENCES } from './partition-log.ts'
 
@@ -55,6 +61,7 @@ export class EmbeddedPublisher implements Publisher {
     this.clock = clock
   }
 
+  /** Errors: ROW_TOO_LARGE (the other records are sent), TOPIC_MISSING, CLOSED. */
   async send(topic: string, records: readonly OutsideRecord[]): Promise<void> {
     if (this.closed)
       throw new FreshetError('CLOSED', `sending to ${topic}: the publisher is closed`)
@@ -64,20 +71,23 @@ export class EmbeddedPublisher implements Publisher {
     const keyless = this.keyless++ % partitions
     const builders = new Map<number, RecordBatchBuilder>()
     const sent: Promise<number>[] = []
-    const flush = (partition: number, builder: RecordBatchBuilder): void => {
-      sent.push(this.logAt({ topic, partition }).append(builder.finish(now).stamp(-1n, -1, -1)))
+    const flush = (log: PartitionLog, builder: RecordBatchBuilder): void => {
+      sent.push(log.append(builder.finish(now).stamp(-1n, -1, -1)))
     }
     for (const { key, value, headers, timestamp, partition: given } of records) {
       const partition = given ?? (key === null ? keyless : partitionOf(key, partitions))
       const builder = builders.get(partition) ?? new RecordBatchBuilder()
       builders.set(partition, builder)
-      const added = (key?.length ?? 0) + (value?.length ?? 0)
-      if (builder.count > 0 && builder.sizeBytes + added > PUBLISHED_BATCH_BYTES)
-        flush(partition, builder)
-      builder.add(key, value, recordHeaders(headers), timestamp ?? now)
+      const log = this.logAt({ topic, partition })
+      const fields = recordHeaders(headers)
+      const added = sizeOf(key, value, fields)
+      const limit = Math.min(PUBLISHED_BATCH_BYTES, log.maxMessageBytes)
+      if (builder.count > 0 && builder.sizeBytes + added > limit) flush(log, builder)
+      builder.add(key, value, fields, timestamp ?? now)
     }
-    for (const [partition, builder] of builders) flush(partition, builder)
-    await Promise.all(sent)
+    for (const [partition, builder] of builders) flush(this.logAt({ topic, partition }), builder)
+    const failed = (await Promise.allSettled(sent)).find(result => result.status === 'rejected')
+    if (failed !== undefined) throw failed.reason
   }
 
   async close(): Promise<void> {
@@ -85,7 +95,16 @@ export class EmbeddedPublisher implements Publisher {
   }
 }
 
-function recordHeaders(headers: Readonly<Record<string, string>> | undefined) {
+function recordHeaders(
+  headers: Readonly<Record<string, string>> | undefined,
+): RecordHeader[] | undefined {
   if (headers === undefined) return undefined
   return Object.entries(headers).map(([key, value]) => ({ key, value: Buffer.from(value) }))
+}
+
+/** An upper bound of a record's bytes in a batch. */
+function sizeOf(key: Buffer | null, value: Buffer | null, headers: RecordHeader[] = []): number {
+  let size = 40 + (key?.length ?? 0) + (value?.length ?? 0)
+  for (const header of headers) size += 10 + header.key.length * 3 + header.value.length
+  return size
 }

@@ -280,7 +280,7 @@ describe('decodeRecordSet', () => {
     const set = Buffer.concat([
       simple(['a1'], 0, 0x10, 1n),
       simple(['b1'], 1, 0x10, 2n),
-      simple(['plain'], 2, 0, 9n),
+      simple(['plain'], 2, 0, 1n),
       marker(3, 1n, 0),
       simple(['a2'], 4, 0x10, 1n),
       marker(5, 2n, 1),
