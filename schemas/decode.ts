@@ -48,7 +48,7 @@ interface Plan {
 }
 
 /** What is known of a schema id: one plan, one for each branch of a union, or why there is none. */
-type Known = Plan | readonly (Plan | Bad)[] | (Bad & { readonly until: number })
+type Known = Plan | readonly (Plan | Bad)[] | { readonly answer: Bad; readonly until: number }
 
 const unknownForMs = 30_000
 const mostKnown = 10_000
@@ -117,7 +117,7 @@ export class Decoder<T extends OutsideTopic> {
       this.lastPlan = known
       return known
     }
-    if ('bad' in known) return known.until <= this.clock.now() ? { needs: id } : known
+    if ('answer' in known) return known.until <= this.clock.now() ? { needs: id } : known.answer
     const branch = known[this.cursor.index(known.length)]
     const { code, message } = this.cursor
     return code === null ? branch : { bad: code, message: `schema ${id}: ${message}` }
@@ -165,7 +165,7 @@ export class Decoder<T extends OutsideTopic> {
     // broken framing may make up any number of ids
     if (this.known.size >= mostKnown)
       for (const [other, its] of this.known)
-        if ('bad' in its) {
+        if ('answer' in its) {
           this.known.delete(other)
           break
         }
@@ -181,19 +181,15 @@ export class Decoder<T extends OutsideTopic> {
   }
 
   private plan(id: number, found: FoundSchema): Known {
-    const never = Number.POSITIVE_INFINITY
-    if (found.type !== 'AVRO') {
-      const message = `schema ${id} is ${found.type}; freshet reads AVRO`
-      return { bad: 'SCHEMA_INCOMPATIBLE', message, until: never }
-    }
+    if (found.type !== 'AVRO')
+      return incompatible(`schema ${id} is ${found.type}; freshet reads AVRO`)
     try {
       const writer = parseSchema(found.text, found.references)
       if (writer.kind === 'union') return writer.branches.map(branch => this.planFor(id, branch))
       const plan = this.planFor(id, writer)
-      return 'bad' in plan ? { ...plan, until: never } : plan
+      return 'bad' in plan ? incompatible(plan.message) : plan
     } catch (error) {
-      const message = `schema ${id}: ${messageOf(error)}`
-      return { bad: 'SCHEMA_INCOMPATIBLE', message, until: never }
+      return incompatible(`schema ${id}: ${messageOf(error)}`)
     }
   }
 
@@ -225,10 +221,11 @@ const jsonPlans = {
   Feedback: planOf('Feedback', neverRead),
 }
 
-function unknown(id: number, now: number): Bad & { until: number } {
-  return {
-    bad: 'SCHEMA_UNKNOWN',
-    message: `the schema registry has no schema ${id}`,
-    until: now + unknownForMs,
-  }
+function incompatible(message: string): Known {
+  return { answer: { bad: 'SCHEMA_INCOMPATIBLE', message }, until: Number.POSITIVE_INFINITY }
+}
+
+function unknown(id: number, now: number): Known {
+  const message = `the schema registry has no schema ${id}`
+  return { answer: { bad: 'SCHEMA_UNKNOWN', message }, until: now + unknownForMs }
 }
