@@ -2,10 +2,7 @@
 import { schemaOptions } from '../schemas/index.ts'
 import { clickhouseOptions } from '../sinks/clickhouse/options.ts'
 import { redisOptions } from '../sinks/redis/options.ts'
-import { covisitOptions } from '../topologies/covisit/options.ts'
-import { itemOptions } from '../topologies/items/options.ts'
-import { learnerOptions } from '../topologies/learner/options.ts'
-import { popularityOptions } from '../topologies/popularity/options.ts'
+import { topologyOptions } from '../topologies/options.ts'
 import { processOptions } from './options.ts'
 
 export const allOptions = {
@@ -13,8 +10,5 @@ export const allOptions = {
   ...schemaOptions,
   ...redisOptions,
   ...clickhouseOptions,
-  ...itemOptions,
-  ...popularityOptions,
-  ...covisitOptions,
-  ...learnerOptions,
+  ...topologyOptions,
 }

@@ -3,7 +3,7 @@ import type { ClickHouseStore } from '../sinks/clickhouse/store.ts'
 import { systemClock } from '../streams/clock.ts'
 import { Worker } from '../streams/runtime/worker.ts'
 import type { Transport } from '../streams/transport/port.ts'
-import { createApplication } from '../topologies/main.ts'
+import { createApplication, parseTopologies } from '../topologies/main.ts'
 import {
   isEmbedded,
   namesOf,
@@ -53,7 +53,13 @@ export async function startWorker(around: Surroundings): Promise<RunningWorker> 
     const publisher = transport.publisher()
     opened.push(publisher)
     const worker = new Worker({
-      application: createApplication({ options: values, schemas: registry, encoder, clock }),
+      application: createApplication({
+        options: values,
+        topologies: parseTopologies(values.topologies),
+        schemas: registry,
+        encoder,
+        clock,
+      }),
       transport,
       names,
       outlets: {

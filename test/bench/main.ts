@@ -1,0 +1,81 @@
+/**
+ * `npm run bench [NAME...] [--events N]`: speeds and sizes on this machine, against real services started for it.
+ * docs/benchmarks.md has results, and what they do not show. Names: throughput, redis.
+ */
+import { cpus, totalmem } from 'node:os'
+import { parseArgs } from 'node:util'
+import { startKafka } from '../support/kafka.ts'
+import { startRegistry } from '../support/registry.ts'
+import { startRedis } from '../support/services-redis.ts'
+import { fillTopic, measure, type ThroughputResult } from './throughput.ts'
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { events: { type: 'string' }, runs: { type: 'string' } },
+})
+const wanted = new Set(positionals.length > 0 ? positionals : ['throughput', 'redis'])
+const events = Number(values.events ?? 1_000_000)
+const runs = Number(values.runs ?? 3)
+
+console.log(
+  `${cpus().length} x ${cpus()[0].model}, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.version}; ${events} events, ${runs} runs, medians`,
+)
+
+const kafka = await startKafka()
+const registry = await startRegistry()
+const redis = wanted.has('redis') ? await startRedis() : undefined
+const prefix = 'bench.'
+const topicsOnly = { FRESHET_REDIS_URL: 'none', FRESHET_CLICKHOUSE_URL: 'none' }
+const job = ['--topology', 'sessions,popularity']
+
+const median = (numbers: number[]): number =>
+  numbers.sort((a, b) => a - b)[Math.floor(numbers.length / 2)]
+
+let generation = 0
+async function repeat(
+  name: string,
+  args: readonly string[],
+  environment: Readonly<Record<string, string>>,
+): Promise<void> {
+  const results: ThroughputResult[] = []
+  for (let i = 0; i < runs; i++)
+    results.push(
+      await measure(
+        {
+          brokers: kafka.brokers,
+          registry: registry.url,
+          events,
+          // a new generation begins from an empty state on the same input
+          args: [...args, '--generation', String(++generation)],
+          environment,
+        },
+        prefix,
+      ),
+    )
+  const of = (pick: (r: ThroughputResult) => number): string =>
+    median(results.map(pick)).toFixed(2).padStart(9)
+  console.log(
+    `${name.padEnd(44)} CPU-s/M steady ${of(r => r.steadyCpuPerMillion)} whole ${of(r => r.cpuPerMillion)}  events/s ${of(r => r.steadyEventsPerSecond)}  changelog B/event ${of(r => r.changelogBytesPerEvent)}  RSS MB ${of(r => r.residentMb)}`,
+  )
+}
+
+try {
+  await fillTopic({ brokers: kafka.brokers, registry: registry.url, prefix, events })
+  if (wanted.has('throughput')) {
+    await repeat('sessions + popularity to topics, 100 ms', job, topicsOnly)
+    await repeat(
+      'sessions + popularity to topics, 1 s',
+      [...job, '--user.commitInterval', '1s'],
+      topicsOnly,
+    )
+  }
+  if (redis)
+    await repeat('the same with session hashes in Redis, 100 ms', job, {
+      ...topicsOnly,
+      FRESHET_REDIS_URL: redis.url,
+    })
+} finally {
+  await redis?.stop()
+  await registry.close()
+  await kafka.stop()
+}

@@ -1,0 +1,30 @@
+/** Every option of the recommender, gathered from beside what it steers. */
+import { duration, durationTakes } from '../streams/option-types.ts'
+import { defineOptions, type OptionValues, option } from '../streams/options.ts'
+import { covisitOptions } from './covisit/options.ts'
+import { itemOptions } from './items/options.ts'
+import { learnerOptions } from './learner/options.ts'
+import { popularityOptions } from './popularity/options.ts'
+import { sessionsOptions } from './sessions/options.ts'
+
+const taskOptions = defineOptions({
+  'user.commitInterval': option(duration(), 100, {
+    help: 'How often user tasks commit. 100 ms: a tenth of the second that freshness is promised in; longer costs less CPU an event.',
+    takes: durationTakes,
+  }),
+  'global.commitInterval': option(duration(), 1_000, {
+    help: 'How often popularity sets and cohort lists are written.',
+    takes: durationTakes,
+  }),
+})
+
+export const topologyOptions = {
+  ...taskOptions,
+  ...sessionsOptions,
+  ...itemOptions,
+  ...popularityOptions,
+  ...covisitOptions,
+  ...learnerOptions,
+}
+
+export type TopologyOptions = OptionValues<typeof topologyOptions>
