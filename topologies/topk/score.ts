@@ -92,6 +92,10 @@ export function mixScorer(capacity: number, weights: MixWeights = mixWeights): S
         for (let i = 0; i < n; i++) column[i] = items.decayed(h, item[i], ask.countedUntil)
         addFeature(column, n, weights.popularity / halfLives, logits)
       }
+      if (ask.cohort !== undefined) {
+        for (let i = 0; i < n; i++) column[i] = ask.cohort.get(item[i]) ?? 0
+        addFeature(column, n, weights.popularity, logits)
+      }
       for (let i = 0; i < n; i++) column[i] = covisit.score(item[i])
       addFeature(column, n, weights.covisit, logits)
       if (embedding.present) {

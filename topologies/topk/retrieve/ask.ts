@@ -10,6 +10,8 @@ export interface Ask {
   readonly perSource: number
   /** Event time that popularity is asked for, ms. */
   readonly countedUntil: number
+  /** Of a cohort: what it watches most, best first, with scores. */
+  readonly cohort: ReadonlyMap<number, number> | undefined
   /** Chance of this list, uniform on [0, 1). */
   readonly random: () => number
 }

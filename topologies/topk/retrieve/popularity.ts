@@ -21,3 +21,12 @@ export function retrievePopularity(ask: Ask, into: Candidates): void {
     if (!any) return
   }
 }
+
+/** What the cohort watches most. */
+export function retrieveCohort(ask: Ask, into: Candidates): void {
+  let wanted = ask.perSource
+  for (const item of ask.cohort?.keys() ?? []) {
+    if (into.add(item, 'popularity')) wanted--
+    if (wanted === 0) return
+  }
+}

@@ -1,0 +1,175 @@
+/**
+ * In the global task, after the popularity stage: lists for who is logged out or new, by cohort and for all, 16 independent
+ * draws each. From popularity (the cohort's own and everyone's) and exploration, without a user.
+ *
+ *  - G1 once a second what changed is looked for, and built in slices; what did not is written again at half its life.
+ *  - G2 a withdrawn item leaves at once: the lists that hold it come first, and the commit does not wait (`urgent`).
+ *  - G3 until a cohort's lists are written once, nothing is known of what stands in the view store: so all are written after
+ *       a restart.
+ */
+import type { Outbox, ViewWrite } from '../../streams/topology/outbox.ts'
+import type { Stage, TaskContext } from '../../streams/topology/stage.ts'
+import type { ItemTable } from '../items/table.ts'
+import { listBody } from './list.ts'
+import { Recommender, type TopkOptions } from './recommend.ts'
+
+/** Independent draws of each list; a reader takes a random one. */
+export const cohortDraws = 16
+
+/** What cohorts watch: the popularity part's windows, seen from here. Number 0 is '', all users. */
+export interface CohortPopularity {
+  readonly cohortCount: number
+  cohortName(cohort: number): string
+  /** Item indices, best first, with scores; as of the last refresh. */
+  popular(cohort: number): ReadonlyMap<number, number>
+  /** Called in each flush, after the popularity stage's. */
+  refresh(): void
+}
+
+interface CohortState {
+  readonly cohort: number
+  readonly name: string
+  /** What the lists were built from: the items in order. */
+  inputs: string
+  /** Items in any of its lists. */
+  held: Set<number>
+  writtenAt: number
+  due: boolean
+}
+
+const lookEveryMs = 1_000
+
+export interface CohortDeps {
+  readonly options: TopkOptions
+  readonly popularity: CohortPopularity
+}
+
+export function createCohortStage(ctx: TaskContext, deps: CohortDeps): Stage<never> {
+  return new CohortStage(ctx, deps)
+}
+
+class CohortStage implements Stage<never> {
+  readonly name = 'cohort-lists'
+  private readonly ctx: TaskContext
+  private readonly deps: CohortDeps
+  private readonly items: ItemTable
+  private readonly recommender: Recommender
+  private readonly states: CohortState[] = []
+  private readonly pending = new Map<string, ViewWrite>()
+  private readonly built
+  private lookedAt = Number.NEGATIVE_INFINITY
+  private cursor = 0
+  private isUrgent = false
+
+  constructor(ctx: TaskContext, deps: CohortDeps) {
+    this.ctx = ctx
+    this.deps = deps
+    this.items = ctx.table<ItemTable>('items')
+    this.recommender = new Recommender(deps.options, this.items)
+    this.built = ctx.metrics.counter('freshet_topk_cohort_lists_total')
+  }
+
+  tick(budgetMs: number): boolean {
+    const { ctx } = this
+    const start = ctx.now()
+    this.followWithdrawals()
+    if (start - this.lookedAt >= lookEveryMs) {
+      this.lookedAt = start
+      this.look(start)
+    }
+    // a cohort's draws cost a few ms: one at least, then as the budget allows
+    for (const state of this.states) {
+      if (!state.due) continue
+      this.build(state, ctx.now())
+      if (ctx.now() - start >= budgetMs) break
+    }
+    return this.states.some(state => state.due)
+  }
+
+  urgent(): boolean {
+    return this.isUrgent && this.states.every(state => !state.due)
+  }
+
+  flush(out: Outbox): void {
+    for (const write of this.pending.values()) out.view(write)
+    this.pending.clear()
+    this.isUrgent = false
+    this.deps.popularity.refresh()
+  }
+
+  private followWithdrawals(): void {
+    const { withdrawals } = this.items
+    for (; this.cursor < withdrawals.length; this.cursor++)
+      for (const state of this.states)
+        if (state.held.has(withdrawals[this.cursor])) {
+          state.due = true
+          this.isUrgent = true
+        }
+  }
+
+  /** Which cohorts there are, and whose inputs changed. */
+  private look(now: number): void {
+    const { popularity, options } = this.deps
+    for (let cohort = this.states.length; cohort < Math.max(1, popularity.cohortCount); cohort++)
+      this.states.push({
+        cohort,
+        name: cohort === 0 ? '' : popularity.cohortName(cohort),
+        inputs: '',
+        held: new Set(),
+        writtenAt: Number.NEGATIVE_INFINITY,
+        due: false,
+      })
+    const common = this.commonInputs()
+    for (const state of this.states) {
+      const inputs = `${common} | ${this.cohortInputs(state.cohort)}`
+      if (inputs === state.inputs && now - state.writtenAt < options['topk.cohortLife'] / 2)
+        continue
+      state.inputs = inputs
+      state.due = true
+    }
+  }
+
+  /** What every list is built from: the order of the popular and the newest. Scores move all the time; order is what shows. */
+  private commonInputs(): string {
+    const { items } = this
+    const n = this.deps.options['topk.candidates']
+    const popular = items.halfLivesMs.map((_, h) => items.popular(h, n).join())
+    return `${popular.join(';')} | ${items.newest(n).join()}`
+  }
+
+  private cohortInputs(cohort: number): string {
+    if (cohort === 0 || cohort >= this.deps.popularity.cohortCount) return ''
+    const best = [...this.deps.popularity.popular(cohort).keys()]
+    return best.slice(0, this.deps.options['topk.candidates']).join()
+  }
+
+  private build(state: CohortState, now: number): void {
+    const { recommender } = this
+    const { options, popularity } = this.deps
+    const lifeMs = options['topk.cohortLife']
+    const subject = `cohort ${state.name} ${this.items.countedUntil}`
+    const { policy, model } = recommender
+    const head = { user: '', cohort: state.name, at: now, expires: now + lifeMs, policy, model }
+    state.due = false
+    state.writtenAt = now
+    state.held.clear()
+    recommender.prepare(
+      null,
+      now,
+      subject,
+      state.cohort === 0 ? undefined : popularity.popular(state.cohort),
+    )
+    for (const surface of options['topk.surfaces'])
+      for (let n = 0; n < cohortDraws; n++) {
+        const slate = recommender.draw(surface, `${subject} ${n}`)
+        for (let k = 0; k < slate.count; k++) state.held.add(recommender.itemOf(slate.picked[k]))
+        const key =
+          state.cohort === 0
+            ? `topk:${surface}:global:${n}`
+            : `topk:${surface}:c:${state.name}:${n}`
+        const body = listBody({ ...head, surface }, slate, recommender, options['topk.format'])
+        this.pending.set(key, { op: 'json', key, body, ttlMs: lifeMs })
+        this.built.add()
+      }
+  }
+}

@@ -1,0 +1,190 @@
+/** A small item table and users, for tests and the bench. */
+import { hash53, randomFrom } from '../../streams/serde/hash.ts'
+import type { CatalogEntry, ItemTable, Neighbours } from '../items/table.ts'
+import { vectorDimension } from '../learner/rows.ts'
+import type { User, UserScratch, Users } from '../user/user.ts'
+
+const d = vectorDimension
+
+export interface FakeWorld {
+  readonly items: number
+  readonly seed: number
+  /** Share of items without counts, neighbours, vectors: 1 is a world where nothing happened. */
+  readonly bare?: number
+  readonly nearest?: (query: Float32Array, n: number) => readonly number[]
+}
+
+export class FakeItems implements ItemTable {
+  readonly size: number
+  readonly halfLivesMs = [0.1, 1, 12, 96, 720].map(hours => hours * 3_600_000)
+  readonly dimension = d
+  readonly context: Float32Array
+  readonly output: Float32Array
+  readonly bias: Float32Array
+  readonly withdrawals: number[] = []
+  readonly catalogs = new Map<number, CatalogEntry>()
+  countedUntil = 1_700_000_000_000
+  private readonly counts: Float64Array[]
+  private readonly rows: (Neighbours | undefined)[] = []
+  private readonly contents: (Float32Array | undefined)[] = []
+  private readonly gone = new Map<number, number>()
+  private readonly byCount = new Map<number, number[]>()
+  private readonly search: FakeWorld['nearest']
+
+  constructor({ items, seed, bare = 0, nearest }: FakeWorld) {
+    const random = randomFrom(hash53('world', seed))
+    this.size = items
+    this.search = nearest
+    this.context = Float32Array.from({ length: items * d }, () => random() - 0.5)
+    this.output = Float32Array.from({ length: items * d }, () => random() - 0.5)
+    this.bias = Float32Array.from({ length: items }, () => random() - 0.5)
+    this.counts = this.halfLivesMs.map(() =>
+      Float64Array.from({ length: items }, () => (random() < bare ? 0 : 1 / (0.001 + random()))),
+    )
+    for (let i = 0; i < items; i++) {
+      const known = random() >= bare
+      if (known) {
+        this.rows[i] = {
+          items: Int32Array.from({ length: 64 }, () => Math.floor(random() * items)),
+          weights: Float32Array.from({ length: 64 }, (_, k) => 10 / (1 + k)),
+          size: 64,
+        }
+        const vector = Float32Array.from({ length: 16 }, () => random() - 0.5)
+        const norm = Math.hypot(...vector)
+        this.contents[i] = vector.map(x => x / norm)
+      }
+      this.catalogs.set(i, {
+        itemId: this.idOf(i),
+        title: '',
+        creator: Math.floor(random() * Math.max(1, items / 10)),
+        topics: [Math.floor(random() * 12)],
+        language: 'en',
+        regions: [],
+        publishedAt: this.countedUntil - i * 60_000,
+        expiresAt: null,
+        durationMs: 0,
+        safety: 'ok',
+      })
+    }
+  }
+
+  withdraw(index: number): void {
+    this.gone.set(index, this.countedUntil)
+    this.withdrawals.push(index)
+  }
+  index(itemId: string): number {
+    return Number(itemId)
+  }
+  idOf(index: number): string {
+    return String(index).padStart(7, '0')
+  }
+  catalog(index: number): CatalogEntry | undefined {
+    return this.catalogs.get(index)
+  }
+  withdrawnAt(index: number): number {
+    return this.gone.get(index) ?? 0
+  }
+  listable(index: number): boolean {
+    return !this.gone.has(index)
+  }
+  creatorName(creator: number): string {
+    return `c${creator}`
+  }
+  topicName(topic: number): string {
+    return `t${topic}`
+  }
+  impressions(index: number): number {
+    return index % 7
+  }
+  positives(index: number): number {
+    return index % 3
+  }
+  rate(): number {
+    return 0.1
+  }
+  decayed(h: number, index: number): number {
+    return this.counts[h][index]
+  }
+  popular(h: number, n: number): readonly number[] {
+    let order = this.byCount.get(h)
+    if (order === undefined) {
+      const counts = this.counts[h]
+      order = [...counts.keys()].filter(i => counts[i] > 0).sort((a, b) => counts[b] - counts[a])
+      this.byCount.set(h, order)
+    }
+    return order.length > n ? order.slice(0, n) : order
+  }
+  neighbours(index: number): Neighbours | undefined {
+    return this.rows[index]
+  }
+  hasVector(index: number): boolean {
+    return this.rows[index] !== undefined
+  }
+  content(index: number): Float32Array | undefined {
+    return this.contents[index]
+  }
+  nearest(query: Float32Array, n: number): readonly number[] {
+    if (this.search) return this.search(query, n)
+    const dot = (i: number) => query.reduce((sum, x, k) => sum + x * this.output[i * d + k], 0)
+    const all = [...this.bias.keys()].map(i => ({ i, dot: dot(i) }))
+    return all
+      .sort((a, b) => b.dot - a.dot)
+      .slice(0, n)
+      .map(({ i }) => i)
+  }
+  newest(n: number): readonly number[] {
+    return Array.from({ length: Math.min(n, this.size) }, (_, i) => i)
+  }
+}
+
+export interface FakeUser extends User {
+  lastOffset: number
+  lastSeenAt: number
+  scratch: UserScratch
+}
+
+/** `history` newest first; `excluded` items may never be listed. */
+export function fakeUser(
+  id: string,
+  history: readonly number[],
+  excluded: ReadonlySet<number> = new Set(history),
+  shown: (item: number) => number = () => 0,
+): FakeUser {
+  return {
+    id,
+    session: {} as User['session'],
+    positives: {
+      length: history.length,
+      item: k => history[k],
+      at: k => 1_700_000_000_000 - k * 1_000,
+    },
+    excludes: item => excluded.has(item),
+    shown: { last24h: shown, last7d: shown },
+    creatorWeight: () => 1,
+    lastSeenAt: 1_700_000_000_000,
+    cohort: '',
+    surface: 'home',
+    lastOffset: 0,
+    scratch: {},
+  }
+}
+
+export class FakeUsers implements Users {
+  private readonly byId = new Map<string, User>()
+  add<U extends User>(user: U): U {
+    this.byId.set(user.id, user)
+    return user
+  }
+  remove(userId: string): void {
+    this.byId.delete(userId)
+  }
+  get(userId: string): User | undefined {
+    return this.byId.get(userId)
+  }
+  values(): IterableIterator<User> {
+    return this.byId.values()
+  }
+  get size(): number {
+    return this.byId.size
+  }
+}

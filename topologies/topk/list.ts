@@ -1,0 +1,90 @@
+/**
+ * A list as it stands in the view store: the JSON of CONTRACT 2. The store writes `{"version":"...",` before the body.
+ *
+ * `json`: `"user":"u1","surface":"home","cohort":"","at":ms,"expires":ms,"policy":"mix-pl@1","model":"","experiments":{},
+ * "items":[{"id":"i9","score":1.234,"p":0.041,"src":"covisit","x":false}]}`
+ *
+ * `compact`: the same head, then parallel arrays by position instead of `items`:
+ * `"ids":["i9",...],"scores":[1.234,...],"p":[0.041,...],"src":"c...","x":[3]}` where `src` has one letter a position
+ * (p popularity, c covisit, k knn, e embedding, n content of new items, x explore, o other) and `x` names the positions
+ * with explore = true.
+ *
+ * `score` is the logit after penalties at the draw, exact (whole thousandths). `p` has 10 significant digits: within 5e-10
+ * of itself.
+ */
+import { candidateSources } from './retrieve/candidates.ts'
+import type { Slate } from './slate.ts'
+
+const letters = ['p', 'c', 'k', 'e', 'n', 'x', 'o'] as const
+const explore = candidateSources.indexOf('explore')
+
+export interface ListHead {
+  /** '' in cohort and global lists. */
+  readonly user: string
+  readonly surface: string
+  readonly cohort: string
+  readonly at: number
+  readonly expires: number
+  readonly policy: string
+  readonly model: string
+}
+
+/** Ids and sources of the candidates that a slate's `picked` points at. */
+export interface ListedCandidates {
+  idOf(candidate: number): string
+  sourceOf(candidate: number): number
+}
+
+export function listBody(
+  head: ListHead,
+  slate: Slate,
+  candidates: ListedCandidates,
+  format: 'json' | 'compact',
+): string {
+  const start = `"user":${text(head.user)},"surface":${text(head.surface)},"cohort":${text(head.cohort)},"at":${head.at},"expires":${head.expires},"policy":${text(head.policy)},"model":${text(head.model)},"experiments":{}`
+  return format === 'json'
+    ? `${start},"items":[${items(slate, candidates)}]}`
+    : `${start},${arrays(slate, candidates)}}`
+}
+
+function items(slate: Slate, candidates: ListedCandidates): string {
+  let out = ''
+  for (let k = 0; k < slate.count; k++) {
+    const pick = slate.picked[k]
+    const source = candidates.sourceOf(pick)
+    out += `${k === 0 ? '' : ','}{"id":${text(candidates.idOf(pick))},"score":${slate.score[k]},"p":${digits(slate.p[k])},"src":"${candidateSources[source]}","x":${explores(slate, k, source)}}`
+  }
+  return out
+}
+
+function arrays(slate: Slate, candidates: ListedCandidates): string {
+  const ids: string[] = []
+  const scores: string[] = []
+  const p: string[] = []
+  const x: number[] = []
+  let src = ''
+  for (let k = 0; k < slate.count; k++) {
+    const pick = slate.picked[k]
+    const source = candidates.sourceOf(pick)
+    ids.push(text(candidates.idOf(pick)))
+    scores.push(String(slate.score[k]))
+    p.push(digits(slate.p[k]))
+    src += letters[source]
+    if (explores(slate, k, source)) x.push(k)
+  }
+  return `"ids":[${ids}],"scores":[${scores}],"p":[${p}],"src":"${src}","x":[${x}]`
+}
+
+function explores(slate: Slate, position: number, source: number): boolean {
+  return source === explore || slate.explored[position] === 1
+}
+
+function digits(p: number): string {
+  return p === 1 ? '1' : String(Number(p.toPrecision(10)))
+}
+
+const plainText = /^[\w .:/-]*$/
+
+function text(value: string): string {
+  return plainText.test(value) ? `"${value}"` : JSON.stringify(value)
+}

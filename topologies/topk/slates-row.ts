@@ -1,0 +1,95 @@
+/**
+ * A sampled draw as a row of the table `slates`: all that p is computed from, so that it can be computed again.
+ *
+ * `candidates`: item, source, weight (the logit before penalties) and features = [creator, topic, vector...]: numbers that
+ * mean the same within the row only (-1: unknown), and the unit vector that likeness is measured by (absent: none).
+ * `list` and `propensities` are by position. The rules are the run's options (`topk.*`), temperature beside them; p of a
+ * row = `propensitiesOf(drawOfRow(row, rules))`.
+ */
+import type { TableRow } from '../../streams/topology/outbox.ts'
+import { vectorDimension } from '../learner/rows.ts'
+import type { Draw } from './propensities.ts'
+import type { Recommender } from './recommend.ts'
+import { candidateSources } from './retrieve/candidates.ts'
+import type { SlateRules } from './slate.ts'
+
+const d = vectorDimension
+
+/** The user's name in tables, and which key made it. */
+export interface Pseudonym {
+  readonly user: string
+  readonly key: string
+}
+
+export interface SlateRow extends TableRow {
+  readonly temperature: number
+  readonly candidates: readonly {
+    readonly item: string
+    readonly source: string
+    readonly weight: number
+    readonly features: readonly number[]
+  }[]
+  readonly list: readonly string[]
+  readonly propensities: readonly number[]
+}
+
+/** Of the recommender's last draw. `at` is when, ms. */
+export function slateRow(
+  recommender: Recommender,
+  user: Pseudonym,
+  surface: string,
+  at: number,
+): SlateRow {
+  const { traits, slate, rules } = recommender
+  const creators = new Map<number, number>()
+  const topics = new Map<number, number>()
+  return {
+    ts: at,
+    list_version: '',
+    user: user.user,
+    user_key: user.key,
+    surface,
+    policy: recommender.policy,
+    model: recommender.model,
+    temperature: rules.temperature,
+    seed: recommender.seed,
+    candidates: Array.from({ length: traits.count }, (_, i) => {
+      const vector = traits.vectors.subarray(i * d, (i + 1) * d)
+      const known = rules.mmr > 0 && vector.some(x => x !== 0)
+      return {
+        item: recommender.idOf(i),
+        source: candidateSources[recommender.sourceOf(i)],
+        weight: traits.logit[i],
+        features: [
+          numberOf(creators, traits.creator[i]),
+          numberOf(topics, traits.topic[i]),
+          ...(known ? vector : []),
+        ],
+      }
+    }),
+    list: Array.from({ length: slate.count }, (_, k) => recommender.idOf(slate.picked[k])),
+    propensities: Array.from(slate.p.subarray(0, slate.count)),
+  }
+}
+
+/** Indices differ between processes: the row has its own numbers, in order of first sight. */
+function numberOf(numbers: Map<number, number>, index: number): number {
+  if (index === -1) return -1
+  if (!numbers.has(index)) numbers.set(index, numbers.size)
+  return numbers.get(index)!
+}
+
+/** What `propensitiesOf` takes. `rules` are the options of the run that drew. */
+export function drawOfRow(row: SlateRow, rules: SlateRules): Draw {
+  const place = new Map(row.candidates.map(({ item }, i) => [item, i]))
+  return {
+    rules: { ...rules, temperature: row.temperature },
+    candidates: row.candidates.map(({ weight, features: [creator, topic, ...vector] }) => ({
+      weight,
+      creator,
+      topic,
+      vector,
+    })),
+    picked: row.list.map(item => place.get(item) ?? -1),
+  }
+}

@@ -1,0 +1,199 @@
+/**
+ * In the user task, last: keeps each user's lists. Users with new events are dirty; lists are built between batches in slices
+ * of a few ms, so that features stay fresh under load (order and pace: queue.ts). An item that is withdrawn leaves the lists
+ * that hold it (sweep.ts).
+ *
+ *  - K1 a list shows the user as of at least its newest event when the list was built, and is written once.
+ *  - K2 `unfinishedFrom` is never above the newest event of a user whose list was not acknowledged: after a crash those
+ *       users are dirty again.
+ *  - K3 nothing is written for a user who is gone: the sessions stage has removed the lists.
+ */
+import { hash53 } from '../../streams/serde/hash.ts'
+import type { ViewWrite } from '../../streams/topology/outbox.ts'
+import type { Stage, TaskContext } from '../../streams/topology/stage.ts'
+import type { ItemTable } from '../items/table.ts'
+import type { UserEvent } from '../user/event.ts'
+import type { User, Users } from '../user/user.ts'
+import { listBody } from './list.ts'
+import { ListQueue } from './queue.ts'
+import { Recommender, type TopkOptions } from './recommend.ts'
+import type {} from './scratch.ts'
+import { type Pseudonym, type SlateRow, slateRow } from './slates-row.ts'
+import { WithdrawalSweep } from './sweep.ts'
+
+/** A clock of whole ms that may stand still (in a replay): no more lists than this in a slice. */
+const listsPerBudgetMs = 4
+/** Users whose lists are looked through for withdrawn items, per ms of a slice. */
+const usersPerBudgetMs = 500
+
+export interface TopkDeps {
+  readonly users: Users
+  readonly options: TopkOptions
+  /** How users are named in the table `slates`; without it no draws are sampled. */
+  readonly pseudonym?: (userId: string) => Pseudonym
+}
+
+export function createTopkStage(ctx: TaskContext, deps: TopkDeps): Stage<UserEvent> {
+  return new TopkStage(ctx, deps)
+}
+
+class TopkStage implements Stage<UserEvent> {
+  readonly name = 'topk'
+  private readonly ctx: TaskContext
+  private readonly deps: TopkDeps
+  private readonly recommender: Recommender
+  private readonly queue: ListQueue<User>
+  private readonly sweep: WithdrawalSweep
+  /** Written with the next commit; one list a user and surface, the newest. */
+  private readonly pending = new Map<User, readonly ViewWrite[]>()
+  private sampled: { readonly user: User; readonly row: SlateRow }[] = []
+  /** Users whose lists left with the last commit and are not acknowledged. */
+  private inFlight: User[] = []
+  private readonly scratchList: number[] = []
+  private coalescedTold = 0
+  private readonly metrics
+
+  constructor(ctx: TaskContext, deps: TopkDeps) {
+    this.ctx = ctx
+    this.deps = deps
+    const { options } = deps
+    const items = ctx.table<ItemTable>('items')
+    this.recommender = new Recommender(options, items)
+    this.queue = new ListQueue<User>({
+      minIntervalMs: options['topk.minInterval'],
+      oldestFirstAfterMs: options['topk.oldestFirstAfter'],
+    })
+    this.sweep = new WithdrawalSweep(deps.users, items, {
+      sweepMs: options['topk.withdrawalSweep'],
+      lifeMs: options['topk.life'],
+    })
+    this.metrics = {
+      built: ctx.metrics.counter('freshet_topk_lists_total'),
+      coalesced: ctx.metrics.counter('freshet_topk_coalesced_total'),
+      wait: ctx.metrics.histogram('freshet_topk_seconds', { stage: 'wait' }),
+    }
+  }
+
+  process(event: UserEvent): undefined {
+    const { user } = event
+    if (user === null || event.kind === 'erasure') return undefined
+    const now = this.ctx.now()
+    user.scratch.listAnswers = true
+    user.scratch.listRecordTs ??= event.recordTs
+    if (event.kind === 'feedback' && removes(event.event.kind)) this.queue.markUrgent(user, now)
+    else this.queue.markDirty(user, now)
+    return undefined
+  }
+
+  tick(budgetMs: number): boolean {
+    const { ctx, queue } = this
+    const start = ctx.now()
+    const sweeping = this.sweep.step(
+      start,
+      Math.max(1, Math.floor(budgetMs * usersPerBudgetMs)),
+      user => queue.markUrgent(user, start),
+      user => queue.markDirty(user, start),
+    )
+    const most = Math.max(1, Math.floor(budgetMs * listsPerBudgetMs))
+    for (let n = 0; n < most; n++) {
+      const now = ctx.now()
+      if (now - start > budgetMs) return true
+      const user = queue.next(now)
+      if (user === undefined) return sweeping
+      this.build(user, now)
+    }
+    return true
+  }
+
+  private build(user: User, now: number): void {
+    const { recommender, queue } = this
+    const { options, users, pseudonym } = this.deps
+    const { scratch } = user
+    if (users.get(user.id) !== user) {
+      queue.forget(user)
+      return
+    }
+    const subject = `${user.id} ${user.lastOffset}`
+    const lifeMs = options['topk.life']
+    const writes: ViewWrite[] = []
+    this.scratchList.length = 0
+    recommender.prepare(user, now, subject)
+    for (const surface of options['topk.surfaces']) {
+      const slate = recommender.draw(surface, subject)
+      for (let k = 0; k < slate.count; k++)
+        this.scratchList.push(recommender.itemOf(slate.picked[k]))
+      const { policy, model } = recommender
+      const at = now
+      const head = {
+        user: user.id,
+        surface,
+        cohort: user.cohort,
+        at,
+        expires: at + lifeMs,
+        policy,
+        model,
+      }
+      writes.push({
+        op: 'json',
+        key: `topk:${surface}:u:${user.id}`,
+        body: listBody(head, slate, recommender, options['topk.format']),
+        ttlMs: lifeMs,
+        ...(scratch.listRecordTs === undefined ? {} : { recordTs: scratch.listRecordTs }),
+      })
+      if (pseudonym && hash53(`slate ${surface} ${subject}`) * 2 ** -53 < options['slates.share'])
+        this.sampled.push({ user, row: slateRow(recommender, pseudonym(user.id), surface, now) })
+    }
+    scratch.list = Int32Array.from(this.scratchList)
+    scratch.listRecordTs = undefined
+    this.metrics.wait.observe((now - (scratch.listDirtySince ?? now)) / 1000)
+    this.metrics.built.add()
+    queue.built(user, now)
+    this.pending.set(user, writes)
+  }
+
+  flush(out: Parameters<NonNullable<Stage['flush']>>[0]): void {
+    const { users } = this.deps
+    this.inFlight = []
+    for (const [user, writes] of this.pending) {
+      if (users.get(user.id) !== user) continue
+      for (const write of writes) out.view(write)
+      this.inFlight.push(user)
+    }
+    for (const { user, row } of this.sampled)
+      if (users.get(user.id) === user) out.row('slates', row)
+    this.pending.clear()
+    this.sampled = []
+    this.metrics.coalesced.add(this.queue.coalesced - this.coalescedTold)
+    this.coalescedTold = this.queue.coalesced
+  }
+
+  delivered(): void {
+    for (const user of this.inFlight)
+      if (user.scratch.listDirtySince === undefined) user.scratch.listAnswers = false
+    this.inFlight = []
+  }
+
+  unfinishedFrom(): number | undefined {
+    let lowest: number | undefined
+    const take = (user: User): void => {
+      if (user.scratch.listAnswers !== true) return
+      if (lowest === undefined || user.lastOffset < lowest) lowest = user.lastOffset
+    }
+    for (const user of this.queue.waiting()) take(user)
+    for (const user of this.inFlight) take(user)
+    return lowest
+  }
+
+  resumeUnfinished(from: number): void {
+    const now = this.ctx.now()
+    for (const user of this.deps.users.values()) {
+      if (user.lastOffset < from) continue
+      user.scratch.listAnswers = true
+      this.queue.markDirty(user, now)
+    }
+  }
+}
+
+function removes(kind: string): boolean {
+  return kind === 'hide' || kind === 'dislike' || kind === 'report'
+}
