@@ -132,7 +132,8 @@ function takes(type: AvroType): string {
   if (type.kind === 'long')
     return type.logical ? 'ms since 1970, or ISO-8601 with a zone' : 'a whole number within 2^53'
   if (type.kind === 'int') return 'a whole number of 32 bits'
-  if (type.kind === 'map') return `an object of ${takes(type.values)}s`
+  if (type.kind === 'array') return `an array, each entry ${takes(type.items)}`
+  if (type.kind === 'map') return `an object, each value ${takes(type.values)}`
   return type.kind === 'string' || type.kind === 'boolean' ? `a ${type.kind}` : describe(type)
 }
 

@@ -46,7 +46,7 @@ export const impressions: fc.Arbitrary<Impression> = fc.record({
     'other',
   ),
   score: fc.option(float),
-  propensity: fc.option(fc.double({ min: 0, minExcluded: true, max: 1, noNaN: true })),
+  propensity: fc.option(fc.double({ min: 1e-30, max: 1, noNaN: true })),
   explore: fc.boolean(),
 })
 
