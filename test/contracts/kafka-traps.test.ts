@@ -1,0 +1,373 @@
+/** What brokers really do and clients get wrong: compacted logs, transactions of others, kills, compression, groups. */
+import kafkajs from 'kafkajs'
+import lz4 from 'lz4-napi'
+import snappy from 'snappy'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { createKafkaTransport } from '../../streams/transport/kafka/index.ts'
+import type {
+  FetchedBatch,
+  LogReader,
+  LogRecord,
+  TopicPartition,
+  Transport,
+} from '../../streams/transport/port.ts'
+import { RecordBatchBuilder, type UnstampedBatch } from '../../streams/transport/record-batch.ts'
+import { kafkaBrokers, startKafka, uniqueName } from '../support/services.ts'
+
+const { CompressionCodecs, CompressionTypes, Kafka, Partitioners, logLevel } = kafkajs
+CompressionCodecs[CompressionTypes.Snappy] = () => ({
+  compress: async (encoder: { buffer: Buffer }) => snappy.compress(encoder.buffer),
+  decompress: async (bytes: Buffer) => snappy.uncompress(bytes),
+})
+CompressionCodecs[CompressionTypes.LZ4] = () => ({
+  compress: async (encoder: { buffer: Buffer }) => lz4.compressFrame(encoder.buffer),
+  decompress: async (bytes: Buffer) => lz4.decompressFrame(bytes),
+})
+
+let dated = Date.now() - 3_600_000
+
+/** Each batch a second after the one before: a broker closes segments by the records' time. */
+function batchOf(...rows: [key: string, value: string | null][]): UnstampedBatch {
+  const builder = new RecordBatchBuilder()
+  for (const [key, value] of rows)
+    builder.add(Buffer.from(key), value === null ? null : Buffer.from(value))
+  dated += 1000
+  return builder.finish(dated)
+}
+
+const recordsOf = (batches: readonly FetchedBatch[]): LogRecord[] => batches.flatMap(b => b.records)
+const textOf = (batches: readonly FetchedBatch[]): string[] =>
+  recordsOf(batches).map(record => String(record.value))
+const pause = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms))
+
+async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await holds())) await pause(20)
+}
+
+async function readAll(
+  transport: Transport,
+  at: TopicPartition,
+  from = 0,
+): Promise<FetchedBatch[]> {
+  const batches: FetchedBatch[] = []
+  for (let position = from; ; ) {
+    const read = await transport.read(at, position, { maxWaitMs: 500 })
+    batches.push(...read.batches)
+    if (read.nextOffset >= read.highWatermark) return batches
+    position = read.nextOffset
+  }
+}
+
+async function pollTo(reader: LogReader, end: number): Promise<FetchedBatch[]> {
+  const batches: FetchedBatch[] = []
+  while ((batches.at(-1)?.nextOffset ?? 0) < end) batches.push(...(await reader.poll(500)))
+  return batches
+}
+
+const QUICK_COMPACTION = {
+  'cleanup.policy': 'compact',
+  'segment.ms': '400',
+  'min.cleanable.dirty.ratio': '0.001',
+  'max.compaction.lag.ms': '500',
+  'delete.retention.ms': '0',
+}
+
+let brokers: string[]
+let transport: Transport
+const kafka = (): kafkajs.Kafka => new Kafka({ brokers, logLevel: logLevel.NOTHING })
+
+beforeAll(async () => {
+  brokers = (await kafkaBrokers()).split(',')
+  transport = await createKafkaTransport({ brokers, clientId: 'traps', waitMs: 10_000 })
+})
+afterAll(() => transport?.close())
+
+async function partition(config: Record<string, string> = {}): Promise<TopicPartition> {
+  const topic = uniqueName('traps')
+  const lasting = { 'retention.ms': '-1', ...config }
+  await transport.topics.create([{ topic, partitions: 1, config: lasting }])
+  return { topic, partition: 0 }
+}
+
+const newWriter = async () =>
+  transport.writer({ producerId: await transport.newProducerId(), epoch: 0, deadlineMs: 60_000 })
+
+async function polled(at: TopicPartition, end: number): Promise<FetchedBatch[]> {
+  const reader = transport.reader()
+  reader.assign(at, 0)
+  const batches = await pollTo(reader, end)
+  await reader.close()
+  return batches
+}
+
+describe('compacted logs', () => {
+  it('gets past a closed segment that holds only an emptied batch', async () => {
+    const at = await partition(QUICK_COMPACTION)
+    // the broker keeps the last batch of a producer for its sequence, even when it is empty
+    await (await newWriter()).append(at, batchOf(['k', 'old'], ['l', 'old']))
+    const w = await newWriter()
+    await w.append(at, batchOf(['k', 'new'], ['l', 'new']))
+    await until(async () => {
+      await w.append(at, batchOf(['tick', 'x']))
+      await pause(300)
+      return !textOf(await readAll(transport, at)).includes('old')
+    })
+    const first = await transport.read(at, 0, { maxBytes: 100, maxWaitMs: 1000 })
+    expect(first.batches[0]).toMatchObject({ baseOffset: 0, nextOffset: 2, records: [] })
+    const [{ end }] = await transport.topics.offsets([at])
+    expect(textOf(await polled(at, end)).slice(0, 2)).toEqual(['new', 'new'])
+  })
+
+  it('passes a batch of which only the head survived in one step', async () => {
+    const at = await partition(QUICK_COMPACTION)
+    const w = await newWriter()
+    const tail = Array.from({ length: 500 }, (_, i): [string, string] => [`t${i}`, 'old'])
+    await w.append(at, batchOf(['head', 'stays'], ...tail))
+    await w.append(at, batchOf(...tail.map(([key]): [string, string] => [key, 'new'])))
+    await until(async () => {
+      await w.append(at, batchOf(['tick', 'x']))
+      await pause(300)
+      return !textOf(await readAll(transport, at)).includes('old')
+    })
+    const read = await transport.read(at, 0, { maxBytes: 100, maxWaitMs: 1000 })
+    expect(textOf(read.batches.slice(0, 1))).toEqual(['stays'])
+    expect(read.batches[0].nextOffset).toBe(501)
+    expect((await transport.read(at, 250, { maxBytes: 100 })).nextOffset).toBeGreaterThanOrEqual(
+      501,
+    )
+  })
+})
+
+describe("other producers' transactions", () => {
+  it('never shows an aborted record: interleaved, read from any offset, with keys of nulls', async () => {
+    const at = await partition()
+    const producers = await Promise.all(
+      [0, 1].map(async i => {
+        const producer = kafka().producer({
+          transactionalId: `${at.topic}-${i}`,
+          idempotent: true,
+          maxInFlightRequests: 1,
+          createPartitioner: Partitioners.DefaultPartitioner,
+        })
+        await producer.connect()
+        return producer
+      }),
+    )
+    const committed: string[] = []
+    for (let round = 0; round < 4; round++) {
+      const transactions = await Promise.all(producers.map(producer => producer.transaction()))
+      for (let i = 0; i < 3; i++)
+        for (const [p, transaction] of transactions.entries()) {
+          const fate = (round + p) % 2 === 0 ? 'abort' : 'commit'
+          const value = `${fate}-${round}-${p}-${i}`
+          const key = Buffer.alloc(4)
+          await transaction.send({ topic: at.topic, messages: [{ key, value, partition: 0 }] })
+          if (fate === 'commit') committed.push(value)
+        }
+      for (const [p, transaction] of transactions.entries())
+        await ((round + p) % 2 === 0 ? transaction.abort() : transaction.commit())
+    }
+    await Promise.all(producers.map(producer => producer.disconnect()))
+    const [{ end }] = await transport.topics.offsets([at])
+    expect(textOf(await polled(at, end))).toEqual(committed)
+    const records = recordsOf(await readAll(transport, at))
+    expect(records.map(record => String(record.value))).toEqual(committed)
+    for (let from = 0; from < end; from++)
+      expect(recordsOf(await readAll(transport, at, from)).map(r => r.offset)).toEqual(
+        records.map(r => r.offset).filter(offset => offset >= from),
+      )
+  })
+})
+
+describe('another client as the judge', () => {
+  it('reads what kafkajs wrote in every compression', async () => {
+    const at = await partition()
+    const producer = kafka().producer({ createPartitioner: Partitioners.DefaultPartitioner })
+    await producer.connect()
+    const expected: string[] = []
+    for (const compression of ['None', 'GZIP', 'Snappy', 'LZ4'] as const) {
+      const values = Array.from({ length: 200 }, (_, i) => `${compression} ${i} ${'x'.repeat(i)}`)
+      expected.push(...values)
+      await producer.send({
+        topic: at.topic,
+        compression: CompressionTypes[compression],
+        messages: values.map(value => ({ key: 'k', value, partition: 0, headers: { h: 'é' } })),
+      })
+    }
+    await producer.disconnect()
+    const batches = await polled(at, expected.length)
+    expect(textOf(batches)).toEqual(expected)
+    expect(recordsOf(batches)[700].headers).toEqual([{ key: 'h', value: Buffer.from('é') }])
+  })
+
+  it('writes what kafkajs reads, fenced and published', async () => {
+    const at = await partition()
+    await (await newWriter()).append(at, batchOf(['a', '1'], ['b', null], ['é', '3']))
+    const publisher = transport.publisher()
+    await publisher.send(at.topic, [
+      { key: Buffer.from('p'), value: Buffer.from('4'), headers: { code: 'LATE' }, timestamp: 5 },
+    ])
+    const consumer = kafka().consumer({ groupId: uniqueName('judge') })
+    await consumer.connect()
+    await consumer.subscribe({ topic: at.topic, fromBeginning: true })
+    const seen: unknown[] = []
+    await consumer.run({
+      eachMessage: async ({ message }) => {
+        seen.push([
+          message.offset,
+          message.key?.toString(),
+          message.value?.toString(),
+          message.headers?.code?.toString(),
+        ])
+      },
+    })
+    await until(() => seen.length >= 4)
+    await consumer.disconnect()
+    expect(seen).toEqual([
+      ['0', 'a', '1', undefined],
+      ['1', 'b', undefined, undefined],
+      ['2', 'é', '3', undefined],
+      ['3', 'p', '4', 'LATE'],
+    ])
+  })
+})
+
+describe('refusals', () => {
+  it('names the record that is too large and sends the others', async () => {
+    const at = await partition({ 'max.message.bytes': '2000' })
+    const publisher = transport.publisher()
+    const record = (key: string, size: number) => ({
+      key: Buffer.from(key),
+      value: Buffer.alloc(size, 'x'),
+      partition: 0,
+    })
+    const sent = publisher.send(at.topic, [record('a', 10), record('big', 5000), record('c', 10)])
+    await expect(sent).rejects.toThrow(/key "big" \(5003 bytes\).*max\.message\.bytes/)
+    await publisher.send(at.topic, [record('d', 10)])
+    const keys = recordsOf(await readAll(transport, at)).map(r => String(r.key))
+    expect(keys).toEqual(['a', 'c', 'd'])
+  })
+
+  it('says in one sentence that no broker answers', async () => {
+    const options = { brokers: ['127.0.0.1:1'], clientId: 'nobody', waitMs: 300 }
+    await expect(createKafkaTransport(options)).rejects.toMatchObject({
+      code: 'DEPENDENCY_UNREACHABLE',
+      message: expect.stringContaining('127.0.0.1:1'),
+    })
+  })
+
+  it('names a topic that is not there', async () => {
+    const sent = transport.publisher().send(uniqueName('absent'), [{ key: null, value: null }])
+    await expect(sent).rejects.toMatchObject({ code: 'TOPIC_MISSING' })
+  })
+})
+
+describe('a broker that is killed', () => {
+  it('forgets the fence of batches dated over a day ago, so a fenced batch is dated by the clock', async () => {
+    const service = await startKafka()
+    const own = await createKafkaTransport({
+      brokers: service.brokers.split(','),
+      clientId: 'dates',
+      waitMs: 10_000,
+    })
+    const topic = uniqueName('dates')
+    const config = { 'retention.ms': '-1' }
+    await own.topics.create([{ topic, partitions: 2, config }])
+    const accepted: boolean[] = []
+    for (const [number, ageMs] of [0, 2 * 86_400_000].entries()) {
+      const at = { topic, partition: number }
+      const producerId = await own.newProducerId()
+      const append = (epoch: number): Promise<unknown> => {
+        const builder = new RecordBatchBuilder()
+        builder.add(Buffer.from('k'), Buffer.from(`${epoch}`))
+        return own
+          .writer({ producerId, epoch, deadlineMs: 60_000 })
+          .append(at, builder.finish(Date.now() - ageMs))
+      }
+      await append(1)
+      await service.kill9()
+      await service.restart()
+      const zombie = append(0).then(
+        () => true,
+        () => false,
+      )
+      accepted.push(await zombie)
+    }
+    expect(accepted).toEqual([false, true])
+    await own.close()
+    await service.stop()
+  }, 120_000)
+
+  it('loses, doubles and reorders nothing, fenced or published, and is waited for visibly', async () => {
+    const service = await startKafka()
+    const lines: string[] = []
+    const note = (fields: Record<string, unknown>, text: string): void => {
+      lines.push(`${text}: ${fields.waitingFor ?? fields.waitedFor ?? ''}`)
+    }
+    const own = await createKafkaTransport({
+      brokers: service.brokers.split(','),
+      clientId: 'kills',
+      waitMs: 10_000,
+      log: { info: note, warn: note, error: note },
+    })
+    const topic = uniqueName('kills')
+    const [fenced, outside] = [0, 1].map(number => ({ topic, partition: number }))
+    await own.topics.create([{ topic, partitions: 2, config: { 'retention.ms': '-1' } }])
+    const reader = own.reader()
+    for (const at of [fenced, outside]) reader.assign(at, 0)
+    const polledTexts: string[][] = [[], []]
+    let polling = true
+    const poller = (async () => {
+      while (polling)
+        for (const batch of await reader.poll(100))
+          polledTexts[batch.partition].push(...batch.records.map(record => String(record.value)))
+    })()
+    const writer = own.writer({
+      producerId: await own.newProducerId(),
+      epoch: 0,
+      deadlineMs: 120_000,
+    })
+    const publisher = own.publisher()
+    let appended = 0
+    let published = 0
+    let going = true
+    const loops = [
+      (async () => {
+        for (; going; appended++)
+          await writer.append(fenced, batchOf(['k', `${appended}`], ['l', `${appended}`]))
+      })(),
+      (async () => {
+        for (; going; published++) {
+          const value = Buffer.from(`${published}`)
+          await publisher.send(topic, [{ key: null, value, partition: 1 }])
+        }
+      })(),
+    ]
+    let seenWaiting = 0
+    for (let kill = 0; kill < 3; kill++) {
+      const before = appended
+      await until(() => appended > before + 100)
+      await service.kill9()
+      await until(() => own.waiting() !== undefined)
+      seenWaiting++
+      await service.restart()
+    }
+    const before = appended
+    await until(() => appended > before + 100)
+    going = false
+    await Promise.all(loops)
+    const numbers = (count: number): string[] => Array.from({ length: count }, (_, i) => String(i))
+    expect(textOf(await readAll(own, fenced))).toEqual(numbers(appended).flatMap(n => [n, n]))
+    expect(textOf(await readAll(own, outside))).toEqual(numbers(published))
+    await until(() => polledTexts[0].length >= 2 * appended && polledTexts[1].length >= published)
+    polling = false
+    await poller
+    expect(polledTexts).toEqual([numbers(appended).flatMap(n => [n, n]), numbers(published)])
+    expect(seenWaiting).toBe(3)
+    await until(() => own.waiting() === undefined)
+    expect(lines.length).toBeGreaterThanOrEqual(6)
+    expect(lines.length).toBeLessThan(60)
+    await own.close()
+    await service.stop()
+  }, 170_000)
+})
