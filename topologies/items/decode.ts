@@ -2,7 +2,7 @@
  * A record of the items topic as an ItemEvent, or why it can't be used. The key's rules are those of events: raw UTF-8,
  * equal to the record's itemId, on the partition that Java's murmur2 gives.
  */
-import type { Item } from '../../schemas/index.ts'
+import type { Decoder, Item } from '../../schemas/index.ts'
 import { partitionOf } from '../../streams/serde/hash.ts'
 import type { Bad, Decoded } from '../../streams/topology/stage.ts'
 import type { LogRecord } from '../../streams/transport/port.ts'
@@ -17,26 +17,34 @@ export interface ItemEvent {
 }
 
 const MAX_ID_BYTES = 256
+/** A row of the changelog has 1 MiB at most, and holds the item with its vector. */
+const MAX_VALUE_BYTES = 768 * 1024
 
-/** `decodeItem` is given the value of a record that is not a tombstone: schema resolution and field rules are its job. */
-export function createItemDecoder(
+/** `TaskLogic.decode` of the item task. */
+export function createItemDecode(
   place: { readonly partition: number; readonly partitions: number },
-  decodeItem: (value: Buffer) => Decoded<Item>,
+  decoder: Pick<Decoder<'items'>, 'decode' | 'resolve'>,
 ): (record: LogRecord) => Decoded<ItemEvent> {
   return record => {
     const { key, value } = record
-    const wrongKey = checkKey(key, place)
+    const wrongKey = keyProblem(key, place)
     if (wrongKey || key === null) return wrongKey ?? missingKey
     const itemId = key.toString()
     const base = { itemId, at: Math.max(0, record.timestamp), offset: record.offset }
     if (value === null) return { ok: { ...base, item: null } }
-    const decoded = decodeItem(value)
-    if (decoded === 'skip' || !('ok' in decoded)) return decoded
-    const item = decoded.ok
+    if (value.length > MAX_VALUE_BYTES)
+      return {
+        bad: 'VALUE_TOO_LARGE',
+        message: `the value has ${value.length} bytes; an item may have ${MAX_VALUE_BYTES}`,
+      }
+    const decoded = decoder.decode(value)
+    if ('needs' in decoded) return { waitFor: decoder.resolve(decoded.needs) }
+    if ('bad' in decoded) return decoded
+    const item = decoded.record
     if (item.itemId !== itemId)
       return {
         bad: 'KEY_MISMATCH',
-        message: `the key is ${JSON.stringify(itemId.slice(0, 64))}, the record's itemId is ${JSON.stringify(item.itemId.slice(0, 64))}; the key must be the itemId as plain UTF-8`,
+        message: `the key is ${JSON.stringify(itemId.slice(0, 60))}, the record's itemId is ${JSON.stringify(item.itemId.slice(0, 60))}: send the raw UTF-8 of the itemId as the key`,
       }
     return { ok: { ...base, item } }
   }
@@ -47,12 +55,12 @@ const missingKey: Bad = {
   message: 'the record has no key; the key must be the itemId',
 }
 
-function checkKey(
+function keyProblem(
   key: Buffer | null,
   place: { readonly partition: number; readonly partitions: number },
 ): Bad | undefined {
   if (key === null || key.length === 0) return missingKey
-  if (key[0] === 0)
+  if (key[0] === 0 && key.length >= 5)
     return {
       bad: 'KEY_FRAMED',
       message:

@@ -1,0 +1,227 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { ByteReader, ByteWriter } from '../../streams/serde/bytes.ts'
+import { ItemCluster, plainItem } from '../../test/support/item-cluster.ts'
+import { PairWeights, readEdges } from './edges.ts'
+import { addEdge, emptyBoard, sortBoard } from './neighbours.ts'
+import { weightUnit } from './rows.ts'
+
+const t0 = 1_780_000_000_000
+
+interface Positive {
+  readonly user: string
+  readonly item: string
+}
+
+/** Every pair of a user's distinct positives, by their distance in order of first sight. */
+function naive(positives: readonly Positive[]): Map<string, number> {
+  const histories = new Map<string, string[]>()
+  for (const { user, item } of positives) {
+    const history = histories.get(user) ?? []
+    if (!history.includes(item)) histories.set(user, [...history, item])
+  }
+  const sums = new Map<string, number>()
+  for (const history of histories.values())
+    for (let i = 0; i < history.length; i++)
+      for (let j = 0; j < history.length; j++) {
+        const k = Math.abs(i - j) - 1
+        if (k < 0 || k >= 23) continue
+        const key = `${history[i]}>${history[j]}`
+        sums.set(key, (sums.get(key) ?? 0) + Math.round(4096 * 0.8 ** k))
+      }
+  return sums
+}
+
+function published(cluster: ItemCluster): Map<string, number> {
+  const found = new Map<string, number>()
+  for (let i = 0; i < cluster.table.size; i++) {
+    const row = cluster.table.neighbours(i)
+    for (let n = 0; n < (row?.size ?? 0); n++)
+      found.set(
+        `${cluster.table.idOf(i)}>${cluster.table.idOf(row?.items[n] ?? -1)}`,
+        (row?.weights[n] ?? 0) * weightUnit,
+      )
+  }
+  return found
+}
+
+const watch = (
+  cluster: ItemCluster,
+  user: string,
+  itemId: string,
+  consent = 'full' as const,
+): void => cluster.act({ userId: user, itemId, ts: t0, kind: 'watch', positive: true, consent })
+
+const always = { 'covisit.publishInterval': 0, 'covisit.publishThreshold': 0 }
+
+describe('co-visitation', () => {
+  it('equals a naive recount over partitions and restores in the middle', () => {
+    const step = fc.oneof(
+      {
+        weight: 10,
+        arbitrary: fc.record({
+          user: fc.nat(5).map(n => `u${n}`),
+          item: fc.nat(40).map(n => `i${n}`),
+        }),
+      },
+      { weight: 1, arbitrary: fc.nat(2) },
+      { weight: 1, arbitrary: fc.nat(2).map(restore => ({ restore })) },
+    )
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 300 }), steps => {
+        const cluster = new ItemCluster(3, always)
+        const positives: Positive[] = []
+        for (const s of steps) {
+          if (typeof s === 'number') {
+            cluster.commitUser(s)
+            cluster.commitItem(s)
+          } else if ('restore' in s) {
+            cluster.commitItem(s.restore)
+            cluster.restoreItem(s.restore, true)
+          } else {
+            positives.push(s)
+            watch(cluster, s.user, s.item)
+          }
+        }
+        cluster.commitAll()
+        expect(new Map([...published(cluster)].sort())).toEqual(
+          new Map([...naive(positives)].sort()),
+        )
+      }),
+      { numRuns: 40 },
+    )
+  })
+
+  it('keeps many pairs apart: the edges of one packet equal the sums', () => {
+    const pairs = new PairWeights()
+    const expected = new Map<string, number>()
+    for (let round = 0; round < 2; round++) {
+      expected.clear()
+      for (let i = 0; i < 20_000; i++) {
+        const a = (i * 7919) % 613
+        const b = (i * 104_729) % 599
+        if (a === b) continue
+        pairs.add(a, b, (i % 9) + 1)
+        for (const key of [`${a}>${b}`, `${b}>${a}`])
+          expected.set(key, (expected.get(key) ?? 0) + (i % 9) + 1)
+      }
+      const writers = [new ByteWriter(), new ByteWriter()]
+      pairs.drain(
+        item => item % 2,
+        item => `i${item}`,
+        partition => writers[partition],
+      )
+      let misrouted = 0
+      const found = new Map<string, number>()
+      writers.forEach((writer, partition) => {
+        let row = -1
+        readEdges(new ByteReader(writer.copy()), id => Number(id.slice(1)), {
+          row(item) {
+            row = item
+            if (item % 2 !== partition) misrouted++
+          },
+          edge(item, weight) {
+            found.set(`${row}>${item}`, weight)
+          },
+        })
+      })
+      expect(found.size).toBe(expected.size)
+      expect([...expected].filter(([key, weight]) => found.get(key) !== weight)).toEqual([])
+      expect(misrouted).toBe(0)
+      expect(pairs.pairs).toBe(0)
+    }
+  })
+
+  it('keeps the strongest of a full board; equal weights by id', () => {
+    const idOf = (item: number): string => `i${String(item).padStart(3, '0')}`
+    const board = emptyBoard()
+    for (let item = 0; item < 16; item++) addEdge(board, 15 - item, item < 4 ? 5 : 1, 8, idOf)
+    expect(board.size).toBe(16)
+    addEdge(board, 99, 1, 8, idOf)
+    sortBoard(board, idOf)
+    expect([...board.items.subarray(0, board.size)]).toEqual([12, 13, 14, 15, 0, 1, 2, 3, 99])
+  })
+
+  it('publishes a row at most once an interval and only if it grew, with its view', () => {
+    const cluster = new ItemCluster(1)
+    const written = (): number =>
+      cluster.logs[0].at(-1)?.records.filter(r => r.key?.[0] === 4).length ?? 0
+    watch(cluster, 'u', 'a')
+    watch(cluster, 'u', 'b')
+    cluster.commitAll()
+    expect(written()).toBe(2)
+    expect(cluster.view('similar:a')).toEqual({
+      op: 'json',
+      key: 'similar:a',
+      body: `"item":"a","at":${cluster.now},"items":[{"id":"b","score":0.44721}]}`,
+      ttlMs: 7 * 86_400_000,
+    })
+    cluster.now += 1_000
+    watch(cluster, 'v', 'a')
+    watch(cluster, 'v', 'b')
+    cluster.commitAll()
+    expect(written()).toBe(0)
+    cluster.now += 9_000
+    watch(cluster, 'w', 'c')
+    cluster.commitAll()
+    expect(written()).toBe(2)
+    expect(published(cluster).get('a>b')).toBe(2 * weightUnit)
+    cluster.views.length = 0
+    cluster.now += 4 * 86_400_000
+    watch(cluster, 'w2', 'c')
+    cluster.commitAll()
+    expect(cluster.views.filter(v => v.key.startsWith('similar')).length).toBe(2)
+  })
+
+  it('counts nothing of a viewer without full consent', () => {
+    const cluster = new ItemCluster(1, always)
+    for (const item of ['a', 'b'])
+      cluster.act({
+        userId: 'u',
+        itemId: item,
+        ts: t0,
+        kind: 'watch',
+        positive: true,
+        consent: 'contextual',
+      })
+    cluster.commitAll()
+    expect(published(cluster).size).toBe(0)
+  })
+
+  it('rewrites the views that hold a withdrawn item at once, and removes its own', () => {
+    const cluster = new ItemCluster(3)
+    for (let u = 0; u < 10; u++)
+      for (const item of ['gone', `a${u}`, `b${u}`]) watch(cluster, `u${u}`, item)
+    cluster.commitAll()
+    const holding = (): string[] =>
+      Array.from(
+        { length: cluster.table.size },
+        (_, i) => `similar:${cluster.table.idOf(i)}`,
+      ).filter(key => {
+        const write = cluster.view(key)
+        return write?.op === 'json' && write.body.includes('"id":"gone"')
+      })
+    expect(holding().length).toBe(20)
+    cluster.put('gone', plainItem('gone', { safety: 'blocked' }))
+    for (let round = 0; round < 3; round++)
+      for (let p = 0; p < 3; p++) if (cluster.urgentItem(p)) cluster.commitItem(p)
+    expect(holding()).toEqual([])
+    expect(cluster.view('similar:gone')).toBeUndefined()
+    for (let p = 0; p < 3; p++) expect(cluster.urgentItem(p)).toBe(false)
+    cluster.put('gone', plainItem('gone'))
+    cluster.commitAll()
+    cluster.commitAll()
+    expect(cluster.view('similar:gone')).toBeDefined()
+  })
+
+  it('writes the views of the last batch again after a restore', () => {
+    const cluster = new ItemCluster(1)
+    watch(cluster, 'u', 'a')
+    watch(cluster, 'u', 'b')
+    cluster.commitAll()
+    cluster.views.length = 0
+    cluster.restoreItem(0)
+    cluster.commitItem(0)
+    expect(cluster.views.map(v => v.key).sort()).toEqual(['similar:a', 'similar:b'])
+  })
+})

@@ -1,0 +1,169 @@
+import { describe, expect, it } from 'vitest'
+import { partitionOfText } from '../../streams/serde/hash.ts'
+import type { LogRecord } from '../../streams/transport/port.ts'
+import { ItemCluster, plainItem } from '../../test/support/item-cluster.ts'
+import { createItemDecode } from './decode.ts'
+
+const blocked = (cluster: ItemCluster): string[] => {
+  const members = new Set<string>()
+  for (const view of cluster.views) {
+    if (view.op === 'zadd' && view.key === 'blocked') members.add(view.member)
+    if (view.op === 'zrem' && view.key === 'blocked') members.delete(view.member)
+  }
+  return [...members].sort()
+}
+
+describe('the catalog', () => {
+  it('keeps every field of an item', () => {
+    const cluster = new ItemCluster(2)
+    const item = plainItem('ä', {
+      title: 'Über "uns"',
+      creatorId: 'c1',
+      topics: ['news', 'sport'],
+      language: 'de',
+      regions: ['DE', 'AT'],
+      publishedAt: 1_700_000_000_000,
+      expiresAt: cluster.now + 5,
+      durationMs: 90_000,
+      safety: 'restricted',
+      attributes: { a: 'b' },
+      embedding: [3, 0, 4],
+    })
+    cluster.put('ä', item)
+    cluster.commitAll()
+    for (const table of [cluster.table, cluster.followAnew(true).table]) {
+      const index = table.index('ä')
+      const entry = table.catalog(index)
+      expect(entry).toMatchObject({
+        itemId: 'ä',
+        title: 'Über "uns"',
+        language: 'de',
+        regions: ['DE', 'AT'],
+        publishedAt: 1_700_000_000_000,
+        expiresAt: cluster.now + 5,
+        durationMs: 90_000,
+        safety: 'restricted',
+      })
+      expect(table.creatorName(entry?.creator ?? -1)).toBe('c1')
+      expect(entry?.topics.map(t => table.topicName(t))).toEqual(['news', 'sport'])
+      expect([...(table.content(index) ?? [])]).toEqual([Math.fround(0.6), 0, Math.fround(0.8)])
+      expect(table.listable(index, cluster.now)).toBe(true)
+      expect(table.listable(index, cluster.now + 5)).toBe(false)
+    }
+  })
+
+  it('refuses a vector of another length, with a NaN or of length zero, and keeps the item', () => {
+    const cluster = new ItemCluster(1)
+    const vectors = { first: [1, 1], short: [1], nan: [Number.NaN, 1], zero: [0, 0], none: [] }
+    for (const [id, embedding] of Object.entries(vectors)) {
+      cluster.put(id, plainItem(id, { embedding }))
+      cluster.commitAll()
+    }
+    const has = Object.keys(vectors).filter(id => cluster.table.content(cluster.table.index(id)))
+    expect(has).toEqual(['first'])
+    for (const id of Object.keys(vectors))
+      expect(cluster.table.catalog(cluster.table.index(id))).toBeDefined()
+  })
+
+  it('withdrawal is state: it outlives the tombstone and restarts, until an Item with safety ok', () => {
+    const cluster = new ItemCluster(1)
+    const index = cluster.table.index('a')
+    const listable = (): boolean => cluster.table.listable(index, cluster.now)
+    cluster.put('a', plainItem('a'))
+    cluster.commitAll()
+    expect(listable()).toBe(true)
+    cluster.put('a', null)
+    expect(cluster.urgentItem(0)).toBe(true)
+    cluster.commitAll()
+    const since = cluster.table.withdrawnAt(index)
+    expect(since).toBe(cluster.now)
+    expect([...cluster.table.withdrawals]).toEqual([index])
+    expect(cluster.table.catalog(index)?.title).toBe('a')
+    expect(listable()).toBe(false)
+    expect(blocked(cluster)).toEqual(['a'])
+    cluster.restoreItem(0, true)
+    cluster.now += 1_000
+    cluster.put('a', plainItem('a', { safety: 'restricted' }))
+    cluster.put('a', plainItem('a', { safety: 'blocked' }))
+    cluster.commitAll()
+    expect(listable()).toBe(false)
+    expect(cluster.table.withdrawnAt(index)).toBe(since)
+    expect(cluster.table.newest(5)).toEqual([])
+    cluster.put('a', plainItem('a', { safety: 'ok' }))
+    cluster.commitAll()
+    expect(listable()).toBe(true)
+    expect(cluster.table.newest(5)).toEqual([index])
+    expect(blocked(cluster)).toEqual([])
+    expect(cluster.followAnew(true).table.withdrawnAt(0)).toBe(0)
+  })
+
+  it('writes `blocked` again after a restore, and empties it when no list can hold the item', () => {
+    const cluster = new ItemCluster(1)
+    cluster.put('a', null)
+    cluster.commitAll()
+    cluster.views.length = 0
+    cluster.restoreItem(0)
+    cluster.commitAll()
+    expect(blocked(cluster)).toEqual(['a'])
+    cluster.now += 7 * 86_400_000 + 1
+    cluster.restoreItem(0)
+    cluster.act({ userId: 'u', itemId: 'b', ts: cluster.now, kind: 'impression' })
+    cluster.commitAll()
+    expect(blocked(cluster)).toEqual([])
+    expect(cluster.table.withdrawnAt(cluster.table.index('a'))).not.toBe(0)
+  })
+
+  it('lists unknown items while the items topic is empty, and always or never as the option says', () => {
+    const auto = new ItemCluster(1)
+    const index = auto.table.index('x')
+    expect(auto.table.listable(index, 0)).toBe(true)
+    auto.put('other', plainItem('other'))
+    auto.commitAll()
+    expect(auto.table.listable(index, 0)).toBe(false)
+    expect(new ItemCluster(1, { 'catalog.required': 'true' }).table.listable(0, 0)).toBe(false)
+  })
+})
+
+describe('records of the items topic', () => {
+  const key = 'item-1'
+  const partition = partitionOfText(key, 4)
+  const elsewhere = ['a', 'b', 'c', 'd', 'e'].find(id => partitionOfText(id, 4) !== partition) ?? ''
+  const decode = createItemDecode(
+    { partition, partitions: 4 },
+    {
+      decode: value =>
+        value?.length === 0
+          ? { bad: 'DECODE_FAILED', message: 'empty' }
+          : value?.toString() === 'new'
+            ? { needs: 7 }
+            : { kind: 'item', record: plainItem(String(value)) },
+      resolve: () => Promise.resolve(),
+    },
+  )
+  const record = (k: string | null, value: string | null): LogRecord => ({
+    offset: 5,
+    timestamp: 9,
+    key: k === null ? null : Buffer.from(k),
+    value: value === null ? null : Buffer.from(value),
+    headers: [],
+  })
+
+  it('are items or tombstones', () => {
+    expect(decode(record(key, key))).toMatchObject({ ok: { itemId: key, at: 9, offset: 5 } })
+    expect(decode(record(key, null))).toEqual({ ok: { itemId: key, at: 9, offset: 5, item: null } })
+    expect(decode(record(key, 'new'))).toHaveProperty('waitFor')
+  })
+
+  it.each([
+    ['KEY_MISSING', null, key],
+    ['KEY_MISSING', '', key],
+    ['KEY_FRAMED', '\0\0\0\0\u0001item-1', key],
+    ['KEY_MISMATCH', key, 'item-2'],
+    ['PARTITION_MISMATCH', elsewhere, elsewhere],
+    ['PARTITION_MISMATCH', elsewhere, null],
+    ['FIELD_INVALID', 'x'.repeat(257), 'x'],
+    ['DECODE_FAILED', key, ''],
+  ])('%s', (code, k, value) => {
+    expect(decode(record(k, value))).toMatchObject({ bad: code })
+  })
+})

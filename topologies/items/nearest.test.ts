@@ -1,0 +1,87 @@
+import { describe, expect, it } from 'vitest'
+import { silentLogger } from '../../streams/log.ts'
+import { randomFrom } from '../../streams/serde/hash.ts'
+import { loadGraphs } from './hnsw.ts'
+import { Nearest } from './nearest.ts'
+
+const d = 32
+
+function vectorsOf(n: number, seed: number): Float32Array {
+  const random = randomFrom(seed)
+  return Float32Array.from({ length: n * d }, () => random() + random() + random() - 1.5)
+}
+
+/** The definition: all dot products, sorted. */
+function exact(query: Float32Array, vectors: Float32Array, members: number[], n: number): number[] {
+  const dot = (i: number): number => query.reduce((sum, q, k) => sum + q * vectors[i * d + k], 0)
+  return members
+    .map(i => ({ i, score: dot(i) }))
+    .sort((a, b) => b.score - a.score || a.i - b.i)
+    .slice(0, n)
+    .map(({ i }) => i)
+}
+
+function recall(nearest: Nearest, vectors: Float32Array, members: number[]): number {
+  let hits = 0
+  const queries = vectorsOf(40, 99)
+  for (let q = 0; q < 40; q++) {
+    const query = queries.subarray(q * d, (q + 1) * d)
+    const expected = new Set(exact(query, vectors, members, 30))
+    for (const i of nearest.search(query, 30, vectors)) if (expected.has(i)) hits++
+  }
+  return hits / (40 * 30)
+}
+
+describe('nearest vectors', () => {
+  it('are exact while all are looked at, also without the library', () => {
+    const vectors = vectorsOf(500, 1)
+    const members = Array.from({ length: 500 }, (_, i) => i).filter(i => i % 3 !== 0)
+    const nearest = new Nearest(d, { bruteForceBelow: 10, moved: 0.1 }, undefined)
+    for (const i of members) nearest.moved(i, vectors)
+    nearest.work(vectors, 10_000)
+    expect(nearest.indexed).toBe(0)
+    const query = vectorsOf(1, 7)
+    expect(nearest.search(query, 20, vectors)).toEqual(exact(query, vectors, members, 20))
+  })
+
+  const graphs = loadGraphs(silentLogger)
+  it.runIf(graphs !== undefined)(
+    'come from the graph with a recall near 1, while vectors move',
+    () => {
+      const n = 1_500
+      const vectors = vectorsOf(n, 2)
+      const members = Array.from({ length: n }, (_, i) => i)
+      const nearest = new Nearest(d, { bruteForceBelow: 200, moved: 0.1 }, graphs)
+      for (const i of members) nearest.moved(i, vectors)
+      expect(nearest.indexed).toBe(0)
+      for (let slice = 0; slice < 40 && nearest.indexed === 0; slice++) nearest.work(vectors)
+      expect(nearest.indexed).toBe(n)
+      expect(recall(nearest, vectors, members)).toBeGreaterThan(0.95)
+
+      // a fifth moves far, another fifth hardly
+      const other = vectorsOf(n, 3)
+      for (let i = 0; i < n; i += 5) {
+        vectors.set(other.subarray(i * d, (i + 1) * d), i * d)
+        nearest.moved(i, vectors)
+        vectors[(i + 1) * d] += 1e-3
+        nearest.moved(i + 1, vectors)
+      }
+      expect(nearest.indexed).toBe(n - n / 5)
+      expect(recall(nearest, vectors, members)).toBeGreaterThan(0.95)
+
+      nearest.removed(7)
+      const left = members.filter(i => i !== 7)
+      const query = vectors.slice(7 * d, 8 * d)
+      expect(nearest.search(query, 50, vectors)).not.toContain(7)
+
+      // so many move that the graph is built anew
+      for (const i of left) {
+        vectors.set(other.subarray(i * d, (i + 1) * d), i * d)
+        nearest.moved(i, vectors)
+      }
+      for (let slice = 0; slice < 60; slice++) nearest.work(vectors)
+      expect(nearest.indexed).toBe(n - 1)
+      expect(recall(nearest, vectors, left)).toBeGreaterThan(0.95)
+    },
+  )
+})

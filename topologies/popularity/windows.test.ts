@@ -1,0 +1,136 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { PositiveWindows, windowsMinutes } from './windows.ts'
+
+const start = 29_000_000 - (29_000_000 % 60)
+const halfLifeMs = 12 * 3_600_000
+
+/** Positives by `item|cohort`, each with its minute. */
+type Truth = Map<string, number[]>
+
+function recount(truth: Truth, cohort: string, now: number, minutes: number): [string, number][] {
+  return [...truth]
+    .filter(([key]) => key.endsWith(`|${cohort}`))
+    .map(([key, at]): [string, number] => [
+      key.split('|')[0],
+      at.filter(m => m > now - minutes && m <= now).length,
+    ])
+    .filter(([, n]) => n > 0)
+    .sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1))
+}
+
+/** The rows as an item task would publish them. */
+function publish(windows: PositiveWindows, truth: Truth, key: string, hour: number): void {
+  const [item, cohort] = key.split('|')
+  const minutes = new Map<number, number>()
+  for (const minute of truth.get(key) ?? [])
+    if (Math.floor(minute / 60) === hour)
+      minutes.set(minute % 60, (minutes.get(minute % 60) ?? 0) + 1)
+  windows.put(
+    item,
+    cohort,
+    hour,
+    [...minutes].map(([minute, count]) => count * 64 + minute),
+  )
+}
+
+const board = (
+  windows: PositiveWindows,
+  cohort: number,
+  b: number,
+  n = 1000,
+): [string, number][] => {
+  const best = windows.best(cohort, b, n, () => false)
+  return best.items.map((item, i) => [windows.items.nameOf(item), best.scores[i]])
+}
+
+const step = fc.record({
+  item: fc.constantFrom('a', 'b', 'c', 'd'),
+  cohort: fc.constantFrom('', 'x'),
+  // minutes passing before it, and how late it is
+  pass: fc.oneof(fc.nat(3), fc.nat(90), fc.nat(3000), fc.nat(20_000)),
+  late: fc.oneof(fc.constant(0), fc.nat(30), fc.nat(11_000)),
+})
+
+describe('sliding windows', () => {
+  it('W1: equal a recount whatever the disorder', () => {
+    fc.assert(
+      fc.property(fc.array(step, { minLength: 1, maxLength: 80 }), steps => {
+        const windows = new PositiveWindows(halfLifeMs)
+        const truth: Truth = new Map()
+        let now = start
+        for (const { item, cohort, pass, late } of steps) {
+          now += pass
+          const minute = now - late
+          const key = `${item}|${cohort}`
+          truth.set(key, [...(truth.get(key) ?? []), minute])
+          publish(windows, truth, key, Math.floor(minute / 60))
+          windows.advance(now)
+          for (const name of ['', 'x']) {
+            const c = windows.cohorts.index(name)
+            if (c >= 2 || !truth.size) continue
+            if (name === 'x' && ![...truth.keys()].some(k => k.endsWith('|x'))) continue
+            windowsMinutes.forEach(({ minutes }, w) => {
+              expect(board(windows, c, w)).toEqual(recount(truth, name, now, minutes))
+            })
+          }
+        }
+      }),
+      { numRuns: 60 },
+    )
+  })
+
+  it('W3: the trend is the decayed sum over the longest window, also over years and with rescaling', () => {
+    for (const halfLife of [60_000 * 7, halfLifeMs]) {
+      const windows = new PositiveWindows(halfLife)
+      const truth: Truth = new Map()
+      let now = start
+      for (let i = 0; i < 400; i++) {
+        now += (i * 7919) % (i % 50 === 0 ? 9000 : 40)
+        const key = `i${(i * 31) % 7}|`
+        truth.set(key, [...(truth.get(key) ?? []), now])
+        publish(windows, truth, key, Math.floor(now / 60))
+        windows.advance(now)
+      }
+      const got = new Map(board(windows, 0, windowsMinutes.length))
+      for (const [key, at] of truth) {
+        const expected = at
+          .filter(m => m > now - 10_080)
+          .reduce((sum, m) => sum + 2 ** ((-(now - m) * 60_000) / halfLife), 0)
+        const found = got.get(key.slice(0, -1)) ?? 0
+        expect(Math.abs(found - expected)).toBeLessThanOrEqual(1e-9 * (1 + expected))
+      }
+    }
+  })
+
+  it('orders equal counts by item id and cuts at n', () => {
+    const windows = new PositiveWindows(halfLifeMs)
+    const names = Array.from({ length: 300 }, (_, i) => `i${(i * 7) % 300}`)
+    for (const name of names) windows.put(name, '', start / 60, [(name.endsWith('3') ? 2 : 1) * 64])
+    windows.advance(start)
+    const expected = names
+      .map((name): [string, number] => [name, name.endsWith('3') ? 2 : 1])
+      .sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1))
+    expect(board(windows, 0, 0, 100)).toEqual(expected.slice(0, 100))
+  })
+
+  it('W4: a board that is full changes only if a series at its last place or above moves', () => {
+    const windows = new PositiveWindows(halfLifeMs)
+    windows.put('a', '', start / 60, [5 * 64])
+    windows.put('b', '', start / 60, [3 * 64])
+    windows.put('c', '', start / 60, [1 * 64])
+    windows.advance(start)
+    expect(board(windows, 0, 0, 2)).toEqual([
+      ['a', 5],
+      ['b', 3],
+    ])
+    windows.put('c', '', start / 60, [2 * 64])
+    expect(windows.changed(0, 0)).toBe(false)
+    windows.put('c', '', start / 60, [4 * 64])
+    expect(windows.changed(0, 0)).toBe(true)
+    expect(board(windows, 0, 0, 2)).toEqual([
+      ['a', 5],
+      ['c', 4],
+    ])
+  })
+})
