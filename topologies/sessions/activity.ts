@@ -15,6 +15,7 @@ import {
   contribute,
   entriesOf,
   findPlay,
+  hashOfPlay,
   isSplit,
   markSplit,
   POSITIVE,
@@ -35,9 +36,8 @@ import type { UserTable } from '../user/users.ts'
 import { isPositive, isSkip } from './outcome.ts'
 import { itemFirst, orderItems, type Placement, place, SessionState } from './session.ts'
 
-/** Seeds keep the kinds of hashes apart in the one ring. */
+/** Keeps hashes of what was shown apart from those of events in the one ring. */
 const SHOWN_SEED = 1
-const PLAY_SEED = 2
 
 export class Activity {
   private readonly users: UserTable
@@ -67,7 +67,7 @@ export class Activity {
     const eventHash = hash53(event.eventId)
     let shownHash = -1
     let playHash = -1
-    if (current.kind === 'watch') playHash = hash53((event as Watch).playId, PLAY_SEED)
+    if (current.kind === 'watch') playHash = hashOfPlay((event as Watch).playId)
     else if (current.kind === 'impression' && (event as Impression).requestId !== '')
       shownHash = hash53(event.itemId, hash53((event as Impression).requestId, SHOWN_SEED) | 0)
     if (known !== undefined && this.isDouble(known, eventHash, shownHash)) return null

@@ -11,7 +11,6 @@ import type { Row } from '../../streams/topology/store.ts'
 import {
   entriesOf,
   isSplit,
-  joinEntries,
   type PlayCounts,
   playFirst,
   playHash,
@@ -129,7 +128,6 @@ function placeBefore(user: StoredUser, ts: number, gapMs: number, out: Placement
   }
   user.older = older.length > 0 ? older : null
   if (out.joined) {
-    joinPlays(user, out.session)
     out.session.items = out.joined.items.concat(out.session.items)
     orderItems(user, out.session)
   }
@@ -143,18 +141,6 @@ function absorb(into: SessionState, from: SessionState): void {
   into.watchedMs += from.watchedMs
   into.completes += from.completes
   into.skips += from.skips
-}
-
-/** Entries of one play that now lie in the same session become one; the sums above stay right by P1 to P3. */
-function joinPlays(user: StoredUser, session: SessionState): void {
-  const { plays } = user
-  for (let at = plays.length - STRIDE; at >= 0; at -= STRIDE) {
-    if (at >= plays.length || !isSplit(plays, at)) continue
-    const [first, second] = entriesOf(plays, playHash(plays, at)).filter(
-      entry => user.sessionAt(playFirst(plays, entry)) === session,
-    )
-    if (second !== undefined) joinEntries(plays, first, second)
-  }
 }
 
 /** A play began, newer than all of the session: its item comes first. */

@@ -43,7 +43,7 @@ export function createSessionsStage(ctx: TaskContext, deps: SessionsDeps): Stage
 
 class SessionsStage implements Stage<UserEvent> {
   readonly name = 'sessions'
-  readonly stores
+  readonly stores: NonNullable<Stage['stores']>
   private readonly deps: SessionsDeps
   private readonly users: UserTable
   private readonly activity: Activity
@@ -76,7 +76,7 @@ class SessionsStage implements Stage<UserEvent> {
       stores.exclusions,
       stores.doubles,
       stores.shown,
-    ] as unknown as NonNullable<Stage['stores']>
+    ]
     const topology = 'sessions'
     const events = (type: string) => ctx.metrics.counter('freshet_events_total', { topology, type })
     this.counters = {

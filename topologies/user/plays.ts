@@ -1,12 +1,15 @@
 /**
  * The plays of one user within 24 h, packed six numbers an entry into one array (48 B instead of 160 B as an object).
  *
- * An entry is the part of a play that lies in one session; nearly every play has one. Counts come from entries by rules
+ * An entry is the part of a play that lies in one session; nearly every play has one. Sessions that are joined may leave
+ * two entries of a play in one session: the rules give the same sums. Counts come from entries by rules
  * that do not ask in which order heartbeats arrived:
  *  - P1 a play counts as a watch in the session of its earliest heartbeat;
  *  - P2 an entry adds to its session what its highest watchedMs exceeds the highest of all earlier entries;
  *  - P3 positive, completed and skipped count once a play, in the earliest entry that has them.
  */
+import { hash53 } from '../../streams/serde/hash.ts'
+
 export const STRIDE = 6
 const HASH = 0
 const FIRST = 1
@@ -43,6 +46,11 @@ export const playLast = (plays: readonly number[], at: number): number => plays[
 export const playWatched = (plays: readonly number[], at: number): number => plays[at + WATCHED]
 export const isSplit = (plays: readonly number[], at: number): boolean =>
   (plays[at + ITEM] & SPLIT) !== 0
+
+/** Keeps plays apart from events in what is hashed. */
+const PLAY_SEED = 2
+
+export const hashOfPlay = (playId: string): number => hash53(playId, PLAY_SEED)
 
 /** Where the newest entry of a play begins; -1: unknown. Hot: the play looked for is nearly always the newest. */
 export function findPlay(plays: readonly number[], hash: number): number {
@@ -87,14 +95,6 @@ export function widen(
 export function markSplit(plays: number[], at: number): void {
   const old = plays[at + ITEM]
   plays[at + ITEM] = old - (old % FLAGS) + ((old % FLAGS) | SPLIT)
-}
-
-/** Makes one entry of two neighbouring ones whose sessions became one. */
-export function joinEntries(plays: number[], into: number, from: number): void {
-  widen(plays, into, plays[from + FIRST], plays[from + WATCHED], playFlags(plays, from))
-  widen(plays, into, plays[from + LAST], 0, 0)
-  if (plays[from + SEQ] > 0) plays[into + SEQ] = plays[from + SEQ]
-  plays.splice(from, STRIDE)
 }
 
 /** Removes every entry of a play. */

@@ -3,6 +3,7 @@
  * history is to stay near 1 KB.
  */
 import type { Row } from '../../streams/topology/store.ts'
+import type { LabelEntry } from '../labels/pending.ts'
 import { SessionState } from '../sessions/session.ts'
 import { ChunkedList, EXCLUSIONS, POSITIVES, SHOWN } from './chunks.ts'
 import type { PositiveHistory, Session, User, UserScratch } from './user.ts'
@@ -67,6 +68,8 @@ export class StoredUser implements User, Row, PositiveHistory {
   answersTs = 0
   /** Changed since the last commit: its features are to be published. */
   changed = false
+  /** Impressions whose outcome is not known yet, oldest first; kept by the labels stage. */
+  pendingLabels: LabelEntry[] | null = null
   /** The hour of event time in which what has expired is cleared; 0: none. */
   cleanupHour = 0
 

@@ -34,6 +34,8 @@ export class UserTable implements Users {
   /** Newest event time of the partition, ms. */
   readonly watermark = { dirty: false, removed: false, at: 0 }
   readonly around: Surroundings
+  /** Later stages remove what they keep of a stored user here. */
+  readonly onRemove: ((user: StoredUser) => void)[] = []
   private readonly cleanups = new Map<number, (StoredUser | Withdrawal)[]>()
   private cleanedHour = 0
 
@@ -118,6 +120,7 @@ export class UserTable implements Users {
     ;(user.stored ? this.byId : this.passing).delete(user.id)
     if (!user.stored) return
     const { stores } = this
+    for (const remove of this.onRemove) remove(user)
     user.removed = true
     stores.users.touch(user)
     stores.sessions.touch(user.session)

@@ -1,0 +1,274 @@
+/**
+ * Joins impressions to what came of them and writes them to the table `examples`: the row at once when shown, its label as
+ * a newer revision of the same key, as soon as it is certain and once more when it is final.
+ */
+import type { Impression, Watch } from '../../schemas/index.ts'
+import type { Outbox, TableRow } from '../../streams/topology/outbox.ts'
+import type { Stage, TaskContext } from '../../streams/topology/stage.ts'
+import type { ItemTable } from '../items/table.ts'
+import type { ImpressionEvent, UserEvent, WatchEvent } from '../user/event.ts'
+import type { LabelFact, LabelSink } from '../user/labels-port.ts'
+import { hashOfPlay } from '../user/plays.ts'
+import type { StoredUser } from '../user/stored-user.ts'
+import type { UserTable } from '../user/users.ts'
+import {
+  findEntry,
+  LabelEntry,
+  LabelRequest,
+  type LabelTimes,
+  UNPLAYED,
+  WAITING,
+} from './pending.ts'
+import { pseudonym } from './pseudonym.ts'
+import { createLabelStores, type LabelStores } from './rows.ts'
+
+const MINUTE = 60_000
+/** Impressions looked at in one tick: their rows stay far below a commit's size. */
+const SWEEP_SLICE = 1000
+
+export interface LabelsDeps {
+  readonly users: UserTable
+  readonly times: LabelTimes
+  /** How far deadlines are held behind the watermark, ms. */
+  readonly slackMs: number
+  /** Write `examples`. */
+  readonly examples: boolean
+  readonly pseudonymKey: string
+  readonly pseudonymKeyId: string
+  /** Gets each final label; the drift stage. */
+  readonly sink?: LabelSink
+}
+
+export function createLabelsStage(ctx: TaskContext, deps: LabelsDeps): Stage<UserEvent> {
+  return new LabelsStage(ctx, deps)
+}
+
+class LabelsStage implements Stage<UserEvent> {
+  readonly name = 'labels'
+  readonly stores: NonNullable<Stage['stores']>
+  private readonly deps: LabelsDeps
+  private readonly items: ItemTable
+  private readonly rows: LabelStores
+  private readonly due = new Map<number, LabelEntry[]>()
+  private sweptMinute = 0
+  private waitingRows: TableRow[] = []
+
+  constructor(ctx: TaskContext, deps: LabelsDeps) {
+    this.deps = deps
+    this.items = ctx.table<ItemTable>('items')
+    this.rows = createLabelStores(deps.users, this.items)
+    this.stores = [this.rows.requests, this.rows.entries]
+    deps.users.onRemove.push(user => this.forget(user))
+  }
+
+  process(event: UserEvent): undefined {
+    if (event.kind === 'impression') this.shown(event)
+    else if (event.kind === 'watch') this.watched(event)
+    return undefined
+  }
+
+  /** Event time that has surely passed: L3. */
+  private get passed(): number {
+    return this.deps.users.watermark.at - this.deps.slackMs
+  }
+
+  private shown(event: ImpressionEvent): void {
+    const user = event.user as StoredUser | null
+    if (user === null) return
+    const impression = event.event
+    const request = this.requestOf(user, event)
+    const entry = new LabelEntry(request, event.item, event.ts, {
+      position: impression.position,
+      propensity: impression.propensity,
+      prediction: impression.score,
+      explore: impression.explore,
+      source: impression.candidateSource,
+    })
+    request.waiting++
+    user.pendingLabels ??= []
+    user.pendingLabels.push(entry)
+    this.rows.entries.touch(entry)
+    this.enqueue(entry)
+    this.emit(entry, null)
+  }
+
+  private requestOf(user: StoredUser, event: ImpressionEvent): LabelRequest {
+    const impression: Impression = event.event
+    const pending = user.pendingLabels ?? []
+    let openedAt = event.ts
+    for (let k = pending.length - 1; k >= 0; k--) {
+      const { request } = pending[k]
+      if (request.fits(impression)) return request
+      // another request of the same id must not stand under the same key
+      if (request.requestId === impression.requestId && request.openedAt >= openedAt)
+        openedAt = request.openedAt + 1
+    }
+    const request = new LabelRequest(user, openedAt, {
+      requestId: impression.requestId,
+      policy: impression.policy,
+      model: impression.modelVersion,
+      surface: impression.surface,
+      cohort: impression.cohort,
+      listVersion: impression.listVersion ?? '',
+      experiments: impression.experiments,
+    })
+    this.rows.requests.touch(request)
+    return request
+  }
+
+  private watched(event: WatchEvent): void {
+    const user = event.user as StoredUser | null
+    if (user === null || user.pendingLabels === null) return
+    const watch: Watch = event.event
+    const play = hashOfPlay(watch.playId)
+    const entry = findEntry(
+      user.pendingLabels,
+      play,
+      event.item,
+      watch.requestId,
+      event.ts,
+      watch.watchedMs,
+      this.deps.times,
+      this.passed,
+    )
+    if (!entry) return
+    this.endWait(entry)
+    entry.play = play
+    const certain = entry.hear(event.ts, watch.watchedMs, watch.durationMs, watch.endReason)
+    this.rows.entries.touch(entry)
+    if (certain) this.emitNewer(entry, 1)
+  }
+
+  private enqueue(entry: LabelEntry): void {
+    const minute = Math.floor((entry.deadline(this.deps.times) + this.deps.slackMs) / MINUTE) + 1
+    entry.dueMinute = Math.max(minute, this.sweptMinute + 1)
+    const waiting = this.due.get(entry.dueMinute)
+    if (waiting) waiting.push(entry)
+    else this.due.set(entry.dueMinute, [entry])
+  }
+
+  tick(): boolean {
+    const nowMinute = Math.floor(this.deps.users.watermark.at / MINUTE)
+    if (nowMinute <= this.sweptMinute) return false
+    let left = SWEEP_SLICE
+    const minutes = [...this.due.keys()].filter(minute => minute <= nowMinute).sort((a, b) => a - b)
+    for (const minute of minutes) {
+      const waiting = this.due.get(minute) ?? []
+      while (waiting.length > 0 && left-- > 0) this.sweep(waiting.pop() as LabelEntry)
+      if (waiting.length > 0) return true
+      this.due.delete(minute)
+    }
+    this.sweptMinute = nowMinute
+    return false
+  }
+
+  private sweep(entry: LabelEntry): void {
+    if (entry.removed) return
+    const deadline = entry.deadline(this.deps.times)
+    if (this.passed > deadline) {
+      const waited = this.endWait(entry)
+      if (waited && this.passed <= entry.deadline(this.deps.times)) return this.enqueue(entry)
+      if (entry.state !== UNPLAYED) this.finish(entry, deadline)
+      this.drop(entry)
+      return
+    }
+    this.enqueue(entry)
+  }
+
+  /** L1, L2: no play started in time. The label is final; a watch that names no request may still revise the row. */
+  private endWait(entry: LabelEntry): boolean {
+    if (entry.state !== WAITING) return false
+    const deadline = entry.deadline(this.deps.times)
+    if (this.passed <= deadline) return false
+    this.finish(entry, deadline)
+    entry.state = UNPLAYED
+    this.rows.entries.touch(entry)
+    return true
+  }
+
+  /** The label is final. */
+  private finish(entry: LabelEntry, finalAt: number): void {
+    this.emitNewer(entry, entry.positive ? 1 : 0)
+    if (entry.told) return
+    entry.told = true
+    this.tell(entry, finalAt)
+  }
+
+  private tell(entry: LabelEntry, finalAt: number): void {
+    const { request } = entry
+    const fact: LabelFact = {
+      userId: request.user.id,
+      item: entry.item,
+      prediction: entry.prediction,
+      positive: entry.positive,
+      graded: entry.graded,
+      surface: request.surface,
+      cohort: request.cohort,
+      model: request.model,
+      shownAt: entry.shownAt,
+      finalAt,
+    }
+    this.deps.sink?.label(fact)
+  }
+
+  private drop(entry: LabelEntry): void {
+    const { request } = entry
+    const { user } = request
+    this.rows.entries.remove(entry)
+    const kept = (user.pendingLabels ?? []).filter(other => other !== entry)
+    user.pendingLabels = kept.length > 0 ? kept : null
+    if (--request.waiting === 0) this.rows.requests.remove(request)
+  }
+
+  /** The user is removed: all that waits goes without a word. */
+  private forget(user: StoredUser): void {
+    for (const entry of user.pendingLabels ?? []) {
+      this.rows.entries.remove(entry)
+      if (!entry.request.removed) this.rows.requests.remove(entry.request)
+    }
+    user.pendingLabels = null
+  }
+
+  private emitNewer(entry: LabelEntry, label: 0 | 1): void {
+    entry.revision++
+    this.emit(entry, label)
+  }
+
+  private emit(entry: LabelEntry, label: 0 | 1 | null): void {
+    if (!this.deps.examples) return
+    const { request } = entry
+    if (request.pseudonym === '')
+      request.pseudonym = pseudonym(request.user.id, this.deps.pseudonymKey)
+    this.waitingRows.push({
+      revision: entry.revision,
+      ts: entry.shownAt,
+      request: request.requestId,
+      user: request.pseudonym,
+      user_key: this.deps.pseudonymKeyId,
+      item: this.items.idOf(entry.item),
+      position: entry.position,
+      propensity: entry.propensity,
+      policy: request.policy,
+      model: request.model,
+      surface: request.surface,
+      cohort: request.cohort,
+      experiments: request.experiments,
+      explore: entry.explore,
+      source: entry.source,
+      list_version: request.listVersion,
+      prediction: entry.prediction,
+      label,
+      graded: label === null ? null : entry.graded,
+      watched_ms: label === null ? null : entry.watchedMs,
+    })
+  }
+
+  flush(out: Outbox): void {
+    for (const row of this.waitingRows) out.row('examples', row)
+    this.waitingRows = []
+  }
+
+  restored(): void {
+    this.rows.restored(entry => this.enqueue(entry))
+  }
+}
