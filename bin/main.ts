@@ -2,8 +2,11 @@
 import { Command, CommanderError } from 'commander'
 import { EXIT, report } from './call.ts'
 import { configCommand } from './commands/config.ts'
+import { importCommand } from './commands/import.ts'
+import { inspectCommand } from './commands/inspect.ts'
 import { runCommand } from './commands/run.ts'
 import { topicsCommand } from './commands/topics.ts'
+import { topkCommand } from './commands/topk.ts'
 
 const program = new Command('freshet')
   .description(
@@ -13,7 +16,15 @@ const program = new Command('freshet')
   .exitOverride()
   .showHelpAfterError('(--help says how)')
 
-for (const made of [runCommand(), topicsCommand(), configCommand()]) program.addCommand(made)
+for (const made of [
+  runCommand(),
+  topicsCommand(),
+  importCommand(),
+  topkCommand(),
+  inspectCommand(),
+  configCommand(),
+])
+  program.addCommand(made)
 
 try {
   await program.parseAsync(process.argv)

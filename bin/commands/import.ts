@@ -1,0 +1,103 @@
+import { type Format, formats, parseMap } from '../../replay/import/formats.ts'
+import { type ImportedLog, importLog } from '../../replay/import/import.ts'
+import { FreshetError } from '../../streams/errors.ts'
+import { noMetrics } from '../../streams/metrics.ts'
+import { action, answer, type Call, command, EXIT } from '../call.ts'
+import { isEmbedded, namesOf, openSchemas, openTransport, REACH_MS } from '../compose.ts'
+import { createLogger } from '../logger.ts'
+import { sendToFile, sendToTopics } from '../send.ts'
+import { count, Progress, paint } from '../terminal.ts'
+import { outsideTopicSpecs } from '../topics.ts'
+
+const SHOWN_BAD_LINES = 10
+
+export function importCommand() {
+  return command(
+    'import <file>',
+    'A public log as events, in order of event time',
+    'freshet import ratings.dat --format movietweetings',
+  )
+    .requiredOption('--format <name>', formats.join(', '))
+    .option('--map <field=column,...>', 'event fields to columns, for csv and jsonl')
+    .option('--positive <expression>', "which rows are positive, e.g. 'rating >= 8'")
+    .option('--delimiter <text>', 'between the cells of a csv')
+    .option('--shift <ms>', 'added to every time')
+    .option('--to <target>', 'kafka, or a file of JSON lines', 'kafka')
+    .action(action(importFile))
+}
+
+async function importFile(call: Call, file: string): Promise<number> {
+  const { flags } = call
+  const format = flags.format as Format
+  if (!formats.includes(format))
+    throw new FreshetError(
+      'CALL_INVALID',
+      `--format got ${JSON.stringify(format)}; it takes ${formats.join(', ')}`,
+    )
+  const log = importLog(file, {
+    format,
+    map: typeof flags.map === 'string' ? parseMap(flags.map) : undefined,
+    positive: flags.positive as string | undefined,
+    delimiter: flags.delimiter as string | undefined,
+    shiftMs: flags.shift === undefined ? undefined : Number(flags.shift),
+  })
+  const sent = await send(call, log, String(flags.to))
+  const iso = (ms: number): string => new Date(ms).toISOString()
+  answer(
+    call,
+    {
+      sent,
+      events: log.events,
+      items: log.items,
+      bad: log.bad,
+      times: log.times,
+      positive: log.positive,
+      from: iso(log.from),
+      to: iso(log.to),
+    },
+    () =>
+      [
+        `${count(log.events)} events and ${count(log.items)} items from ${file}, ${iso(log.from)} to ${iso(log.to)}`,
+        `times read as ${log.times}; positive: ${log.positive}`,
+        ...badLines(log),
+      ].join('\n'),
+  )
+  return log.bad.length > 0 ? EXIT.checkFailed : EXIT.done
+}
+
+async function send(call: Call, log: ImportedLog, to: string): Promise<number> {
+  const progress = new Progress('import')
+  const total = log.events + log.items
+  if (to !== 'kafka') return sendToFile(log.records(), to, progress, total)
+  const around = {
+    values: call.values,
+    log: createLogger(call.values['log.level']),
+    metrics: noMetrics,
+  }
+  const transport = await openTransport(around, REACH_MS)
+  const { registry, encoder } = await openSchemas(around)
+  const names = namesOf(call.values)
+  const publisher = transport.publisher()
+  try {
+    if (isEmbedded(call.values))
+      await transport.topics.create(outsideTopicSpecs(names, call.values['topics.partitions']))
+    return await sendToTopics(log.records(), { publisher, encoder, names }, { progress, total })
+  } finally {
+    await publisher.close()
+    registry.close()
+    await transport.close()
+  }
+}
+
+function badLines(log: ImportedLog): string[] {
+  if (log.bad.length === 0) return []
+  return [
+    paint('yellow', `${count(log.bad.length)} lines were left out:`),
+    ...log.bad
+      .slice(0, SHOWN_BAD_LINES)
+      .map(({ file, line, reason }) => `  ${file}:${line}: ${reason}`),
+    ...(log.bad.length > SHOWN_BAD_LINES
+      ? [`  and ${count(log.bad.length - SHOWN_BAD_LINES)} more (--json has all)`]
+      : []),
+  ]
+}

@@ -1,0 +1,75 @@
+import { FreshetError } from '../../streams/errors.ts'
+import { noMetrics } from '../../streams/metrics.ts'
+import { action, answer, type Call, command, EXIT } from '../call.ts'
+import { openViews } from '../compose.ts'
+import { createLogger } from '../logger.ts'
+import { durationText, paint, table } from '../terminal.ts'
+
+interface ListItem {
+  readonly id: string
+  readonly score: number
+  readonly p: number
+  readonly src: string
+  readonly x: boolean
+}
+
+export function topkCommand() {
+  return command(
+    'topk <user>',
+    "A user's list as a reader gets it: the user's own, else the global one",
+    'freshet topk u42 --surface home',
+  )
+    .option('--surface <name>', 'which surface', 'home')
+    .action(action(topk))
+}
+
+async function topk(call: Call, user: string): Promise<number> {
+  const views = openStoredViews(call)
+  try {
+    const surface = String(call.flags.surface)
+    const own = await views.json(`topk:${surface}:u:${user}`)
+    const list =
+      own ?? (await views.json(`topk:${surface}:global:${Math.floor(Math.random() * 16)}`))
+    if (!list) {
+      answer(
+        call,
+        null,
+        () =>
+          `no list for ${user} on ${surface}, and no global one: has \`freshet run\` seen events?`,
+      )
+      return EXIT.failed
+    }
+    answer(call, list, () => {
+      const items = (list.items ?? []) as ListItem[]
+      const age = Date.now() - Number(list.at)
+      return [
+        `${own ? paint('bold', user) : `${paint('bold', user)} has no list of their own; the global one`}  ${paint('dim', `version ${list.version}, policy ${list.policy}, ${durationText(age)} old`)}`,
+        table([
+          ['#', 'item', 'score', 'p', 'source', ''],
+          ...items.map((item, i) => [
+            i + 1,
+            item.id,
+            item.score.toFixed(3),
+            item.p.toPrecision(3),
+            item.src,
+            item.x ? 'explore' : '',
+          ]),
+        ]),
+      ].join('\n')
+    })
+    return EXIT.done
+  } finally {
+    await views.close()
+  }
+}
+
+/** The view store for commands that only look. Errors: CALL_INVALID where Redis is left out. */
+export function openStoredViews(call: Call) {
+  const views = openViews(
+    { values: call.values, log: createLogger(call.values['log.level']), metrics: noMetrics },
+    true,
+  )
+  if (views === null)
+    throw new FreshetError('CALL_INVALID', 'redis.url is none: there are no views to look at')
+  return views
+}
