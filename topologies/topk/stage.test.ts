@@ -1,0 +1,260 @@
+import { describe, expect, it } from 'vitest'
+import { silentLogger } from '../../streams/log.ts'
+import { noMetrics } from '../../streams/metrics.ts'
+import { resolveOptions } from '../../streams/options.ts'
+import type { Outbox, TableRow, ViewWrite } from '../../streams/topology/outbox.ts'
+import type { TaskContext } from '../../streams/topology/stage.ts'
+import type { UserEvent } from '../user/event.ts'
+import type { User } from '../user/user.ts'
+import { type CohortPopularity, createCohortStage } from './cohort-stage.ts'
+import { FakeItems, FakeUsers, fakeUser } from './fakes.ts'
+import { topkOptions } from './options.ts'
+import { createTopkStage } from './stage.ts'
+
+interface Listed {
+  readonly cohort: string
+  readonly items: readonly { readonly id: string }[]
+}
+const bodyOf = (write: ViewWrite): Listed =>
+  JSON.parse(write.op === 'json' ? `{${write.body}` : 'null') as Listed
+const idsOf = (write: ViewWrite) => bodyOf(write).items.map(item => item.id)
+
+function setUp(flags: Record<string, string> = {}, size = 300) {
+  const items = new FakeItems({ items: size, seed: 5 })
+  const users = new FakeUsers()
+  const clock = { now: 1_700_000_000_000 }
+  const ctx: TaskContext = {
+    kind: 'user',
+    partition: 0,
+    partitionsOf: () => 1,
+    now: () => clock.now,
+    table: <T>(): T => items as T,
+    metrics: noMetrics,
+    log: silentLogger,
+  }
+  const { values: options } = resolveOptions(topkOptions, { flags, environment: {}, file: {} })
+  const stage = createTopkStage(ctx, {
+    users,
+    options,
+    pseudonym: userId => ({ user: `~${userId}`, key: 'k' }),
+  })
+  const popular = new Map<number, number>()
+  const popularity: CohortPopularity = {
+    cohortCount: 2,
+    cohortName: () => 'de',
+    popular: () => popular,
+    refresh: () => {},
+  }
+  const cohorts = createCohortStage(ctx, { options, popularity })
+  const flush = (of: { flush?(out: Outbox): void } = stage) => {
+    const writes: ViewWrite[] = []
+    const rows: TableRow[] = []
+    of.flush?.({
+      view: (write: ViewWrite) => writes.push(write),
+      row: (_table: string, row: TableRow) => rows.push(row),
+    } as unknown as Outbox)
+    return { writes, rows }
+  }
+  const event = (user: User | null, kind = 'watch', feedback = '') =>
+    stage.process?.({ kind, user, recordTs: 77, event: { kind: feedback } } as unknown as UserEvent)
+  return { items, users, clock, stage, cohorts, popular, flush, event }
+}
+
+describe("users' lists", () => {
+  it('are written once a change, with the time of the record they answer', () => {
+    const { users, stage, flush, event } = setUp()
+    const user = users.add(fakeUser('u1', [1, 2]))
+    event(user)
+    event(user)
+    expect(stage.tick?.(5)).toBe(false)
+    const { writes } = flush()
+    expect(writes).toMatchObject([
+      { op: 'json', key: 'topk:home:u:u1', ttlMs: 7 * 86_400_000, recordTs: 77 },
+    ])
+    expect([...(user.scratch.list ?? [])]).toEqual(idsOf(writes[0]).map(Number))
+    expect(flush().writes).toEqual([])
+    event(null)
+    stage.tick?.(5)
+    expect(flush().writes).toEqual([])
+  })
+
+  it('keep the interval, but hide, dislike and report do not wait', () => {
+    const { users, stage, flush, event, clock } = setUp()
+    const user = users.add(fakeUser('u1', [1, 2]))
+    const count = () => {
+      stage.tick?.(5)
+      return flush().writes.length
+    }
+    event(user)
+    expect(count()).toBe(1)
+    clock.now += 100
+    event(user)
+    expect(count()).toBe(0)
+    event(user, 'feedback', 'like')
+    expect(count()).toBe(0)
+    for (const kind of ['hide', 'dislike', 'report']) {
+      event(user, 'feedback', kind)
+      expect(count()).toBe(1)
+    }
+    clock.now += 500
+    expect(count()).toBe(0)
+  })
+
+  it('are drawn for each surface', () => {
+    const { users, stage, flush, event } = setUp({ 'topk.surfaces': 'home,watch-next' })
+    event(users.add(fakeUser('u1', [1, 2])))
+    stage.tick?.(5)
+    const { writes } = flush()
+    expect(writes.map(write => ('key' in write ? write.key : ''))).toEqual([
+      'topk:home:u:u1',
+      'topk:watch-next:u:u1',
+    ])
+    expect(idsOf(writes[0])).not.toEqual(idsOf(writes[1]))
+  })
+
+  it('are not written for who is gone', () => {
+    const { users, stage, flush, event } = setUp()
+    const [a, b] = [users.add(fakeUser('a', [1])), users.add(fakeUser('b', [1]))]
+    event(a)
+    event(b)
+    users.remove('a')
+    stage.tick?.(5)
+    users.remove('b')
+    expect(flush().writes).toEqual([])
+  })
+
+  it('K2: tell the lowest event not acknowledged, and go on from it', () => {
+    const { users, stage, flush, event, clock } = setUp()
+    const [a, b] = [users.add(fakeUser('a', [1])), users.add(fakeUser('b', [2]))]
+    a.lastOffset = 10
+    b.lastOffset = 20
+    expect(stage.unfinishedFrom?.()).toBeUndefined()
+    event(a)
+    event(b)
+    expect(stage.unfinishedFrom?.()).toBe(10)
+    stage.tick?.(5)
+    flush()
+    expect(stage.unfinishedFrom?.()).toBe(10)
+    clock.now += 100
+    b.lastOffset = 30
+    event(b)
+    stage.delivered?.()
+    expect(stage.unfinishedFrom?.()).toBe(30)
+    clock.now += 500
+    stage.tick?.(5)
+    flush()
+    stage.delivered?.()
+    expect(stage.unfinishedFrom?.()).toBeUndefined()
+
+    const after = setUp()
+    for (const user of [a, b]) after.users.add({ ...user, scratch: {} })
+    after.stage.resumeUnfinished?.(30)
+    expect(after.stage.unfinishedFrom?.()).toBe(30)
+    after.stage.tick?.(5)
+    expect(after.flush().writes).toMatchObject([{ key: 'topk:home:u:b' }])
+  })
+
+  it('lose a withdrawn item at once where they are known', () => {
+    const { items, users, stage, flush, event, clock } = setUp()
+    for (let u = 0; u < 30; u++) event(users.add(fakeUser(`u${u}`, [u])))
+    while (stage.tick?.(5));
+    const before = flush().writes
+    const item = Number(idsOf(before[0])[0])
+    const holders = before.filter(write => idsOf(write).map(Number).includes(item))
+    expect(holders.length).toBeLessThan(30)
+    items.withdraw(item)
+    clock.now += 10
+    while (stage.tick?.(5));
+    const { writes } = flush()
+    expect(writes.map(write => ('key' in write ? write.key : '')).sort()).toEqual(
+      holders.map(write => ('key' in write ? write.key : '')).sort(),
+    )
+    for (const write of writes) expect(idsOf(write).map(Number)).not.toContain(item)
+    // a withdrawal asks nothing of the input
+    expect(stage.unfinishedFrom?.()).toBe(0)
+    stage.delivered?.()
+    expect(stage.unfinishedFrom?.()).toBeUndefined()
+  })
+
+  it('lose it within ten minutes, evenly, where they are not known since a restart', () => {
+    const { items, users, stage, flush, clock } = setUp()
+    for (let u = 0; u < 200; u++) users.add(fakeUser(`u${u}`, [u]))
+    stage.tick?.(5)
+    expect(flush().writes).toEqual([])
+    items.withdraw(3)
+    const perMinute: number[] = []
+    for (let second = 0; second < 600; second++) {
+      clock.now += 1_000
+      while (stage.tick?.(5));
+      perMinute[Math.floor(second / 60)] =
+        (perMinute[Math.floor(second / 60)] ?? 0) + flush().writes.length
+    }
+    expect(perMinute.reduce((a, b) => a + b)).toBe(200)
+    for (const n of perMinute.slice(0, 7)) expect(n).toBeLessThan(30)
+    expect([...users.values()].every(user => !user.scratch.list?.includes(3))).toBe(true)
+  })
+
+  it('are swept after a restart if an item was withdrawn before it', () => {
+    const { items, users, stage, flush, clock } = setUp()
+    items.withdraw(3)
+    for (let u = 0; u < 20; u++) users.add(fakeUser(`u${u}`, [u]))
+    let written = 0
+    for (let second = 0; second < 500; second++) {
+      stage.tick?.(5)
+      written += flush().writes.length
+      clock.now += 1_000
+    }
+    expect(written).toBe(20)
+  })
+
+  it('are sampled as slates under a pseudonym', () => {
+    const { users, stage, flush, event } = setUp({ 'slates.share': '1' })
+    event(users.add(fakeUser('secret', [1, 2])))
+    stage.tick?.(5)
+    const { rows } = flush()
+    expect(rows).toMatchObject([{ user: '~secret', user_key: 'k', surface: 'home' }])
+    expect(JSON.stringify(rows)).not.toContain('"secret')
+  })
+})
+
+describe('cohort and global lists', () => {
+  const keys = (writes: readonly ViewWrite[]) =>
+    writes.map(write => ('key' in write ? write.key : ''))
+
+  it('are 16 draws each, written when inputs change and again at half their life', () => {
+    const { cohorts, flush, clock, popular } = setUp()
+    const turn = () => {
+      while (cohorts.tick?.(5));
+      return flush(cohorts).writes
+    }
+    const first = turn()
+    expect(keys(first)).toContain('topk:home:global:0')
+    expect(keys(first)).toContain('topk:home:c:de:15')
+    expect(first).toHaveLength(32)
+    expect(new Set(first.slice(0, 16).map(write => idsOf(write).join())).size).toBeGreaterThan(10)
+    expect(bodyOf(first[16])).toMatchObject({ user: '', cohort: 'de' })
+    clock.now += 1_000
+    expect(turn()).toEqual([])
+    popular.set(250, 1e6)
+    clock.now += 1_000
+    const changed = turn()
+    expect(keys(changed)).toEqual(Array.from({ length: 16 }, (_, n) => `topk:home:c:de:${n}`))
+    expect(changed.filter(write => idsOf(write).includes('0000250')).length).toBeGreaterThan(12)
+    clock.now += 12 * 3_600_000
+    expect(turn()).toHaveLength(32)
+  })
+
+  it('lose a withdrawn item at once', () => {
+    const { cohorts, flush, items } = setUp()
+    while (cohorts.tick?.(5));
+    const item = Number(idsOf(flush(cohorts).writes[0])[0])
+    expect(cohorts.urgent?.()).toBe(false)
+    items.withdraw(item)
+    while (cohorts.tick?.(5));
+    expect(cohorts.urgent?.()).toBe(true)
+    const { writes } = flush(cohorts)
+    expect(writes.length).toBeGreaterThanOrEqual(16)
+    for (const write of writes) expect(idsOf(write).map(Number)).not.toContain(item)
+    expect(cohorts.urgent?.()).toBe(false)
+  })
+})
