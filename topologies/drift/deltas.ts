@@ -1,0 +1,160 @@
+/**
+ * What user tasks send to statistic tasks: changes of histogram cells, summed over a commit.
+ * Payload: source partition, its watermark (ms), then cells to the end. A cell: subject, surface, size (0: counts in the
+ * minute and in the hour and day around it, 1: in the hour only, 2: in the day only), number of the window of that size,
+ * change of missing rows, then either
+ *  numbers: 0, entries, (bin * 16 + shard, change) each; or
+ *  categories: 1, names, (name, entries, (shard, change) each) each.
+ */
+import type { ByteReader, ByteWriter } from '../../streams/serde/bytes.ts'
+import { partitionOfText } from '../../streams/serde/hash.ts'
+import type { DeltaChannel, Outbox } from '../../streams/topology/outbox.ts'
+import { numberSubjects, shardCount, sizes } from './subjects.ts'
+
+export const statisticsKind = 'statistics'
+
+export const driftChannel: DeltaChannel = { id: 40, name: 'drift', to: statisticsKind }
+
+/** The changes of one surface and window since the last commit. */
+class Block {
+  readonly numbers: (Int32Array | undefined)[] = []
+  readonly touched: number[][] = []
+  readonly missing = new Int32Array(numberSubjects.length)
+  readonly categories: (Map<string, Int32Array> | undefined)[] = []
+  readonly categoriesMissing: number[] = []
+
+  count(subject: number, bin: number, shard: number, by: number): void {
+    let counts = this.numbers[subject]
+    if (counts === undefined) {
+      counts = new Int32Array((numberSubjects[subject].edges.length + 1) * shardCount)
+      this.numbers[subject] = counts
+      this.touched[subject] = []
+    }
+    const slot = bin * shardCount + shard
+    if (counts[slot] === 0) this.touched[subject].push(slot)
+    counts[slot] += by
+  }
+
+  countName(key: number, name: string, shard: number): void {
+    let names = this.categories[key]
+    if (names === undefined) {
+      names = new Map()
+      this.categories[key] = names
+    }
+    let counts = names.get(name)
+    if (counts === undefined) {
+      counts = new Int32Array(shardCount)
+      names.set(name, counts)
+    }
+    counts[shard]++
+  }
+}
+
+/** Gathers changes by surface and window until the commit. Hot: a few array additions an event. */
+export class DeltaBuffer {
+  private readonly contextSubjects: readonly string[]
+  private blocks = new Map<string, Map<number, Block>>()
+  private lastSurface = ''
+  private lastKey = -1
+  private lastBlock: Block | undefined
+
+  constructor(contextSubjects: readonly string[]) {
+    this.contextSubjects = contextSubjects
+  }
+
+  /** The block of the window of size number `size` around `ts`. */
+  at(surface: string, size: number, ts: number): Block {
+    const key = Math.floor(ts / sizes[size].ms) * sizes.length + size
+    if (this.lastBlock && key === this.lastKey && surface === this.lastSurface)
+      return this.lastBlock
+    let windows = this.blocks.get(surface)
+    if (windows === undefined) {
+      windows = new Map()
+      this.blocks.set(surface, windows)
+    }
+    let block = windows.get(key)
+    if (block === undefined) {
+      block = new Block()
+      windows.set(key, block)
+    }
+    this.lastSurface = surface
+    this.lastKey = key
+    this.lastBlock = block
+    return block
+  }
+
+  /** Writes what was gathered, to each partition its subjects and the watermark, and starts anew. */
+  flush(out: Outbox, partitions: number, source: number, watermark: number): void {
+    const packets = Array.from({ length: partitions }, (_, partition) =>
+      out.delta(driftChannel, partition).uint(source).uint(watermark),
+    )
+    const packetOf = (subject: string): ByteWriter => packets[partitionOfText(subject, partitions)]
+    for (const [surface, windows] of this.blocks)
+      for (const [key, block] of windows) {
+        const size = key % sizes.length
+        const window = (key - size) / sizes.length
+        const head = (subject: string, missing: number): ByteWriter =>
+          packetOf(subject).string(subject).string(surface).u8(size).uint(window).int(missing)
+        numberSubjects.forEach(({ name }, i) => {
+          if (block.numbers[i] || block.missing[i] !== 0)
+            writeNumbers(head(name, block.missing[i]), block.numbers[i], block.touched[i] ?? [])
+        })
+        this.contextSubjects.forEach((name, i) => {
+          const missing = block.categoriesMissing[i] ?? 0
+          if (block.categories[i] || missing !== 0)
+            writeNames(head(name, missing), block.categories[i] ?? new Map())
+        })
+      }
+    this.blocks = new Map()
+    this.lastBlock = undefined
+  }
+}
+
+function writeNumbers(w: ByteWriter, counts: Int32Array | undefined, touched: number[]): void {
+  const slots = counts ? [...new Set(touched)].filter(slot => counts[slot] !== 0) : []
+  w.u8(0).uint(slots.length)
+  for (const slot of slots) w.uint(slot).int((counts as Int32Array)[slot])
+}
+
+function writeNames(w: ByteWriter, names: ReadonlyMap<string, Int32Array>): void {
+  w.u8(1).uint(names.size)
+  for (const [name, counts] of names) {
+    w.string(name).uint(counts.reduce((sum, count) => sum + (count === 0 ? 0 : 1), 0))
+    counts.forEach((count, shard) => {
+      if (count !== 0) w.uint(shard).int(count)
+    })
+  }
+}
+
+export interface CellHead {
+  readonly subject: string
+  readonly surface: string
+  readonly size: number
+  /** Start of the window, ms. */
+  readonly start: number
+  readonly missing: number
+}
+
+/** Reads a payload: `cell` gives who takes the changes of a cell (a slot each; names where the subject has categories). */
+export function readDeltas(
+  payload: ByteReader,
+  source: (partition: number, watermark: number) => void,
+  cell: (head: CellHead) => (name: string | null, slot: number, change: number) => void,
+): void {
+  source(payload.uint(), payload.uint())
+  while (payload.left > 0) {
+    const subject = payload.string()
+    const surface = payload.string()
+    const size = payload.u8()
+    const start = payload.uint() * sizes[size].ms
+    const take = cell({ subject, surface, size, start, missing: payload.int() })
+    if (payload.u8() === 0) {
+      for (let left = payload.uint(); left > 0; left--) take(null, payload.uint(), payload.int())
+      continue
+    }
+    for (let names = payload.uint(); names > 0; names--) {
+      const name = payload.string()
+      for (let left = payload.uint(); left > 0; left--) take(name, payload.uint(), payload.int())
+    }
+  }
+}

@@ -1,0 +1,54 @@
+/** Options of drift detection. */
+import { z } from 'zod'
+import { duration, durationTakes } from '../../streams/option-types.ts'
+import { defineOptions, option } from '../../streams/options.ts'
+
+const count = z.coerce.number().int().min(1).max(1_000_000)
+const countTakes = 'a whole number from 1 to 1000000'
+
+export const driftOptions = defineOptions({
+  'statistics.partitions': option(z.coerce.number().int().min(1).max(256), 1, {
+    help: 'Tasks that merge histograms and compute statistics, subjects spread over them. 1: what comes in is already summed by the user tasks, a few hundred cells a second',
+    takes: 'a whole number from 1 to 256',
+  }),
+  'drift.context': option(z.string(), 'device,network,hour', {
+    help: "Keys of the events' context that are watched as categories, separated by commas. Named rather than found: a key with a value for every request would fill the state",
+    takes: 'names separated by commas, or nothing',
+  }),
+  'drift.delay': option(duration(), 60_000, {
+    help: 'How long after its end, in event time, a window is closed. 1m: events come out of order by seconds; what comes later corrects',
+    takes: durationTakes,
+  }),
+  'drift.idle': option(duration(), 10_000, {
+    help: 'A source partition silent for so long no longer holds windows open. 10s: a hundred commits',
+    takes: durationTakes,
+  }),
+  'drift.grace': option(duration(), 86_400_000, {
+    help: 'How long after its end a window takes corrections. 24h, as sessions do; it is what the state must hold',
+    takes: durationTakes,
+  }),
+  'drift.minRows': option(count, 100, {
+    help: 'Rows that a window and a reference must have to be compared. 100: with groups of a tenth, ten rows a group',
+    takes: countTakes,
+  }),
+  'drift.reference.windows': option(count, 180, {
+    help: "How many first complete one-minute windows make the reference 'first' (a sixtieth as many hours and a 1440th as many days, at least one each). 180: three hours, which smooths the minutes and still starts the same day",
+    takes: countTakes,
+  }),
+  'drift.alpha': option(z.coerce.number().gt(0).lt(0.5), 0.001, {
+    help: 'How often chance alone may lift PSI over its threshold in one window. .001: with two windows in a row asked for, 50 subjects give a false alarm in about two weeks',
+    takes: 'a number between 0 and 0.5',
+  }),
+  'drift.minPsi': option(z.coerce.number().min(0).max(10), 0.02, {
+    help: 'PSI below this never alarms, however many rows say it is real. .02 is a rate moving from 30% to 37%; PSI over .1 is what is commonly called moderate',
+    takes: 'a number from 0 to 10',
+  }),
+  'drift.alert.raise': option(count, 2, {
+    help: 'One-minute windows in a row over the threshold that raise an alert (hours and days: one). 2: the second minute rules out a burst',
+    takes: countTakes,
+  }),
+  'drift.alert.clear': option(count, 3, {
+    help: 'Windows in a row under the threshold that end an alert. 3, more than raise it, so that it does not flap',
+    takes: countTakes,
+  }),
+})

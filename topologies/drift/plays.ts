@@ -1,0 +1,73 @@
+/**
+ * The last heartbeat of each play in each window, so that a play counts once a window with its last value: a newer
+ * heartbeat takes the older one's place in the minute, the hour and the day.
+ *
+ * A play keeps its last few minutes, and the last of each hour before; watchedMs is cumulative, so within a window the
+ * last heartbeat is the one with the most. A play without a heartbeat for `lifeMs` of event time is forgotten.
+ */
+import type { Row } from '../../streams/topology/store.ts'
+import { sizes } from './subjects.ts'
+
+export const lifeMs = 3_600_000
+const keptMinutes = 8
+const minuteMs = sizes[0].ms
+
+export interface Beat {
+  minute: number
+  watchedMs: number
+  durationMs: number
+  positive: boolean
+}
+
+export interface PlayRow extends Row {
+  readonly userId: string
+  readonly playId: string
+  readonly surface: string
+  /** By minute, oldest first. */
+  readonly beats: Beat[]
+}
+
+/** The value that a play has in the window of `sizeMs` around `minute`; undefined: it is not in it. */
+function lastIn(beats: readonly Beat[], minute: number, sizeMs: number): Beat | undefined {
+  const window = Math.floor((minute * minuteMs) / sizeMs)
+  for (let i = beats.length - 1; i >= 0; i--)
+    if (Math.floor((beats[i].minute * minuteMs) / sizeMs) === window) return beats[i]
+  return undefined
+}
+
+/**
+ * Takes in a heartbeat and tells what it changes: `change(size, before, after)` for the minute, hour and day whose last
+ * value moved. False where it changes nothing (it is older than what the minute has).
+ */
+export function takeBeat(
+  beats: Beat[],
+  beat: Beat,
+  change: (size: number, before: Beat | undefined, after: Beat) => void,
+): boolean {
+  let at = beats.length
+  while (at > 0 && beats[at - 1].minute > beat.minute) at--
+  const same = at > 0 && beats[at - 1].minute === beat.minute ? beats[at - 1] : undefined
+  if (same && !isNewer(beat, same)) return false
+  const before = sizes.map(size => lastIn(beats, beat.minute, size.ms))
+  if (same) beats[at - 1] = beat
+  else beats.splice(at, 0, beat)
+  for (let size = 0; size < sizes.length; size++) {
+    const after = lastIn(beats, beat.minute, sizes[size].ms) as Beat
+    if (after !== before[size]) change(size, before[size], after)
+  }
+  if (beats.length > keptMinutes) forgetOne(beats)
+  return true
+}
+
+function isNewer(beat: Beat, old: Beat): boolean {
+  return beat.watchedMs > old.watchedMs || (beat.positive && !old.positive)
+}
+
+/** Drops the oldest minute that is not the last of its hour; of a play over many hours, the oldest hour. */
+function forgetOne(beats: Beat[]): void {
+  const hourOf = (beat: Beat): number => Math.floor((beat.minute * minuteMs) / sizes[1].ms)
+  const at = beats.findIndex(
+    (beat, i) => i + 1 < beats.length && hourOf(beats[i + 1]) === hourOf(beat),
+  )
+  beats.splice(Math.max(0, at), 1)
+}

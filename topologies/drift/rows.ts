@@ -1,0 +1,117 @@
+/** Rows of the tables `histograms`, `drift` and `alerts`. */
+import type { TableRow } from '../../streams/topology/outbox.ts'
+import type { Figure } from './figures.ts'
+import type { Histogram } from './histogram.ts'
+import { foldInto, type ReferenceRow } from './reference.ts'
+import { numberSubject, sizes } from './subjects.ts'
+
+export interface WindowId {
+  readonly subject: string
+  readonly segment: string
+  readonly size: number
+  /** ms */
+  readonly start: number
+}
+
+const windowOf = ({ subject, segment, size, start }: WindowId) => ({
+  subject,
+  segment,
+  window_start: start,
+  window_end: start + sizes[size].ms,
+})
+
+/** The id of a reference's frozen groups. */
+export function frozenId(reference: ReferenceRow): string {
+  return `${reference.name}@${new Date(reference.from).toISOString()}`
+}
+
+const asLists = (shards: readonly Float64Array[]): number[][] => shards.map(shard => [...shard])
+
+function fineRow(subject: string, histogram: Histogram) {
+  const known = numberSubject(subject)
+  return {
+    edges_id: known?.edgesId ?? 'categories',
+    edges: [...(known?.edges ?? [])],
+    categories: histogram.names ?? [],
+    counts: histogram.totals(),
+    missing: histogram.missing,
+    n: histogram.n,
+    shards: asLists(histogram.fold(histogram.bins, bin => bin)),
+  }
+}
+
+function frozenRow(subject: string, histogram: Histogram, reference: ReferenceRow) {
+  const groups = reference.groups ?? []
+  const known = numberSubject(subject)
+  const shards = asLists(foldInto(groups, histogram))
+  return {
+    edges_id: frozenId(reference),
+    edges: known ? groups.slice(1).map(bin => known.edges[Number(bin) - 1]) : [],
+    categories: known ? [] : [...groups, '~rest'],
+    counts: shards[0].map((_, group) => shards.reduce((sum, shard) => sum + shard[group], 0)),
+    missing: histogram.missing,
+    n: histogram.n,
+    shards,
+  }
+}
+
+/** The fine histogram of a window and, where there is a reference, the same in its groups. */
+export function histogramRows(
+  window: WindowId,
+  histogram: Histogram,
+  reference: ReferenceRow,
+  revision: number,
+): TableRow[] {
+  const head = windowOf(window)
+  const fine = { ...head, ...fineRow(window.subject, histogram), revision }
+  if (reference.groups === null) return [fine]
+  return [fine, { ...head, ...frozenRow(window.subject, histogram, reference), revision }]
+}
+
+/** The same two of the reference itself; their ids begin with `reference:`. */
+export function referenceRows(reference: ReferenceRow): TableRow[] {
+  const { subject, segment, from, to, histogram } = reference
+  return [fineRow(subject, histogram), frozenRow(subject, histogram, reference)].map(row => ({
+    subject,
+    segment,
+    window_start: from,
+    window_end: to,
+    ...row,
+    edges_id: `reference:${row.edges_id}`,
+    revision: 1,
+  }))
+}
+
+export function driftRows(
+  window: WindowId,
+  list: readonly Figure[],
+  reference: ReferenceRow,
+  nCurrent: number,
+  revision: number,
+): TableRow[] {
+  const frozen = reference.groups !== null
+  return list.map(figure => ({
+    ...windowOf(window),
+    profile: 'freshet',
+    statistic: figure.statistic,
+    value: figure.value,
+    threshold: figure.threshold,
+    alert: isOver(figure),
+    reason: figure.reason,
+    reference: frozen ? reference.name : '',
+    n_reference: frozen ? reference.histogram.n : 0,
+    n_current: nCurrent,
+    revision,
+  }))
+}
+
+export function isOver({ value, threshold }: Figure): boolean {
+  return value !== null && threshold !== null && value > threshold
+}
+
+/** The SQL that shows the figures behind an alarm. */
+export function alarmQuery({ subject, segment, size }: Omit<WindowId, 'start'>): string {
+  const text = (value: string): string =>
+    `'${value.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`
+  return `SELECT window_start, value, threshold, n_current FROM freshet.v_drift WHERE subject = ${text(subject)} AND segment = ${text(segment)} AND statistic = 'psi' AND window_end - window_start = ${sizes[size].ms / 1000} ORDER BY window_start`
+}

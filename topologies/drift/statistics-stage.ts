@@ -1,0 +1,294 @@
+/**
+ * In the statistic task: merges histograms of all user tasks by subject, segment and window; closes a window `drift.delay`
+ * after the watermark passed its end, compares it with the reference, and writes what it found. A change after that is
+ * written as a newer revision, until the grace is over.
+ *
+ *  - D1 A window's counts are the sum of what was sent for it, in whatever order it came.
+ *  - D2 Windows close in order of their end; each is shown to its alarm once, at its first close.
+ *  - D3 A window that made the reference is not judged by it, and a frozen reference does not change.
+ */
+import type { OptionValues } from '../../streams/options.ts'
+import type { Outbox } from '../../streams/topology/outbox.ts'
+import type { Stage, TaskContext } from '../../streams/topology/stage.ts'
+import { type Alarm, quiet, step } from './alarm.ts'
+import { type CellHead, driftChannel, readDeltas } from './deltas.ts'
+import { type FigureLimits, figures } from './figures.ts'
+import { Histogram } from './histogram.ts'
+import type { driftOptions } from './options.ts'
+import { collect, newReference, type ReferenceRow, referenceWindows } from './reference.ts'
+import { alarmQuery, driftRows, histogramRows, isOver, referenceRows } from './rows.ts'
+import { type AlarmRow, statisticsState, type WindowRow } from './state.ts'
+import { numberSubject, shardCount, sizes } from './subjects.ts'
+
+/** Corrections of closed windows are gathered for so long, processing time. */
+const correctionMs = 10_000
+/** Surfaces that are segments of their own; later ones count in the whole only. */
+const maxSurfaces = 16
+
+export type StatisticsOptions = Pick<
+  OptionValues<typeof driftOptions>,
+  | 'drift.delay'
+  | 'drift.idle'
+  | 'drift.grace'
+  | 'drift.minRows'
+  | 'drift.reference.windows'
+  | 'drift.alpha'
+  | 'drift.minPsi'
+  | 'drift.alert.raise'
+  | 'drift.alert.clear'
+>
+
+export function createDriftStatisticsStage(
+  options: StatisticsOptions,
+  ctx: Pick<TaskContext, 'partitionsOf' | 'now' | 'metrics' | 'log'>,
+): Stage<never> {
+  const delayMs = options['drift.delay']
+  const graceMs = options['drift.grace']
+  const state = statisticsState(options['drift.idle'], () => ctx.partitionsOf('user'))
+  const { windows, references, alarms, progress, watermark } = state
+  const open = new Set<WindowRow>()
+  const corrected = new Set<WindowRow>()
+  const late = ctx.metrics.counter('freshet_late_total', { topology: 'drift' })
+  const closedCounter = ctx.metrics.counter('freshet_drift_windows_total')
+  const watermarkGauge = ctx.metrics.gauge('freshet_drift_watermark_seconds')
+  let correctedAt = Number.NEGATIVE_INFINITY
+  let sweptMinute = 0
+
+  const emptyFor = (subject: string): Histogram => {
+    const known = numberSubject(subject)
+    return known ? Histogram.numbers(known.edges.length + 1) : Histogram.categories()
+  }
+
+  /** The window's row, made at first sight; undefined where it is past its grace. */
+  const windowFor = (
+    subject: string,
+    segment: string,
+    size: number,
+    at: number,
+  ): WindowRow | undefined => {
+    const { ms } = sizes[size]
+    const start = Math.floor(at / ms) * ms
+    if (start + ms + graceMs < watermark.value) {
+      late.add()
+      return undefined
+    }
+    const id = { subject, segment, size, start }
+    let row = windows.get(id)
+    if (!row) {
+      row = windows.make(id, emptyFor(subject))
+      open.add(row)
+    }
+    state.windowStore.touch(row)
+    if (row.revision > 0) {
+      row.changed = true
+      corrected.add(row)
+    }
+    return row
+  }
+
+  const segmentsOf = (surface: string): readonly string[] => {
+    if (!progress.surfaces.includes(surface)) {
+      if (progress.surfaces.length >= maxSurfaces) return ['']
+      progress.surfaces.push(surface)
+    }
+    return ['', `surface=${surface}`]
+  }
+
+  const cell = (head: CellHead): ((name: string | null, slot: number, change: number) => void) => {
+    const at = head.size === 0 ? sizes.map((_, size) => size) : [head.size]
+    if (head.size === 0 && (progress.startedAt === 0 || head.start < progress.startedAt))
+      progress.startedAt = head.start
+    const rows = segmentsOf(head.surface).flatMap(segment =>
+      at.flatMap(size => windowFor(head.subject, segment, size, head.start) ?? []),
+    )
+    const histograms = rows.map(row => row.unpacked())
+    for (const histogram of histograms) histogram.missing += head.missing
+    return (name, slot, change) => {
+      for (const histogram of histograms)
+        if (name === null) histogram.counts[slot] += change
+        else histogram.add(histogram.binOfName(name), slot % shardCount, change)
+    }
+  }
+
+  const limitsOf = (size: number): FigureLimits => ({
+    alpha: options['drift.alpha'],
+    minPsi: options['drift.minPsi'],
+    minRows: options['drift.minRows'],
+    wantedWindows: referenceWindows(options['drift.reference.windows'], size),
+  })
+
+  const referenceOf = (row: WindowRow): ReferenceRow => {
+    const known = references.get(row)
+    if (known) return known
+    const made = newReference(row.subject, row.segment, row.size, emptyFor(row.subject))
+    references.set(row, made)
+    return made
+  }
+
+  const emit = (row: WindowRow, out: Outbox): void => {
+    const { revision } = row
+    const first = revision === 1
+    const histogram = row.unpacked()
+    const n = histogram.n
+    const reference = referenceOf(row)
+    const limits = limitsOf(row.size)
+    // the window in which the stream began is not whole
+    const whole = row.start > progress.startedAt
+    const found = figures(reference, histogram, numberSubject(row.subject)?.edges ?? null, limits)
+    for (const each of histogramRows(row, histogram, reference, revision))
+      out.row('histograms', each)
+    if (n > 0 || reference.windows > 0)
+      for (const each of driftRows(row, found, reference, n, revision)) out.row('drift', each)
+    if (first && reference.groups === null && whole && n >= limits.minRows) {
+      if (collect(reference, row.start, histogram, limits.wantedWindows))
+        for (const each of referenceRows(reference)) out.row('histograms', each)
+      state.referenceStore.touch(reference)
+      return
+    }
+    const psi = found[0]
+    // with one surface its segment says the same as the whole
+    if (!first || psi.threshold === null) return
+    if (row.segment !== '' && progress.surfaces.length < 2) return
+    judge(row, psi.value ?? 0, psi.threshold, isOver(psi), reference, out)
+  }
+
+  const judge = (
+    row: WindowRow,
+    value: number,
+    threshold: number,
+    over: boolean,
+    reference: ReferenceRow,
+    out: Outbox,
+  ): void => {
+    let alarm = alarms.get(row)
+    if (!alarm) {
+      alarm = { ...quiet(), ...idOf(row), dirty: false, removed: false }
+      alarms.set(row, alarm)
+    }
+    const raiseAfter = row.size === 0 ? options['drift.alert.raise'] : 1
+    const since = alarm.since
+    const news = step(alarm, row.start, over, raiseAfter, options['drift.alert.clear'])
+    state.alarmStore.touch(alarm)
+    if (news)
+      announce(news, row, value, threshold, news === 'raised' ? alarm.since : since, reference, out)
+  }
+
+  const announce = (
+    news: 'raised' | 'cleared',
+    row: WindowRow,
+    value: number,
+    threshold: number,
+    since: number,
+    reference: ReferenceRow,
+    out: Outbox,
+  ): void => {
+    const { subject, segment, size } = row
+    const rule = `drift_${sizes[size].name}`
+    const until = news === 'raised' ? null : row.start + sizes[size].ms
+    const where = segment === '' ? subject : `${subject}[${segment}]`
+    const message =
+      news === 'raised'
+        ? `${where} drifted: PSI ${value.toFixed(3)} over ${threshold.toFixed(3)} in windows of ${sizes[size].name}, against reference ${reference.name}`
+        : `${where} is back: PSI ${value.toFixed(3)} under ${threshold.toFixed(3)} in windows of ${sizes[size].name}`
+    out.alert({ rule, subject: where, since, until, value, threshold, message })
+    out.row('alerts', {
+      rule,
+      subject,
+      segment,
+      since,
+      until,
+      value,
+      threshold,
+      message,
+      query: alarmQuery(row),
+      revision: news === 'raised' ? 1 : 2,
+    })
+    ctx.log.warn({ rule, subject, segment, value, threshold }, message)
+  }
+
+  const closeDue = (now: number, out: Outbox): void => {
+    const due = [...open].filter(row => row.end + delayMs <= watermark.value)
+    for (const row of due.sort(inOrder)) {
+      open.delete(row)
+      row.revision = 1
+      emit(row, out)
+      row.pack()
+      state.windowStore.touch(row)
+      closedCounter.add()
+    }
+    if (now - correctedAt < correctionMs || corrected.size === 0) return
+    correctedAt = now
+    for (const row of [...corrected].sort(inOrder)) {
+      row.revision++
+      row.changed = false
+      emit(row, out)
+      row.pack()
+      state.windowStore.touch(row)
+    }
+    corrected.clear()
+  }
+
+  const sweep = (): void => {
+    const minute = Math.floor(watermark.value / sizes[0].ms)
+    if (minute === sweptMinute) return
+    sweptMinute = minute
+    for (const row of windows.values()) {
+      if (row.end + graceMs >= watermark.value || corrected.has(row)) continue
+      windows.delete(row)
+      state.windowStore.remove(row)
+    }
+  }
+
+  return {
+    name: 'drift',
+    stores: state.stores,
+    receives: [driftChannel],
+    receive(_channel, payload) {
+      readDeltas(payload, (source, mark) => watermark.hear(source, mark, ctx.now()), cell)
+      state.progressStore.touch(progress)
+    },
+    flush(out) {
+      const now = ctx.now()
+      const was = watermark.value
+      watermark.advance(now)
+      if (watermark.value !== was) {
+        state.progressStore.touch(progress)
+        watermarkGauge.set(watermark.value / 1000)
+      }
+      closeDue(now, out)
+      sweep()
+    },
+    restored() {
+      const now = ctx.now()
+      for (const row of windows.values()) {
+        if (row.revision === 0) open.add(row)
+        else if (row.changed) corrected.add(row)
+        else row.pack()
+      }
+      for (const [partition, source] of watermark.sources)
+        watermark.hear(partition, source.watermark, now)
+    },
+  }
+}
+
+function idOf({
+  subject,
+  segment,
+  size,
+}: WindowRow): Omit<AlarmRow, keyof Alarm | 'dirty' | 'removed'> {
+  return { subject, segment, size }
+}
+
+/** D2: by end, then by name, so that a replay writes in the same order. */
+function inOrder(a: WindowRow, b: WindowRow): number {
+  return (
+    a.end - b.end ||
+    a.size - b.size ||
+    compare(a.subject, b.subject) ||
+    compare(a.segment, b.segment)
+  )
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0
+}

@@ -1,0 +1,231 @@
+/**
+ * In the user task, after the sessions stage: turns events into changes of histograms and sends them, once a commit, to
+ * the statistic tasks. Counts by surface; the whole is the sum over surfaces and is made where they arrive.
+ *
+ * What is counted is a function of the task's record order alone. A play of a user without full consent is held in memory
+ * only, so after a restart its next heartbeat may count it twice in an hour.
+ */
+import type { OptionValues } from '../../streams/options.ts'
+import { hash53 } from '../../streams/serde/hash.ts'
+import type { Stage, TaskContext } from '../../streams/topology/stage.ts'
+import { type Row, Store } from '../../streams/topology/store.ts'
+import type { UserEvent, WatchEvent } from '../user/event.ts'
+import { DeltaBuffer, statisticsKind } from './deltas.ts'
+import type { driftOptions } from './options.ts'
+import { type Beat, lifeMs, type PlayRow, takeBeat } from './plays.ts'
+import {
+  binOf,
+  contextKeys,
+  contextSubject,
+  numberSubjects,
+  shardCount,
+  sizes,
+  subject,
+} from './subjects.ts'
+
+/** Store numbers in the task kind `user`. On the log for ever. */
+const userStores = { plays: 40, progress: 41 } as const
+
+interface ProgressRow extends Row {
+  /** Newest event time of this task, ms. */
+  watermark: number
+}
+
+const minuteMs = sizes[0].ms
+const edgesOf = (number: number): Float64Array => numberSubjects[number].edges
+
+export function createDriftUserStage(
+  options: Pick<OptionValues<typeof driftOptions>, 'drift.context'>,
+  ctx: Pick<TaskContext, 'partition' | 'partitionsOf' | 'metrics'>,
+): Stage<UserEvent> {
+  const keys = contextKeys(options['drift.context'])
+  const buffer = new DeltaBuffer(keys.map(contextSubject))
+  const plays = new Map<string, PlayRow>()
+  const playsGauge = ctx.metrics.gauge('freshet_drift_plays', { partition: `${ctx.partition}` })
+  const progress: ProgressRow = { dirty: false, removed: false, watermark: 0 }
+  /** Plays that stand in the store. */
+  const stored = new WeakSet<PlayRow>()
+  /** What a heartbeat changed, by window size. */
+  const before: (Beat | undefined)[] = []
+  const after: (Beat | undefined)[] = []
+  let news = false
+  let sweptMinute = 0
+
+  const playStore = new Store<PlayRow>({
+    id: userStores.plays,
+    name: 'drift-plays',
+    write: 'exact',
+    writeKey: (row, w) => w.string(row.userId).rawString(row.playId),
+    writeValue(row, w) {
+      w.string(row.surface).uint(row.beats.length)
+      for (const beat of row.beats)
+        w.uint(beat.minute)
+          .uint(beat.watchedMs)
+          .uint(beat.durationMs)
+          .u8(beat.positive ? 1 : 0)
+    },
+    restore(key, value) {
+      const userId = key.string()
+      const playId = key.rawString()
+      if (value === null) {
+        plays.delete(playKey(userId, playId))
+        return
+      }
+      const surface = value.string()
+      const beats = Array.from({ length: value.uint() }, () => ({
+        minute: value.uint(),
+        watchedMs: value.uint(),
+        durationMs: value.uint(),
+        positive: value.u8() === 1,
+      }))
+      plays.set(playKey(userId, playId), newPlay(userId, playId, surface, beats))
+    },
+  })
+  const progressStore = new Store<ProgressRow>({
+    id: userStores.progress,
+    name: 'drift-progress',
+    write: 'exact',
+    writeKey: () => undefined,
+    writeValue: (row, w) => w.uint(row.watermark),
+    restore: (_key, value) => {
+      progress.watermark = value === null ? 0 : value.uint()
+    },
+  })
+
+  const count = (surface: string, ts: number, number: number, value: number, shard: number): void =>
+    buffer.at(surface, 0, ts).count(number, binOf(edgesOf(number), value), shard, 1)
+
+  const countBeat = (play: PlayRow, size: number, shard: number, beat: Beat, by: number): void => {
+    const block = buffer.at(play.surface, size, beat.minute * minuteMs)
+    block.count(subject.watchedMs, binOf(edgesOf(subject.watchedMs), beat.watchedMs), shard, by)
+    block.count(subject.positive, beat.positive ? 1 : 0, shard, by)
+    if (beat.durationMs <= 0) return
+    const ratio = Math.min(1, beat.watchedMs / beat.durationMs)
+    block.count(subject.watchedRatio, binOf(edgesOf(subject.watchedRatio), ratio), shard, by)
+  }
+
+  const countChange = (
+    play: PlayRow,
+    size: number,
+    shard: number,
+    old: Beat | undefined,
+    now: Beat | undefined,
+  ): void => {
+    if (old) countBeat(play, size, shard, old, -1)
+    if (now) countBeat(play, size, shard, now, 1)
+  }
+
+  const playOf = (event: WatchEvent): PlayRow => {
+    const { userId, playId, surface } = event.event
+    const key = playKey(userId, playId)
+    const known = plays.get(key)
+    const stores = event.consent === 'full'
+    if (known && (stores || !stored.has(known))) {
+      // forgotten by event time, whether or not the sweep came by
+      if (newest(known) + lifeMs < progress.watermark) known.beats.length = 0
+      return known
+    }
+    const play = newPlay(userId, playId, known?.surface ?? surface, known ? [...known.beats] : [])
+    if (known) forget(known)
+    plays.set(key, play)
+    return play
+  }
+
+  const forget = (play: PlayRow): void => {
+    plays.delete(playKey(play.userId, play.playId))
+    if (stored.has(play)) playStore.remove(play)
+  }
+
+  const watch = (event: WatchEvent, shard: number): void => {
+    const play = playOf(event)
+    const { watchedMs, durationMs } = event.event
+    const was = play.beats.length > 0 && play.beats[play.beats.length - 1].positive
+    const beat: Beat = {
+      minute: Math.floor(event.ts / minuteMs),
+      watchedMs,
+      durationMs,
+      positive: event.positive || was,
+    }
+    const changed = takeBeat(play.beats, beat, (size, old, now) => {
+      before[size] = old
+      after[size] = now
+    })
+    if (!changed) return
+    countChange(play, 0, shard, before[0], after[0])
+    for (let size = 1; size < sizes.length; size++) {
+      if (before[size] !== before[0] || after[size] !== after[0]) {
+        // a minute's change counts for its hour and day too: taken back there, since theirs is another
+        countChange(play, size, shard, after[0], before[0])
+        countChange(play, size, shard, before[size], after[size])
+      }
+      before[size] = undefined
+      after[size] = undefined
+    }
+    if (event.consent !== 'full') return
+    stored.add(play)
+    playStore.touch(play)
+  }
+
+  /** Forgets plays that are over. By the watermark, so it is the same after a restart. */
+  const sweep = (): void => {
+    const minute = Math.floor(progress.watermark / minuteMs)
+    if (minute === sweptMinute) return
+    sweptMinute = minute
+    for (const play of plays.values()) if (newest(play) + lifeMs < progress.watermark) forget(play)
+    playsGauge.set(plays.size)
+  }
+
+  return {
+    name: 'drift',
+    stores: [playStore, progressStore] as unknown as readonly Store<never>[],
+    process(event) {
+      if (event.kind === 'erasure') {
+        for (const play of plays.values()) if (play.userId === event.userId) forget(play)
+        return undefined
+      }
+      news = true
+      const { ts } = event
+      const { surface } = event.event
+      const shard = hash53(event.userId) % shardCount
+      if (event.closedSessionMs >= 0)
+        count(surface, ts, subject.sessionLength, event.closedSessionMs, shard)
+      if (event.kind === 'impression') {
+        const { position, score, context } = event.event
+        const block = buffer.at(surface, 0, ts)
+        block.count(subject.position, binOf(edgesOf(subject.position), position), shard, 1)
+        if (score === null) block.missing[subject.prediction]++
+        else block.count(subject.prediction, binOf(edgesOf(subject.prediction), score), shard, 1)
+        for (let k = 0; k < keys.length; k++) {
+          const name = context[keys[k]]
+          if (name) block.countName(k, name, shard)
+          else block.categoriesMissing[k] = (block.categoriesMissing[k] ?? 0) + 1
+        }
+      } else if (event.kind === 'watch') watch(event, shard)
+      if (ts > progress.watermark) progress.watermark = ts
+      return undefined
+    },
+    flush(out) {
+      if (!news) return
+      news = false
+      sweep()
+      buffer.flush(out, ctx.partitionsOf(statisticsKind), ctx.partition, progress.watermark)
+      progressStore.touch(progress)
+    },
+    restored() {
+      for (const play of plays.values()) stored.add(play)
+    },
+  }
+}
+
+function playKey(userId: string, playId: string): string {
+  return `${userId}\n${playId}`
+}
+
+function newPlay(userId: string, playId: string, surface: string, beats: Beat[]): PlayRow {
+  return { dirty: false, removed: false, userId, playId, surface, beats }
+}
+
+/** Event time of the newest heartbeat, to the minute, ms. */
+function newest(play: PlayRow): number {
+  return (play.beats.at(-1)?.minute ?? 0) * minuteMs
+}
