@@ -14,7 +14,7 @@
  *       deadline.
  * What an adapter must never do: skip a position silently. A position below the log's start throws POSITION_LOST.
  */
-import type { UnstampedBatch } from './record-batch.ts'
+import type { UnstampedBatch } from './record-batch/unstamped-batch.ts'
 
 export interface TopicPartition {
   readonly topic: string
