@@ -15,7 +15,7 @@ import { isOutage, Waits } from './waits.ts'
 import { KafkaFencedWriter } from './writer.ts'
 
 const STALL_MS = 30_000
-const READ_BYTES = 4 * 1024 * 1024
+const READ_BYTES = 1024 * 1024
 
 export interface KafkaTransportOptions extends ConnectionOptions {
   readonly clock?: Clock
