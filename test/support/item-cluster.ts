@@ -117,12 +117,17 @@ export class ItemCluster {
   }
 
   act(act: Act): void {
+    this.process(this.prepare(act))
+  }
+
+  /** What the sessions stage makes of an act; in the order of time. */
+  prepare(act: Act): UserEvent {
     const item = this.table.index(act.itemId)
     const history = this.histories.get(act.userId) ?? new History()
     this.histories.set(act.userId, history)
     const consent = act.consent ?? 'full'
     const firstPositive = consent === 'full' && act.positive === true && history.push(item)
-    const event = {
+    return {
       ...act,
       consent,
       item,
@@ -132,10 +137,13 @@ export class ItemCluster {
       positive: act.positive ?? false,
       watchedMs: act.watchedMs ?? 0,
       firstPositive,
-    }
-    const record = this.record(Buffer.from(act.userId), Buffer.from(''))
-    this.pending = event as unknown as UserEvent
-    this.users[partitionOfText(act.userId, this.partitions)].process('events', record)
+    } as unknown as UserEvent
+  }
+
+  process(event: UserEvent): void {
+    const record = this.record(null, Buffer.from(''))
+    this.pending = event
+    this.users[partitionOfText(event.userId, this.partitions)].process('events', record)
   }
   private pending: UserEvent | undefined
 

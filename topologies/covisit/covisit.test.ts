@@ -68,7 +68,7 @@ describe('co-visitation', () => {
       { weight: 1, arbitrary: fc.nat(2).map(restore => ({ restore })) },
     )
     fc.assert(
-      fc.property(fc.array(step, { maxLength: 300 }), steps => {
+      fc.property(fc.array(step, { maxLength: 300, size: 'max' }), steps => {
         const cluster = new ItemCluster(3, always)
         const positives: Positive[] = []
         for (const s of steps) {
@@ -88,7 +88,7 @@ describe('co-visitation', () => {
           new Map([...naive(positives)].sort()),
         )
       }),
-      { numRuns: 40 },
+      { numRuns: 12 },
     )
   })
 

@@ -44,7 +44,8 @@ export function createCovisitItemStage(ctx: TaskContext, options: CovisitOptions
   const life = options['covisit.similarLife']
   const idOf = (item: number): string => items.idOf(item)
   const indexOf = (itemId: string): number => items.index(itemId)
-  const rows = new Map<number, NeighbourRow>()
+  /** By item index; an array, as most of the time goes into look-ups. */
+  const rows: (NeighbourRow | undefined)[] = []
   /** All rows, looked through in turn for views that grow old. */
   const order: NeighbourRow[] = []
   let nextLook = 0
@@ -82,7 +83,9 @@ export function createCovisitItemStage(ctx: TaskContext, options: CovisitOptions
   })
 
   function rowOf(item: number): NeighbourRow {
-    let row = rows.get(item)
+    // without holes: a sparse array would be a slow dictionary
+    while (rows.length <= item) rows.push(undefined)
+    let row = rows[item]
     if (!row) {
       row = {
         dirty: false,
@@ -94,7 +97,7 @@ export function createCovisitItemStage(ctx: TaskContext, options: CovisitOptions
         writtenAt: 0,
         waiting: false,
       }
-      rows.set(item, row)
+      rows[item] = row
       order.push(row)
     }
     return row
@@ -167,7 +170,7 @@ export function createCovisitItemStage(ctx: TaskContext, options: CovisitOptions
     for (const item of out)
       if (items.withdrawnAt(item) === 0) {
         out.delete(item)
-        const row = rows.get(item)
+        const row = rows[item]
         if (row) stale.add(row)
       }
     if (items.withdrawals.length === seen) return
@@ -204,7 +207,7 @@ export function createCovisitItemStage(ctx: TaskContext, options: CovisitOptions
     },
     restored(last) {
       for (const { store: id, key } of last) {
-        const row = id === itemStores.neighbours ? rows.get(items.index(key.toString())) : undefined
+        const row = id === itemStores.neighbours ? rows[items.index(key.toString())] : undefined
         if (row) stale.add(row)
       }
     },

@@ -3,6 +3,8 @@
  * new neighbour has `keep` places to gather weight in before it is weighed against the strong.
  * Same edges in the same order give the same board; equal weights are ordered by item id.
  */
+import { smallestBy } from '../popularity/smallest.ts'
+
 export interface Board {
   items: Int32Array
   weights: Float64Array
@@ -28,11 +30,29 @@ export function addEdge(
       return
     }
   if (size >= 2 * keep) {
-    sortBoard(board, idOf)
-    board.size = keep
+    prune(board, keep, idOf)
   } else if (size === items.length) widen(board, Math.min(size * 2, 2 * keep))
   board.items[board.size] = item
   board.weights[board.size++] = weight
+}
+
+/** Leaves the `keep` strongest, in any order: a full sort would be half the cost of counting. */
+function prune(board: Board, keep: number, idOf: (item: number) => string): void {
+  const { items, weights, size } = board
+  const last = weights.slice(0, size).sort()[size - keep]
+  let above = 0
+  const level: number[] = []
+  for (let i = 0; i < size; i++)
+    if (weights[i] > last) above++
+    else if (weights[i] === last) level.push(i)
+  const chosen = new Set(smallestBy(level, keep - above, (a, b) => idOf(items[a]) < idOf(items[b])))
+  let kept = 0
+  for (let i = 0; i < size; i++)
+    if (weights[i] > last || (weights[i] === last && chosen.has(i))) {
+      items[kept] = items[i]
+      weights[kept++] = weights[i]
+    }
+  board.size = kept
 }
 
 /** Puts the strongest first. */

@@ -6,7 +6,7 @@ import { weightUnit } from './rows.ts'
 /** As with the blend's S / sqrt(cnt + 5): what everyone watches is no news, what two people watched is no proof. */
 const DAMPING = 5
 
-export interface Similar {
+interface Similar {
   readonly id: string
   readonly score: number
 }

@@ -12,7 +12,7 @@ import { PairWeights } from './edges.ts'
 import { weightUnit } from './rows.ts'
 
 /** Weight of the k-th most recent item, in whole parts of `weightUnit`. */
-export const positionWeights: readonly number[] = Array.from({ length: 23 }, (_, k) =>
+const positionWeights: readonly number[] = Array.from({ length: 23 }, (_, k) =>
   Math.round(weightUnit * 0.8 ** k),
 )
 

@@ -32,10 +32,7 @@ interface CountsRow extends Row {
   readonly counts: ItemCounts
 }
 
-interface HourRow extends Row {
-  readonly key: HourKey
-  counts: HourCounts
-}
+interface HourRow extends Row, HourKey, HourCounts {}
 
 export type PopularityItemOptions = Pick<OptionValues<typeof popularityOptions>, 'popularity.grace'>
 
@@ -48,8 +45,8 @@ export function createPopularityItemStage(ctx: TaskContext, options: PopularityI
   const keptHours =
     Math.ceil((longestWindowMinutes + options['popularity.grace'] / 60_000) / 60) + 1
   const rows = new Map<string, CountsRow>()
-  /** By hour, then by `cohort` NUL `itemId`. */
-  const hours = new Map<number, Map<string, HourRow>>()
+  /** By hour, cohort, item: no key is put together for a look-up. */
+  const hours = new Map<number, Map<string, Map<string, HourRow>>>()
   let newestAt = 0
   let oldestKept = 0
 
@@ -74,12 +71,12 @@ export function createPopularityItemStage(ctx: TaskContext, options: PopularityI
     id: itemStores.hours,
     name: 'hours',
     write: 'exact',
-    writeKey: (row, w) => writeHourKey(row.key, w),
-    writeValue: (row, w) => writeHour(row.counts, w),
+    writeKey: writeHourKey,
+    writeValue: writeHour,
     restore(keyBytes, value) {
       const key = readHourKey(keyBytes)
-      if (value !== null) hourOf(key.hour, key.cohort, key.itemId).counts = readHour(value)
-      else hours.get(key.hour)?.delete(`${key.cohort}\0${key.itemId}`)
+      if (value !== null) Object.assign(hourOf(key.hour, key.cohort, key.itemId), readHour(value))
+      else hours.get(key.hour)?.get(key.cohort)?.delete(key.itemId)
     },
   })
 
@@ -98,16 +95,26 @@ export function createPopularityItemStage(ctx: TaskContext, options: PopularityI
       ofHour = new Map()
       hours.set(hour, ofHour)
     }
-    const name = `${cohort}\0${itemId}`
-    let row = ofHour.get(name)
+    let ofCohort = ofHour.get(cohort)
+    if (!ofCohort) {
+      ofCohort = new Map()
+      ofHour.set(cohort, ofCohort)
+    }
+    let row = ofCohort.get(itemId)
     if (!row) {
       row = {
         dirty: false,
         removed: false,
-        key: { hour, cohort, itemId },
-        counts: { impressions: 0, watches: 0, positives: 0, watchedMs: 0, minutes: [] },
+        hour,
+        cohort,
+        itemId,
+        impressions: 0,
+        watches: 0,
+        positives: 0,
+        watchedMs: 0,
+        minutes: [],
       }
-      ofHour.set(name, row)
+      ofCohort.set(itemId, row)
     }
     return row
   }
@@ -116,12 +123,11 @@ export function createPopularityItemStage(ctx: TaskContext, options: PopularityI
     const hour = Math.floor(cell.minute / 60)
     if (hour < oldestKept) return
     const row = hourOf(hour, cohort, cell.itemId)
-    const { counts } = row
-    counts.impressions += cell.impressions
-    counts.watches += cell.watches
-    counts.positives += cell.positives
-    counts.watchedMs += cell.watchedMs
-    if (cell.positives > 0) addToMinute(counts.minutes, cell.minute - hour * 60, cell.positives)
+    row.impressions += cell.impressions
+    row.watches += cell.watches
+    row.positives += cell.positives
+    row.watchedMs += cell.watchedMs
+    if (cell.positives > 0) addToMinute(row.minutes, cell.minute - hour * 60, cell.positives)
     hourStore.touch(row)
   }
 
@@ -161,11 +167,12 @@ export function createPopularityItemStage(ctx: TaskContext, options: PopularityI
       let left = REMOVED_A_TICK
       for (const [hour, ofHour] of hours) {
         if (hour >= oldestKept) continue
-        for (const [name, row] of ofHour) {
-          if (left-- === 0) return true
-          hourStore.remove(row)
-          ofHour.delete(name)
-        }
+        for (const ofCohort of ofHour.values())
+          for (const [itemId, row] of ofCohort) {
+            if (left-- === 0) return true
+            hourStore.remove(row)
+            ofCohort.delete(itemId)
+          }
         hours.delete(hour)
       }
       return false
@@ -174,7 +181,7 @@ export function createPopularityItemStage(ctx: TaskContext, options: PopularityI
 }
 
 /** Adds to the positives of a minute of the hour; see HourCounts.minutes. */
-export function addToMinute(minutes: number[], minute: number, positives: number): void {
+function addToMinute(minutes: number[], minute: number, positives: number): void {
   for (let i = minutes.length - 1; i >= 0; i--)
     if ((minutes[i] & 63) === minute) {
       minutes[i] += positives * 64
@@ -184,7 +191,7 @@ export function addToMinute(minutes: number[], minute: number, positives: number
 }
 
 /** Positives of a minute, taken as of its start, join the decayed counts. */
-export function addDecayed(counts: ItemCounts, minute: number, positives: number): void {
+function addDecayed(counts: ItemCounts, minute: number, positives: number): void {
   const { decayed } = counts
   const ahead = (minute - counts.decayedMinute) * 60_000
   for (let h = 0; h < decayed.length; h++) {

@@ -94,18 +94,31 @@ export function writeHour(hour: HourCounts, w: ByteWriter): void {
 /** Errors: CHANGELOG_NEWER for another layout; RangeError for a row that is cut. */
 export function readHour(r: ByteReader): HourCounts {
   checkLayout(r.u8(), 'hours')
-  const hour = {
+  return {
     impressions: r.uint(),
     watches: r.uint(),
     positives: r.uint(),
     watchedMs: r.uint(),
-    minutes: [] as number[],
+    minutes: readMinutes(r),
   }
+}
+
+/** The minutes alone; `nothing` for an hour without positives. */
+export function readHourMinutes(r: ByteReader): readonly number[] {
+  checkLayout(r.u8(), 'hours')
+  for (let i = 0; i < 4; i++) r.uint()
+  return r.left === 0 ? nothing : readMinutes(r)
+}
+
+const nothing: readonly number[] = []
+
+function readMinutes(r: ByteReader): number[] {
+  const minutes: number[] = []
   while (r.left > 0) {
     const minute = r.u8()
-    hour.minutes.push(r.uint() * 64 + minute)
+    minutes.push(r.uint() * 64 + minute)
   }
-  return hour
+  return minutes
 }
 
 function checkLayout(found: number, store: string): void {

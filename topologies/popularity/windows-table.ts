@@ -5,7 +5,7 @@ import type { FollowedTable, TableSpec } from '../../streams/topology/stage.ts'
 import { itemStores } from '../items/stores.ts'
 import { minuteOf } from './cells.ts'
 import type { popularityOptions } from './options.ts'
-import { readHour, readHourKey, readNewestAt } from './rows.ts'
+import { readHourKey, readHourMinutes, readNewestAt } from './rows.ts'
 import { PositiveWindows } from './windows.ts'
 
 export type WindowsOptions = Pick<
@@ -37,12 +37,7 @@ export class WindowsTable implements FollowedTable {
       this.at = Math.max(this.at, readNewestAt(value))
     if (store !== itemStores.hours) return
     const key = readHourKey(keyBytes)
-    this.windows.put(
-      key.itemId,
-      key.cohort,
-      key.hour,
-      value === null ? [] : readHour(value).minutes,
-    )
+    this.windows.put(key.itemId, key.cohort, key.hour, value === null ? [] : readHourMinutes(value))
   }
 
   batchApplied(): void {

@@ -69,7 +69,10 @@ export class PositiveWindows {
 
   /** The positives of an item and cohort in an hour are now `minutes` ({count * 64 + minute of the hour}); [] for none. */
   put(itemId: string, cohortName: string, hour: number, minutes: readonly number[]): void {
+    const known = this.cohorts.size
     const cohort = this.cohort(cohortName)
+    // most rows of most logs are impressions: without positives, now or before, there is nothing to know
+    if (minutes.length === 0 && (this.cohorts.size > known || !this.hours.has(hour))) return
     const series = this.series(this.items.index(itemId), cohort)
     let ofHour = this.hours.get(hour)
     if (!ofHour) {
