@@ -11,7 +11,7 @@ export const driftOptions = defineOptions({
     help: 'Tasks that merge histograms and compute statistics, subjects spread over them. 1: what comes in is already summed by the user tasks, a few hundred cells a second',
     takes: 'a whole number from 1 to 256',
   }),
-  'drift.context': option(z.string(), 'device,network,hour', {
+  'drift.context': option(z.string(), 'device,network', {
     help: "Keys of the events' context that are watched as categories, separated by commas. Named rather than found: a key with a value for every request would fill the state",
     takes: 'names separated by commas, or nothing',
   }),
@@ -34,6 +34,10 @@ export const driftOptions = defineOptions({
   'drift.reference.windows': option(count, 180, {
     help: "How many first complete one-minute windows make the reference 'first' (a sixtieth as many hours and a 1440th as many days, at least one each). 180: three hours, which smooths the minutes and still starts the same day",
     takes: countTakes,
+  }),
+  'drift.reference.warmUp': option(duration(), 1_800_000, {
+    help: "How long after the stream's first event the first reference begins (six times as long for session lengths, which are known only when sessions end). 30m: in the first minutes there are only young plays and short sessions, and a reference of them would alarm for ever",
+    takes: durationTakes,
   }),
   'drift.alpha': option(z.coerce.number().gt(0).lt(0.5), 0.001, {
     help: 'How often chance alone may lift PSI over its threshold in one window. .001: with two windows in a row asked for, 50 subjects give a false alarm in about two weeks',

@@ -3,12 +3,13 @@
  * heartbeat takes the older one's place in the minute, the hour and the day.
  *
  * A play keeps its last few minutes, and the last of each hour before; watchedMs is cumulative, so within a window the
- * last heartbeat is the one with the most. A play without a heartbeat for `lifeMs` of event time is forgotten.
+ * last heartbeat is the one with the most. A play without a heartbeat for `lifeMs` of event time is forgotten (labels
+ * end one after 5 min; the rest is for disorder): one that goes on later counts as another.
  */
 import type { Row } from '../../streams/topology/store.ts'
 import { sizes } from './subjects.ts'
 
-export const lifeMs = 3_600_000
+export const lifeMs = 600_000
 const keptMinutes = 8
 const minuteMs = sizes[0].ms
 
@@ -70,4 +71,33 @@ function forgetOne(beats: Beat[]): void {
     (beat, i) => i + 1 < beats.length && hourOf(beats[i + 1]) === hourOf(beat),
   )
   beats.splice(Math.max(0, at), 1)
+}
+
+/**
+ * When plays are to be looked at again, by minute: a play stands in one bucket, and moves to a later one only when its
+ * bucket comes due, so a heartbeat costs nothing here.
+ */
+export class DueMinutes {
+  private readonly buckets = new Map<number, PlayRow[]>()
+  private doneTo = 0
+
+  add(play: PlayRow, minute: number): void {
+    const at = Math.max(minute, this.doneTo)
+    const bucket = this.buckets.get(at)
+    if (bucket) bucket.push(play)
+    else this.buckets.set(at, [play])
+  }
+
+  /** Hands out all plays due before `minute`. */
+  takeBefore(minute: number): PlayRow[] {
+    if (minute <= this.doneTo) return []
+    this.doneTo = minute
+    const taken: PlayRow[] = []
+    for (const [at, plays] of this.buckets) {
+      if (at >= minute) continue
+      this.buckets.delete(at)
+      for (const play of plays) taken.push(play)
+    }
+    return taken
+  }
 }

@@ -32,6 +32,7 @@ export type StatisticsOptions = Pick<
   | 'drift.grace'
   | 'drift.minRows'
   | 'drift.reference.windows'
+  | 'drift.reference.warmUp'
   | 'drift.alpha'
   | 'drift.minPsi'
   | 'drift.alert.raise'
@@ -132,14 +133,15 @@ export function createDriftStatisticsStage(
     const n = histogram.n
     const reference = referenceOf(row)
     const limits = limitsOf(row.size)
+    const known = numberSubject(row.subject)
     // the window in which the stream began is not whole
-    const whole = row.start > progress.startedAt
-    const found = figures(reference, histogram, numberSubject(row.subject)?.edges ?? null, limits)
+    const begins = progress.startedAt + options['drift.reference.warmUp'] * (known?.warmUps ?? 1)
+    const found = figures(reference, histogram, known?.edges ?? null, limits)
     for (const each of histogramRows(row, histogram, reference, revision))
       out.row('histograms', each)
     if (n > 0 || reference.windows > 0)
       for (const each of driftRows(row, found, reference, n, revision)) out.row('drift', each)
-    if (first && reference.groups === null && whole && n >= limits.minRows) {
+    if (first && reference.groups === null && row.start > begins && n >= limits.minRows) {
       if (collect(reference, row.start, histogram, limits.wantedWindows))
         for (const each of referenceRows(reference)) out.row('histograms', each)
       state.referenceStore.touch(reference)

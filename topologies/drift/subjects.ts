@@ -8,6 +8,8 @@ export interface NumberSubject {
   readonly name: string
   readonly edgesId: string
   readonly edges: Float64Array
+  /** Multiplies `drift.reference.warmUp`: a stream's first sessions that end are the short ones. */
+  readonly warmUps?: number
 }
 
 const ratio = Float64Array.from({ length: 19 }, (_, i) => (i + 1) / 20)
@@ -48,7 +50,12 @@ export const numberSubjects: readonly NumberSubject[] = [
   { name: 'feature:watched_ratio', edgesId: 'ratio-20', edges: ratio },
   { name: 'feature:watched_ms', edgesId: 'ms-half-octaves', edges: milliseconds },
   { name: 'feature:position', edgesId: 'positions', edges: positions },
-  { name: 'feature:session_length', edgesId: 'ms-half-octaves', edges: milliseconds },
+  {
+    name: 'feature:session_length',
+    edgesId: 'ms-half-octaves',
+    edges: milliseconds,
+    warmUps: 6,
+  },
   { name: 'prediction:ranker', edgesId: 'signed-decades', edges: signed },
   { name: 'label:positive', edgesId: 'half', edges: half },
 ]

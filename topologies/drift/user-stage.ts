@@ -12,7 +12,7 @@ import { type Row, Store } from '../../streams/topology/store.ts'
 import type { UserEvent, WatchEvent } from '../user/event.ts'
 import { DeltaBuffer, statisticsKind } from './deltas.ts'
 import type { driftOptions } from './options.ts'
-import { type Beat, lifeMs, type PlayRow, takeBeat } from './plays.ts'
+import { type Beat, DueMinutes, lifeMs, type PlayRow, takeBeat } from './plays.ts'
 import {
   binOf,
   contextKeys,
@@ -48,8 +48,8 @@ export function createDriftUserStage(
   /** What a heartbeat changed, by window size. */
   const before: (Beat | undefined)[] = []
   const after: (Beat | undefined)[] = []
+  const due = new DueMinutes()
   let news = false
-  let sweptMinute = 0
 
   const playStore = new Store<PlayRow>({
     id: userStores.plays,
@@ -115,6 +115,8 @@ export function createDriftUserStage(
     if (now) countBeat(play, size, shard, now, 1)
   }
 
+  const isOver = (play: PlayRow): boolean => newest(play) + lifeMs < progress.watermark
+
   const playOf = (event: WatchEvent): PlayRow => {
     const { userId, playId, surface } = event.event
     const key = playKey(userId, playId)
@@ -122,12 +124,13 @@ export function createDriftUserStage(
     const stores = event.consent === 'full'
     if (known && (stores || !stored.has(known))) {
       // forgotten by event time, whether or not the sweep came by
-      if (newest(known) + lifeMs < progress.watermark) known.beats.length = 0
+      if (isOver(known)) known.beats.length = 0
       return known
     }
     const play = newPlay(userId, playId, known?.surface ?? surface, known ? [...known.beats] : [])
     if (known) forget(known)
     plays.set(key, play)
+    if (known) lookAgain(play)
     return play
   }
 
@@ -146,11 +149,13 @@ export function createDriftUserStage(
       durationMs,
       positive: event.positive || was,
     }
+    const fresh = play.beats.length === 0
     const changed = takeBeat(play.beats, beat, (size, old, now) => {
       before[size] = old
       after[size] = now
     })
     if (!changed) return
+    if (fresh) lookAgain(play)
     countChange(play, 0, shard, before[0], after[0])
     for (let size = 1; size < sizes.length; size++) {
       if (before[size] !== before[0] || after[size] !== after[0]) {
@@ -166,12 +171,16 @@ export function createDriftUserStage(
     playStore.touch(play)
   }
 
+  const lookAgain = (play: PlayRow): void =>
+    due.add(play, Math.ceil((newest(play) + lifeMs) / minuteMs))
+
   /** Forgets plays that are over. By the watermark, so it is the same after a restart. */
   const sweep = (): void => {
-    const minute = Math.floor(progress.watermark / minuteMs)
-    if (minute === sweptMinute) return
-    sweptMinute = minute
-    for (const play of plays.values()) if (newest(play) + lifeMs < progress.watermark) forget(play)
+    for (const play of due.takeBefore(Math.floor(progress.watermark / minuteMs))) {
+      if (plays.get(playKey(play.userId, play.playId)) !== play) continue
+      if (isOver(play)) forget(play)
+      else lookAgain(play)
+    }
     playsGauge.set(plays.size)
   }
 
@@ -193,7 +202,7 @@ export function createDriftUserStage(
         const { position, score, context } = event.event
         const block = buffer.at(surface, 0, ts)
         block.count(subject.position, binOf(edgesOf(subject.position), position), shard, 1)
-        if (score === null) block.missing[subject.prediction]++
+        if (score === null || Number.isNaN(score)) block.missing[subject.prediction]++
         else block.count(subject.prediction, binOf(edgesOf(subject.prediction), score), shard, 1)
         for (let k = 0; k < keys.length; k++) {
           const name = context[keys[k]]
@@ -212,7 +221,10 @@ export function createDriftUserStage(
       progressStore.touch(progress)
     },
     restored() {
-      for (const play of plays.values()) stored.add(play)
+      for (const play of plays.values()) {
+        stored.add(play)
+        lookAgain(play)
+      }
     },
   }
 }
