@@ -1,7 +1,7 @@
 /** An Avro schema as a tree: names resolved, so that a reference is the named type itself (a recursive type is a cycle). */
 import { FreshetError } from '../streams/errors.ts'
 
-export const primitiveKinds = [
+const primitiveKinds = [
   'null',
   'boolean',
   'int',
@@ -11,18 +11,18 @@ export const primitiveKinds = [
   'bytes',
   'string',
 ] as const
-export type PrimitiveKind = (typeof primitiveKinds)[number]
+type PrimitiveKind = (typeof primitiveKinds)[number]
 
-export interface PrimitiveType {
+interface PrimitiveType {
   readonly kind: PrimitiveKind
   /** '' where there is none. */
   readonly logical: string
 }
-export interface ArrayType {
+interface ArrayType {
   readonly kind: 'array'
   readonly items: AvroType
 }
-export interface MapType {
+interface MapType {
   readonly kind: 'map'
   readonly values: AvroType
 }
@@ -30,7 +30,7 @@ export interface UnionType {
   readonly kind: 'union'
   readonly branches: readonly AvroType[]
 }
-export interface FixedType {
+interface FixedType {
   readonly kind: 'fixed'
   readonly name: string
   readonly size: number
@@ -41,7 +41,7 @@ export interface EnumType {
   readonly symbols: readonly string[]
   readonly default: string | undefined
 }
-export interface RecordField {
+interface RecordField {
   readonly name: string
   readonly type: AvroType
   /** As JSON; undefined where the field is required. */

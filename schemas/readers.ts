@@ -5,7 +5,7 @@ import { parseSchema, type RecordType } from './avro-schema.ts'
 import { definitions } from './definitions.ts'
 import type { RecordName } from './types.ts'
 
-export const recordNames = Object.keys(definitions) as readonly RecordName[]
+const recordNames = Object.keys(definitions) as readonly RecordName[]
 
 export const readerSchemas = Object.fromEntries(
   recordNames.map(name => [name, parseRecord(name)]),

@@ -16,7 +16,7 @@ import { definitions, released } from './definitions.ts'
 import { type OutsideTopic, topicRecords } from './topics.ts'
 import type { RecordName } from './types.ts'
 
-export interface RegistryAddress {
+interface RegistryAddress {
   /** One or more URLs, separated by commas; user and password may stand in it. */
   readonly url: string
 }

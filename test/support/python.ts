@@ -9,7 +9,7 @@ const packages = ['fastavro==1.9.7']
  * The path of a Python that has the packages. Made at the first call, by whichever process comes first.
  * Errors: one sentence where there is no Python 3, or the packages cannot be had.
  */
-export function python(): string {
+function python(): string {
   const folder = fileURLToPath(new URL('../../.services/', import.meta.url))
   const venv = `${folder}venv`
   const binary = `${venv}/bin/python`
