@@ -1,18 +1,12 @@
-/** What brokers really do and clients get wrong: compacted logs, transactions of others, kills, compression, groups. */
+/** What brokers really do and clients get wrong: compacted logs, transactions of others, compression, refusals. */
 import kafkajs from 'kafkajs'
 import lz4 from 'lz4-napi'
 import snappy from 'snappy'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createKafkaTransport } from '../../streams/transport/kafka/index.ts'
-import type {
-  FetchedBatch,
-  LogReader,
-  LogRecord,
-  TopicPartition,
-  Transport,
-} from '../../streams/transport/port.ts'
-import { RecordBatchBuilder, type UnstampedBatch } from '../../streams/transport/record-batch.ts'
-import { kafkaBrokers, startKafka, uniqueName } from '../support/services.ts'
+import type { FetchedBatch, TopicPartition, Transport } from '../../streams/transport/port.ts'
+import { batchOf, pause, pollTo, readAll, recordsOf, textOf, until } from '../support/kafka-log.ts'
+import { kafkaBrokers, uniqueName } from '../support/services.ts'
 
 const { CompressionCodecs, CompressionTypes, Kafka, Partitioners, logLevel } = kafkajs
 CompressionCodecs[CompressionTypes.Snappy] = () => ({
@@ -23,46 +17,6 @@ CompressionCodecs[CompressionTypes.LZ4] = () => ({
   compress: async (encoder: { buffer: Buffer }) => lz4.compressFrame(encoder.buffer),
   decompress: async (bytes: Buffer) => lz4.decompressFrame(bytes),
 })
-
-let dated = Date.now() - 3_600_000
-
-/** Each batch a second after the one before: a broker closes segments by the records' time. */
-function batchOf(...rows: [key: string, value: string | null][]): UnstampedBatch {
-  const builder = new RecordBatchBuilder()
-  for (const [key, value] of rows)
-    builder.add(Buffer.from(key), value === null ? null : Buffer.from(value))
-  dated += 1000
-  return builder.finish(dated)
-}
-
-const recordsOf = (batches: readonly FetchedBatch[]): LogRecord[] => batches.flatMap(b => b.records)
-const textOf = (batches: readonly FetchedBatch[]): string[] =>
-  recordsOf(batches).map(record => String(record.value))
-const pause = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms))
-
-async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await holds())) await pause(20)
-}
-
-async function readAll(
-  transport: Transport,
-  at: TopicPartition,
-  from = 0,
-): Promise<FetchedBatch[]> {
-  const batches: FetchedBatch[] = []
-  for (let position = from; ; ) {
-    const read = await transport.read(at, position, { maxWaitMs: 500 })
-    batches.push(...read.batches)
-    if (read.nextOffset >= read.highWatermark) return batches
-    position = read.nextOffset
-  }
-}
-
-async function pollTo(reader: LogReader, end: number): Promise<FetchedBatch[]> {
-  const batches: FetchedBatch[] = []
-  while ((batches.at(-1)?.nextOffset ?? 0) < end) batches.push(...(await reader.poll(500)))
-  return batches
-}
 
 const QUICK_COMPACTION = {
   'cleanup.policy': 'compact',
@@ -260,114 +214,4 @@ describe('refusals', () => {
     const sent = transport.publisher().send(uniqueName('absent'), [{ key: null, value: null }])
     await expect(sent).rejects.toMatchObject({ code: 'TOPIC_MISSING' })
   })
-})
-
-describe('a broker that is killed', () => {
-  it('forgets the fence of batches dated over a day ago, so a fenced batch is dated by the clock', async () => {
-    const service = await startKafka()
-    const own = await createKafkaTransport({
-      brokers: service.brokers.split(','),
-      clientId: 'dates',
-      waitMs: 10_000,
-    })
-    const topic = uniqueName('dates')
-    const config = { 'retention.ms': '-1' }
-    await own.topics.create([{ topic, partitions: 2, config }])
-    const accepted: boolean[] = []
-    for (const [number, ageMs] of [0, 2 * 86_400_000].entries()) {
-      const at = { topic, partition: number }
-      const producerId = await own.newProducerId()
-      const append = (epoch: number): Promise<unknown> => {
-        const builder = new RecordBatchBuilder()
-        builder.add(Buffer.from('k'), Buffer.from(`${epoch}`))
-        return own
-          .writer({ producerId, epoch, deadlineMs: 60_000 })
-          .append(at, builder.finish(Date.now() - ageMs))
-      }
-      await append(1)
-      await service.kill9()
-      await service.restart()
-      const zombie = append(0).then(
-        () => true,
-        () => false,
-      )
-      accepted.push(await zombie)
-    }
-    expect(accepted).toEqual([false, true])
-    await own.close()
-    await service.stop()
-  }, 120_000)
-
-  it('loses, doubles and reorders nothing, fenced or published, and is waited for visibly', async () => {
-    const service = await startKafka()
-    const lines: string[] = []
-    const note = (fields: Record<string, unknown>, text: string): void => {
-      lines.push(`${text}: ${fields.waitingFor ?? fields.waitedFor ?? ''}`)
-    }
-    const own = await createKafkaTransport({
-      brokers: service.brokers.split(','),
-      clientId: 'kills',
-      waitMs: 10_000,
-      log: { info: note, warn: note, error: note },
-    })
-    const topic = uniqueName('kills')
-    const [fenced, outside] = [0, 1].map(number => ({ topic, partition: number }))
-    await own.topics.create([{ topic, partitions: 2, config: { 'retention.ms': '-1' } }])
-    const reader = own.reader()
-    for (const at of [fenced, outside]) reader.assign(at, 0)
-    const polledTexts: string[][] = [[], []]
-    let polling = true
-    const poller = (async () => {
-      while (polling)
-        for (const batch of await reader.poll(100))
-          polledTexts[batch.partition].push(...batch.records.map(record => String(record.value)))
-    })()
-    const writer = own.writer({
-      producerId: await own.newProducerId(),
-      epoch: 0,
-      deadlineMs: 120_000,
-    })
-    const publisher = own.publisher()
-    let appended = 0
-    let published = 0
-    let going = true
-    const loops = [
-      (async () => {
-        for (; going; appended++)
-          await writer.append(fenced, batchOf(['k', `${appended}`], ['l', `${appended}`]))
-      })(),
-      (async () => {
-        for (; going; published++) {
-          const value = Buffer.from(`${published}`)
-          await publisher.send(topic, [{ key: null, value, partition: 1 }])
-        }
-      })(),
-    ]
-    let seenWaiting = 0
-    for (let kill = 0; kill < 3; kill++) {
-      const before = appended
-      await until(() => appended > before + 100)
-      await service.kill9()
-      await until(() => own.waiting() !== undefined)
-      seenWaiting++
-      await service.restart()
-    }
-    const before = appended
-    await until(() => appended > before + 100)
-    going = false
-    await Promise.all(loops)
-    const numbers = (count: number): string[] => Array.from({ length: count }, (_, i) => String(i))
-    expect(textOf(await readAll(own, fenced))).toEqual(numbers(appended).flatMap(n => [n, n]))
-    expect(textOf(await readAll(own, outside))).toEqual(numbers(published))
-    await until(() => polledTexts[0].length >= 2 * appended && polledTexts[1].length >= published)
-    polling = false
-    await poller
-    expect(polledTexts).toEqual([numbers(appended).flatMap(n => [n, n]), numbers(published)])
-    expect(seenWaiting).toBe(3)
-    await until(() => own.waiting() === undefined)
-    expect(lines.length).toBeGreaterThanOrEqual(6)
-    expect(lines.length).toBeLessThan(60)
-    await own.close()
-    await service.stop()
-  }, 170_000)
 })

@@ -39,19 +39,29 @@ const pom = `<project xmlns="http://maven.apache.org/POM/4.0.0">
 </project>
 `
 
-function properties(port: number, controllerPort: number, dataFolder: string): string {
-  return `process.roles=broker,controller
-node.id=1
+interface Node {
+  /** The first is the controller too. */
+  readonly id: number
+  readonly port: number
+  readonly folder: string
+}
+
+function properties(node: Node, controllerPort: number, nodes: number): string {
+  const isController = node.id === 1
+  const own = `PLAINTEXT://127.0.0.1:${node.port}`
+  const replicas = Math.min(3, nodes)
+  return `process.roles=${isController ? 'broker,controller' : 'broker'}
+node.id=${node.id}
 controller.quorum.voters=1@127.0.0.1:${controllerPort}
-listeners=PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controllerPort}
-advertised.listeners=PLAINTEXT://127.0.0.1:${port}
+listeners=${own}${isController ? `,CONTROLLER://127.0.0.1:${controllerPort}` : ''}
+advertised.listeners=${own}
 controller.listener.names=CONTROLLER
 listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
-log.dirs=${dataFolder}
+log.dirs=${path.join(node.folder, 'data')}
 auto.create.topics.enable=false
-offsets.topic.replication.factor=1
+offsets.topic.replication.factor=${replicas}
 offsets.topic.num.partitions=4
-transaction.state.log.replication.factor=1
+transaction.state.log.replication.factor=${replicas}
 transaction.state.log.min.isr=1
 transaction.state.log.num.partitions=4
 share.coordinator.state.topic.replication.factor=1
@@ -96,14 +106,12 @@ async function fetchJars(): Promise<void> {
 export interface KafkaService {
   /** host:port, several with commas between them. */
   readonly brokers: string
-  /** Ends the broker and removes its log. */
+  /** Ends the brokers and removes their logs. */
   stop(): Promise<void>
-  /** Kills the broker as a power cut would; the log stays. */
-  kill9(): Promise<void>
-  /** Starts a killed broker again on its log and ports. */
+  /** Kills the brokers, or the one at that host:port, as a power cut would; the logs stay. */
+  kill9(broker?: string): Promise<void>
+  /** Starts killed brokers again on their logs and ports. */
   restart(): Promise<void>
-  /** Ends the broker in good order; the log stays. */
-  shutdown(): Promise<void>
 }
 
 /** What KAFKA_BROKERS names: somebody else's to start and to end. */
@@ -113,57 +121,71 @@ function outsideKafka(brokers: string): KafkaService {
       `the brokers of KAFKA_BROKERS (${brokers}) are not ours to end: unset it for tests that need to`,
     )
   }
-  return { brokers, stop: async () => undefined, kill9: refuse, restart: refuse, shutdown: refuse }
+  return { brokers, stop: async () => undefined, kill9: refuse, restart: refuse }
 }
 
 export interface KafkaOptions {
-  /** Where its folder is made; default: this process' run. */
+  /** Where its folders are made; default: this process' run. */
   readonly run?: string
-  /** Default: a free one. */
+  /** Of the first broker; default: a free one. */
   readonly port?: number
+  /** Brokers; the first is the only controller. Default 1. */
+  readonly nodes?: number
 }
 
-/** Starts a broker of one's own, or gives what KAFKA_BROKERS names. */
+/** Starts brokers of one's own, or gives what KAFKA_BROKERS names. */
 export async function startKafka(options: KafkaOptions = {}): Promise<KafkaService> {
   const outside = process.env.KAFKA_BROKERS
   if (outside) return outsideKafka(outside)
   needTool('java', JAVA)
   await fetchJars()
-  const folder = serviceFolder(options.run ?? runFolder(), 'kafka')
-  const port = options.port ?? (await freePort())
-  const config = path.join(folder, 'kafka.properties')
-  fs.writeFileSync(config, properties(port, await freePort(), path.join(folder, 'data')))
-  const classPath = path.join(libFolder, '*')
   const clusterId = randomBytes(16).toString('base64url').replace(/^-/, 'A')
-  run('java', [
-    '-cp',
-    classPath,
-    'kafka.tools.StorageTool',
-    'format',
-    '-t',
-    clusterId,
-    '-c',
-    config,
-  ])
-  const start = (): Promise<ServiceProcess> =>
-    startProcess(
-      folder,
-      'java',
-      ['-Xmx512m', '-XX:+UseSerialGC', '-cp', classPath, 'kafka.Kafka', config],
-      'Kafka Server started',
-    )
-  let broker = await start()
+  const controllerPort = await freePort()
+  const nodes: Node[] = []
+  for (let id = 1; id <= (options.nodes ?? 1); id++) {
+    const folder = serviceFolder(options.run ?? runFolder(), 'kafka')
+    const port = (id === 1 ? options.port : undefined) ?? (await freePort())
+    nodes.push({ id, port, folder })
+  }
+  for (const node of nodes) format(node, properties(node, controllerPort, nodes.length), clusterId)
+  const running = new Map<Node, ServiceProcess>()
+  const startMissing = async (): Promise<void> => {
+    const missing = nodes.filter(node => !running.has(node))
+    await Promise.all(missing.map(async node => running.set(node, await startNode(node))))
+  }
+  const kill9 = async (broker?: string): Promise<void> => {
+    for (const [node, { pid }] of running) {
+      if (broker !== undefined && broker !== addressOf(node)) continue
+      await endProcess(pid, 'SIGKILL')
+      running.delete(node)
+    }
+  }
+  await startMissing()
   return {
-    brokers: `127.0.0.1:${port}`,
+    brokers: nodes.map(addressOf).join(','),
+    kill9,
+    restart: startMissing,
     stop: async () => {
-      await endProcess(broker.pid, 'SIGKILL')
-      fs.rmSync(folder, { recursive: true, force: true })
-    },
-    kill9: () => endProcess(broker.pid, 'SIGKILL'),
-    shutdown: () => endProcess(broker.pid, 'SIGTERM'),
-    restart: async () => {
-      await endProcess(broker.pid, 'SIGKILL')
-      broker = await start()
+      await kill9()
+      for (const node of nodes) fs.rmSync(node.folder, { recursive: true, force: true })
     },
   }
 }
+
+const addressOf = (node: Node): string => `127.0.0.1:${node.port}`
+const configOf = (node: Node): string => path.join(node.folder, 'kafka.properties')
+const classPath = path.join(libFolder, '*')
+
+function format(node: Node, config: string, clusterId: string): void {
+  fs.writeFileSync(configOf(node), config)
+  const tool = ['-cp', classPath, 'kafka.tools.StorageTool', 'format']
+  run('java', [...tool, '-t', clusterId, '-c', configOf(node)])
+}
+
+const startNode = (node: Node): Promise<ServiceProcess> =>
+  startProcess(
+    node.folder,
+    'java',
+    ['-Xmx512m', '-XX:+UseSerialGC', '-cp', classPath, 'kafka.Kafka', configOf(node)],
+    'Kafka Server started',
+  )
