@@ -164,26 +164,23 @@ class LabelsStage implements Stage<UserEvent> {
 
   private sweep(entry: LabelEntry): void {
     if (entry.removed) return
+    this.endWait(entry)
     const deadline = entry.deadline(this.deps.times)
-    if (this.passed > deadline) {
-      const waited = this.endWait(entry)
-      if (waited && this.passed <= entry.deadline(this.deps.times)) return this.enqueue(entry)
+    if (this.passed <= deadline) this.enqueue(entry)
+    else {
       if (entry.state !== UNPLAYED) this.finish(entry, deadline)
       this.drop(entry)
-      return
     }
-    this.enqueue(entry)
   }
 
   /** L1, L2: no play started in time. The label is final; a watch that names no request may still revise the row. */
-  private endWait(entry: LabelEntry): boolean {
-    if (entry.state !== WAITING) return false
+  private endWait(entry: LabelEntry): void {
+    if (entry.state !== WAITING) return
     const deadline = entry.deadline(this.deps.times)
-    if (this.passed <= deadline) return false
+    if (this.passed <= deadline) return
     this.finish(entry, deadline)
     entry.state = UNPLAYED
     this.rows.entries.touch(entry)
-    return true
   }
 
   /** The label is final. */
