@@ -74,7 +74,7 @@ export function learnerStage(
   const history = new Int32Array(historyLength)
   return {
     name: 'learner',
-    stores: [vectors.store, progressStore] as unknown as readonly Store<never>[],
+    stores: [vectors.store, progressStore] as unknown as readonly Store[],
     receives: [positivesChannel],
     receive(_channel, payload) {
       const now = ctx.now()

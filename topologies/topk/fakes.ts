@@ -29,6 +29,7 @@ export class FakeItems implements ItemTable {
   private readonly contents: (Float32Array | undefined)[] = []
   private readonly gone = new Map<number, number>()
   private readonly byCount = new Map<number, number[]>()
+  private readonly lists = new Map<string, number[]>()
   private readonly search: FakeWorld['nearest']
 
   constructor({ items, seed, bare = 0, nearest }: FakeWorld) {
@@ -112,7 +113,7 @@ export class FakeItems implements ItemTable {
       order = [...counts.keys()].filter(i => counts[i] > 0).sort((a, b) => counts[b] - counts[a])
       this.byCount.set(h, order)
     }
-    return order.length > n ? order.slice(0, n) : order
+    return this.cached(`popular ${h} ${n}`, () => order.slice(0, n))
   }
   neighbours(index: number): Neighbours | undefined {
     return this.rows[index]
@@ -133,7 +134,16 @@ export class FakeItems implements ItemTable {
       .map(({ i }) => i)
   }
   newest(n: number): readonly number[] {
-    return Array.from({ length: Math.min(n, this.size) }, (_, i) => i)
+    return this.cached(`newest ${n}`, () =>
+      Array.from({ length: Math.min(n, this.size) }, (_, i) => i),
+    )
+  }
+  private cached(name: string, make: () => number[]): number[] {
+    const known = this.lists.get(name)
+    if (known !== undefined) return known
+    const list = make()
+    this.lists.set(name, list)
+    return list
   }
 }
 

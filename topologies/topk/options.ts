@@ -70,8 +70,8 @@ export const topkOptions = defineOptions({
     help: 'Penalty on likeness to the items above (maximal marginal relevance), in logits at cosine 1. .3 parts near doubles and leaves a taste as it is; 0 is off and saves a quarter of the time.',
     takes: 'a number from 0 to 10',
   }),
-  'topk.mmrPositions': option(whole(0, 200), 20, {
-    help: 'Likeness is measured to items in the first positions only. 20: what lies below is seldom seen beside the top.',
+  'topk.mmrPositions': option(whole(0, 200), 10, {
+    help: "Likeness is measured to items in the first positions only, since it is half of a list's time. 10 is what is seen together with the top.",
     takes: wholeTakes(0, 200),
   }),
   'topk.creatorCap': option(whole(0, 200), 5, {

@@ -1,6 +1,7 @@
 /** What follows the user's last items by the learner: nearest output vectors to the context u (learner/embeddings.ts). */
 import { contextMean } from '../../learner/embeddings.ts'
 import { vectorDimension } from '../../learner/rows.ts'
+import { dot } from '../dot.ts'
 import type { Ask } from './ask.ts'
 import type { Candidates } from './candidates.ts'
 
@@ -35,9 +36,6 @@ export class Embedding {
   logit(ask: Ask, item: number): number | undefined {
     const { items } = ask
     if (!this.present || !items.hasVector(item)) return undefined
-    const at = item * d
-    let logit = items.bias[item]
-    for (let i = 0; i < d; i++) logit += this.user[i] * items.output[at + i]
-    return logit
+    return items.bias[item] + dot(this.user, 0, items.output, item * d, d)
   }
 }
