@@ -11,7 +11,7 @@ import type { ItemTable } from '../items/table.ts'
 import { BOARDS, longestWindowMinutes, windowsMinutes } from './windows.ts'
 import type { WindowsTable } from './windows-table.ts'
 
-const POPULAR_SIZE = 1_000
+export const POPULAR_SIZE = 1_000
 const HOUR_MS = 3_600_000
 
 interface Written {
