@@ -186,11 +186,16 @@ describe('windows', () => {
     pipeline.send(impression('a', t0 + 10, { position: 3 }))
     pipeline.drain(t0 + 6 * minute)
     expect(row()).toMatchObject({ n: 2, revision: 2 })
+    // the revision goes on after a restart
+    for (const task of pipeline.statistics) task.restart()
+    pipeline.send(impression('a', t0 + 20, { position: 3 }))
+    pipeline.drain(t0 + 7 * minute)
+    expect(row()).toMatchObject({ n: 3, revision: 3 })
     pipeline.send(impression('a', t0 + 70 * minute, {}))
     pipeline.drain(t0 + 71 * minute)
     pipeline.send(impression('a', t0 + 10, { position: 3 }))
     pipeline.drain(t0 + 72 * minute)
-    expect(row()).toMatchObject({ n: 2, revision: 2 })
+    expect(row()).toMatchObject({ n: 3, revision: 3 })
   })
 
   it('are held open by the slowest partition, but not by one that fell silent', () => {
