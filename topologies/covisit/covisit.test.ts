@@ -115,7 +115,7 @@ describe('co-visitation', () => {
       const found = new Map<string, number>()
       writers.forEach((writer, partition) => {
         let row = -1
-        readEdges(new ByteReader(writer.copy()), id => Number(id.slice(1)), {
+        readEdges(new ByteReader(writer.copy()), (r, size) => Number(r.rawString(size).slice(1)), {
           row(item) {
             row = item
             if (item % 2 !== partition) misrouted++

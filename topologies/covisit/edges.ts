@@ -159,12 +159,12 @@ function hash(low: number, high: number): number {
 }
 
 /**
- * Reads a payload: `indexOf` turns ids into indices (once an id), `row` is called before the edges of each row.
+ * Reads a payload: `indexFrom` takes an id of `size` bytes off the reader and gives its index (once an id), `row` is called before the edges of each row.
  * Errors: CHANGELOG_NEWER for another layout or board; RangeError for a payload that is cut.
  */
 export function readEdges(
   r: ByteReader,
-  indexOf: (itemId: string) => number,
+  indexFrom: (r: ByteReader, size: number) => number,
   take: { row(item: number): void; edge(item: number, weight: number): void },
 ): void {
   const found = r.u8()
@@ -173,7 +173,7 @@ export function readEdges(
   const item = (): number => {
     const reference = r.uint()
     if (reference !== 0) return known[reference - 1]
-    const index = indexOf(r.string())
+    const index = indexFrom(r, r.uint())
     known.push(index)
     return index
   }

@@ -6,9 +6,11 @@
  *  - A withdrawn item is never in a view: views that hold it are written again at once, in slices.
  */
 import type { OptionValues } from '../../streams/options.ts'
+import type { ByteReader } from '../../streams/serde/bytes.ts'
 import type { Outbox } from '../../streams/topology/outbox.ts'
 import type { Stage, TaskContext } from '../../streams/topology/stage.ts'
 import { type Row, Store } from '../../streams/topology/store.ts'
+import type { MemoryItemTable } from '../items/memory-table.ts'
 import { covisitChannel, itemStores } from '../items/stores.ts'
 import type { ItemTable } from '../items/table.ts'
 import { readEdges } from './edges.ts'
@@ -37,13 +39,13 @@ interface NeighbourRow extends Row {
 }
 
 export function createCovisitItemStage(ctx: TaskContext, options: CovisitOptions): Stage {
-  const items = ctx.table<ItemTable>('items')
+  const items = ctx.table<ItemTable & Pick<MemoryItemTable, 'indexFrom'>>('items')
   const keep = options['covisit.neighbours']
   const interval = options['covisit.publishInterval']
   const threshold = options['covisit.publishThreshold']
   const life = options['covisit.similarLife']
   const idOf = (item: number): string => items.idOf(item)
-  const indexOf = (itemId: string): number => items.index(itemId)
+  const indexFrom = (r: ByteReader, size: number): number => items.indexFrom(r, size)
   /** By item index; an array, as most of the time goes into look-ups. */
   const rows: (NeighbourRow | undefined)[] = []
   /** All rows, looked through in turn for views that grow old. */
@@ -74,7 +76,7 @@ export function createCovisitItemStage(ctx: TaskContext, options: CovisitOptions
       if (value === null) return
       row.writtenAt = readNeighboursHead(value)
       while (value.left > 0) {
-        const item = items.index(value.string())
+        const item = items.indexFrom(value, value.uint())
         const weight = value.uint()
         addEdge(row.board, item, weight, Math.max(keep, row.board.size), idOf)
         row.published += weight
@@ -191,7 +193,7 @@ export function createCovisitItemStage(ctx: TaskContext, options: CovisitOptions
     receives: [covisitChannel],
     receive(_channel, payload) {
       current = undefined
-      readEdges(payload, indexOf, take)
+      readEdges(payload, indexFrom, take)
     },
     urgent: () => stale.size > 0 || items.withdrawals.length > seen,
     flush(to) {

@@ -105,6 +105,15 @@ export class MemoryItemTable implements ItemTable, FollowedTable {
     return index
   }
 
+  /** As `index`, for an id that stands as the next `size` bytes of a row or packet; they are passed over. */
+  indexFrom(r: ByteReader, size: number): number {
+    if (size > r.left) throw new RangeError(`a row is cut: an id of ${size} bytes, ${r.left} left`)
+    const index = this.items.indexOfBytes(r.buffer, r.position, r.position + size)
+    r.position += size
+    if (index >= this.capacity) this.grow(index + 1)
+    return index
+  }
+
   idOf(index: number): string {
     return this.items.nameOf(index)
   }
@@ -233,7 +242,7 @@ export class MemoryItemTable implements ItemTable, FollowedTable {
 
   private applyCounts(key: ByteReader, value: ByteReader | null): void {
     if (value === null) return
-    const index = this.index(key.rawString())
+    const index = this.indexFrom(key, key.left)
     const { counts } = this
     readCounts(value, counts)
     if (counts.newestAt > this.countedUntil) this.countedUntil = counts.newestAt
@@ -254,7 +263,7 @@ export class MemoryItemTable implements ItemTable, FollowedTable {
   }
 
   private applyNeighbours(key: ByteReader, value: ByteReader | null): void {
-    const index = this.index(key.rawString())
+    const index = this.indexFrom(key, key.left)
     if (value === null) {
       this.neighbourRows[index] = undefined
       return
@@ -268,7 +277,7 @@ export class MemoryItemTable implements ItemTable, FollowedTable {
     row.size = 0
     while (value.left > 0) {
       if (row.size === row.items.length) widen(row)
-      row.items[row.size] = this.index(value.string())
+      row.items[row.size] = this.indexFrom(value, value.uint())
       row.weights[row.size++] = value.uint() / weightUnit
     }
   }
