@@ -183,7 +183,7 @@ export function findEntry(
   for (let k = pending.length - 1; k >= 0; k--) {
     const entry = pending[k]
     if (entry.item !== item) continue
-    if (entry.play === play) return passed > entry.deadline(times) ? undefined : entry
+    if (entry.play === play && passed <= entry.deadline(times)) return entry
     if (entry.play !== -1 || (found && found.shownAt >= entry.shownAt)) continue
     const fits = requestId
       ? entry.request.requestId === requestId && mayStart(entry, start, passed, times.startWithinMs)

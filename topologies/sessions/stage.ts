@@ -100,7 +100,8 @@ class SessionsStage implements Stage<UserEvent> {
     }
     const { users } = this
     users.see(current.ts)
-    this.lateness.observe((current.recordTs - current.ts) / 1000)
+    // every sixteenth: a histogram costs as much as a third of the event
+    if ((current.offset & 15) === 0) this.lateness.observe((current.recordTs - current.ts) / 1000)
     if (current.ts < users.watermark.at - users.settings.graceMs) return this.late(current)
     const { consent } = current
     let known = users.byId.get(current.userId)
