@@ -168,7 +168,10 @@ class CohortStage implements Stage<never> {
             ? `topk:${surface}:global:${n}`
             : `topk:${surface}:c:${state.name}:${n}`
         const body = listBody({ ...head, surface }, slate, recommender, options['topk.format'])
-        this.pending.set(key, { op: 'json', key, body, ttlMs: lifeMs })
+        this.pending.set(
+          key,
+          slate.count === 0 ? { op: 'delete', key } : { op: 'json', key, body, ttlMs: lifeMs },
+        )
         this.built.add()
       }
   }

@@ -67,7 +67,7 @@ export const topkOptions = defineOptions({
     takes: 'a number from 0 to 1',
   }),
   'topk.mmr': option(z.coerce.number().min(0).max(10), 0.3, {
-    help: 'Penalty on likeness to the items above (maximal marginal relevance), in logits at cosine 1. .3 parts near doubles and leaves a taste as it is; 0 is off and saves a quarter of the time.',
+    help: 'Penalty on likeness to the items above (maximal marginal relevance), in logits at cosine 1. .3 parts near doubles and leaves a taste as it is; 0 is off and saves a quarter to a third of the time.',
     takes: 'a number from 0 to 10',
   }),
   'topk.mmrPositions': option(whole(0, 200), 10, {

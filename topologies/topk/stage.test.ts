@@ -112,6 +112,16 @@ describe("users' lists", () => {
     expect(idsOf(writes[0])).not.toEqual(idsOf(writes[1]))
   })
 
+  it('are removed where nothing is left to list, so that the reader falls back', () => {
+    const { users, items, stage, flush, event } = setUp({}, 3)
+    event(users.add(fakeUser('u1', [], new Set([0, 1]))))
+    stage.tick?.(5)
+    expect(idsOf(flush().writes[0])).toEqual(['0000002'])
+    items.withdraw(2)
+    stage.tick?.(5)
+    expect(flush().writes).toMatchObject([{ op: 'delete', key: 'topk:home:u:u1' }])
+  })
+
   it('are not written for who is gone', () => {
     const { users, stage, flush, event } = setUp()
     const [a, b] = [users.add(fakeUser('a', [1])), users.add(fakeUser('b', [1]))]

@@ -17,9 +17,20 @@ import type { User, Users } from '../user/user.ts'
 import { listBody } from './list.ts'
 import { ListQueue } from './queue.ts'
 import { Recommender, type TopkOptions } from './recommend.ts'
-import type {} from './scratch.ts'
 import { type Pseudonym, type SlateRow, slateRow } from './slates-row.ts'
 import { WithdrawalSweep } from './sweep.ts'
+
+/** Kept of a user in memory only, beside what `user.ts` names. */
+declare module '../user/user.ts' {
+  interface UserScratch {
+    /** Where the user stands in the queue of lists (queue.ts). */
+    listPlace?: 'ready' | 'resting' | 'urgent'
+    /** The list waits for an event of the user's (and not only for a withdrawn item). */
+    listAnswers?: boolean
+    /** Kafka timestamp of the oldest record that the next list answers. */
+    listRecordTs?: number
+  }
+}
 
 /** A clock of whole ms that may stand still (in a replay): no more lists than this in a slice. */
 const listsPerBudgetMs = 4
@@ -123,23 +134,21 @@ class TopkStage implements Stage<UserEvent> {
       for (let k = 0; k < slate.count; k++)
         this.scratchList.push(recommender.itemOf(slate.picked[k]))
       const { policy, model } = recommender
-      const at = now
+      const key = `topk:${surface}:u:${user.id}`
       const head = {
         user: user.id,
         surface,
         cohort: user.cohort,
-        at,
-        expires: at + lifeMs,
+        at: now,
+        expires: now + lifeMs,
         policy,
         model,
       }
-      writes.push({
-        op: 'json',
-        key: `topk:${surface}:u:${user.id}`,
-        body: listBody(head, slate, recommender, options['topk.format']),
-        ttlMs: lifeMs,
-        ...(scratch.listRecordTs === undefined ? {} : { recordTs: scratch.listRecordTs }),
-      })
+      const body = listBody(head, slate, recommender, options['topk.format'])
+      const recordTs = scratch.listRecordTs === undefined ? {} : { recordTs: scratch.listRecordTs }
+      // an empty list would hide the cohort's from the reader
+      if (slate.count === 0) writes.push({ op: 'delete', key, ...recordTs })
+      else writes.push({ op: 'json', key, body, ttlMs: lifeMs, ...recordTs })
       if (pseudonym && hash53(`slate ${surface} ${subject}`) * 2 ** -53 < options['slates.share'])
         this.sampled.push({ user, row: slateRow(recommender, pseudonym(user.id), surface, now) })
     }
