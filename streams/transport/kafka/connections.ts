@@ -191,15 +191,8 @@ export class BrokerLink {
 /** kafkajs' error as ours. What kafkajs calls final (a refused password, a missing right) is DEPENDENCY_UNSUITABLE. */
 export function callError(doing: string, error: unknown): FreshetError {
   if (error instanceof FreshetError) return error
-  const {
-    name,
-    type,
-    retriable: canRetry,
-  } = Object(error) as {
-    name?: string
-    type?: string
-    retriable?: boolean
-  }
+  const { name, retriable: canRetry } = Object(error) as { name?: string; retriable?: boolean }
+  const type = errorType(error)
   const text = `${doing}: ${type ?? messageOf(error)}`
   const final =
     name === 'KafkaJSSASLAuthenticationError' ||
@@ -207,10 +200,13 @@ export function callError(doing: string, error: unknown): FreshetError {
   return final ? new FreshetError('DEPENDENCY_UNSUITABLE', text, error) : retriable(text, error)
 }
 
-/** Kafka's name of the error that a kafkajs call threw, else undefined. */
+/**
+ * Kafka's name of the error that a kafkajs call threw; undefined where the connection is what failed. A login in the
+ * wrong state is the connection's trouble too: it cannot be mended, only opened anew.
+ */
 export function errorType(error: unknown): string | undefined {
   const { type } = Object(error) as { type?: unknown }
-  return typeof type === 'string' ? type : undefined
+  return typeof type === 'string' && type !== 'ILLEGAL_SASL_STATE' ? type : undefined
 }
 
 /**

@@ -7,6 +7,7 @@ import type { LogReader, Transport } from '../port.ts'
 import { KafkaTopicAdmin } from './admin.ts'
 import { Cluster, type ClusterContext } from './cluster.ts'
 import { type ConnectionOptions, LinkFactory } from './connections.ts'
+import { readFacts } from './facts.ts'
 import { checkGroup, KafkaMembership } from './group.ts'
 import { KafkaPublisher, newProducerId } from './publisher.ts'
 import { ReadPool, readOnce } from './read.ts'
@@ -85,6 +86,7 @@ export async function createKafkaTransport(options: KafkaTransportOptions): Prom
       return membership
     },
     waiting: () => waits.text(),
+    facts: topics => readFacts(control, topics),
     close: async () => {
       await Promise.all([...memberships].map(membership => membership.leave()))
       await Promise.all([...readers].map(reader => reader.close()))

@@ -8,7 +8,8 @@ import { partitionOf } from '../../serde/hash.ts'
 import type { OutsideRecord, Publisher, RecordHeader } from '../port.ts'
 import { RecordBatchBuilder, type UnstampedBatch } from '../record-batch.ts'
 import { type Cluster, closedError, nameOf } from './cluster.ts'
-import { codeName, MESSAGE_TOO_LARGE, RECORD_LIST_TOO_LARGE, refusal, retriable } from './codes.ts'
+import { codeName, MESSAGE_TOO_LARGE, RECORD_LIST_TOO_LARGE, refusal } from './codes.ts'
+import { callError, errorType } from './connections.ts'
 import { produceAll } from './produce.ts'
 import { nextSequence } from './writer.ts'
 
@@ -246,9 +247,8 @@ export function newProducerId(cluster: Cluster): Promise<bigint> {
       })
       return BigInt(producerId)
     } catch (error) {
-      const { type } = Object(error) as { type?: string }
-      if (type === undefined) cluster.drop(link)
-      throw retriable(`asking broker ${link.address} for a producer id: ${type ?? error}`, error)
+      if (errorType(error) === undefined) cluster.drop(link)
+      throw callError(`asking broker ${link.address} for a producer id`, error)
     }
   })
 }
