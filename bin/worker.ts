@@ -1,6 +1,7 @@
 /** One worker process: everything that `freshet run` and `freshet demo` share. */
 import type { ClickHouseStore } from '../sinks/clickhouse/store.ts'
 import { systemClock } from '../streams/clock.ts'
+import { proveFence } from '../streams/runtime/fence-probe.ts'
 import { Worker } from '../streams/runtime/worker.ts'
 import type { Transport } from '../streams/transport/port.ts'
 import { createApplication, parseTopologies } from '../topologies/main.ts'
@@ -36,6 +37,7 @@ export async function startWorker(around: Surroundings): Promise<RunningWorker> 
   try {
     const transport = await openTransport(around, REACH_MS)
     opened.push(transport)
+    if (!isEmbedded(values)) await proveFence(transport, names)
     const { registry, encoder } = await openSchemas(around)
     opened.push(registry)
     const views = openViews(around)

@@ -152,6 +152,24 @@ export interface Membership {
   leave(): Promise<void>
 }
 
+export interface BrokerFacts {
+  /** host:port as the cluster gives it out. */
+  readonly address: string
+  /** Requests in the version that freshet speaks and this broker does not. */
+  readonly lacks: readonly string[]
+  /** The settings that matter here by Kafka's name; null where the broker does not tell them. */
+  readonly settings: Readonly<Record<string, string>> | null
+  /** Why it does not tell them. */
+  readonly refusal?: string
+}
+
+/** What a cluster says of itself, for `doctor`. */
+export interface ClusterFacts {
+  readonly brokers: readonly BrokerFacts[]
+  /** All settings of each topic that exists and may be described, by topic. */
+  readonly topics: ReadonlyMap<string, Readonly<Record<string, string>>>
+}
+
 export interface Transport {
   readonly name: 'kafka' | 'embedded'
   readonly topics: TopicAdmin
@@ -169,5 +187,7 @@ export interface Transport {
   join(group: GroupSpec): Promise<Membership>
   /** What is being waited for, e.g. "broker 127.0.0.1:9092 since 12:00:03"; undefined while all is well. */
   waiting(): string | undefined
+  /** Absent where there is no cluster to ask. */
+  facts?(topics: readonly string[]): Promise<ClusterFacts>
   close(): Promise<void>
 }
