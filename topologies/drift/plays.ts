@@ -24,38 +24,44 @@ export interface PlayRow extends Row {
   readonly userId: string
   readonly playId: string
   readonly surface: string
+  /** Whether it stands in the store; a play without full consent does not. */
+  stored: boolean
   /** By minute, oldest first. */
   readonly beats: Beat[]
 }
 
 /** The value that a play has in the window of `sizeMs` around `minute`; undefined: it is not in it. */
 function lastIn(beats: readonly Beat[], minute: number, sizeMs: number): Beat | undefined {
-  const window = Math.floor((minute * minuteMs) / sizeMs)
+  const perWindow = sizeMs / minuteMs
+  const window = Math.floor(minute / perWindow)
   for (let i = beats.length - 1; i >= 0; i--)
-    if (Math.floor((beats[i].minute * minuteMs) / sizeMs) === window) return beats[i]
+    if (Math.floor(beats[i].minute / perWindow) === window) return beats[i]
   return undefined
 }
 
 /**
- * Takes in a heartbeat and tells what it changes: `change(size, before, after)` for the minute, hour and day whose last
- * value moved. False where it changes nothing (it is older than what the minute has).
+ * Takes in a heartbeat and tells what it changes: by window size, the value that the minute, hour and day around it had
+ * (`before`) and have now (`after`). False where it changes nothing (it is older than what its minute has).
+ * Hot: one call a heartbeat, nearly always in or after the newest minute.
  */
 export function takeBeat(
   beats: Beat[],
   beat: Beat,
-  change: (size: number, before: Beat | undefined, after: Beat) => void,
+  before: (Beat | undefined)[],
+  after: (Beat | undefined)[],
 ): boolean {
   let at = beats.length
   while (at > 0 && beats[at - 1].minute > beat.minute) at--
-  const same = at > 0 && beats[at - 1].minute === beat.minute ? beats[at - 1] : undefined
-  if (same && !isNewer(beat, same)) return false
-  const before = sizes.map(size => lastIn(beats, beat.minute, size.ms))
+  const same = at > 0 && beats[at - 1].minute === beat.minute
+  if (same && !isNewer(beat, beats[at - 1])) return false
+  for (let size = 0; size < sizes.length; size++)
+    before[size] = lastIn(beats, beat.minute, sizes[size].ms)
+  const isNewest = at === beats.length
   if (same) beats[at - 1] = beat
+  else if (isNewest) beats.push(beat)
   else beats.splice(at, 0, beat)
-  for (let size = 0; size < sizes.length; size++) {
-    const after = lastIn(beats, beat.minute, sizes[size].ms) as Beat
-    if (after !== before[size]) change(size, before[size], after)
-  }
+  for (let size = 0; size < sizes.length; size++)
+    after[size] = isNewest ? beat : lastIn(beats, beat.minute, sizes[size].ms)
   if (beats.length > keptMinutes) forgetOne(beats)
   return true
 }

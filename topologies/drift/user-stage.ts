@@ -43,8 +43,6 @@ export function createDriftUserStage(
   const plays = new Map<string, PlayRow>()
   const playsGauge = ctx.metrics.gauge('freshet_drift_plays', { partition: `${ctx.partition}` })
   const progress: ProgressRow = { dirty: false, removed: false, watermark: 0 }
-  /** Plays that stand in the store. */
-  const stored = new WeakSet<PlayRow>()
   /** What a heartbeat changed, by window size. */
   const before: (Beat | undefined)[] = []
   const after: (Beat | undefined)[] = []
@@ -122,7 +120,7 @@ export function createDriftUserStage(
     const key = playKey(userId, playId)
     const known = plays.get(key)
     const stores = event.consent === 'full'
-    if (known && (stores || !stored.has(known))) {
+    if (known && (stores || !known.stored)) {
       // forgotten by event time, whether or not the sweep came by
       if (isOver(known)) known.beats.length = 0
       return known
@@ -136,7 +134,7 @@ export function createDriftUserStage(
 
   const forget = (play: PlayRow): void => {
     plays.delete(playKey(play.userId, play.playId))
-    if (stored.has(play)) playStore.remove(play)
+    if (play.stored) playStore.remove(play)
   }
 
   const watch = (event: WatchEvent, shard: number): void => {
@@ -150,10 +148,7 @@ export function createDriftUserStage(
       positive: event.positive || was,
     }
     const fresh = play.beats.length === 0
-    const changed = takeBeat(play.beats, beat, (size, old, now) => {
-      before[size] = old
-      after[size] = now
-    })
+    const changed = takeBeat(play.beats, beat, before, after)
     if (!changed) return
     if (fresh) lookAgain(play)
     countChange(play, 0, shard, before[0], after[0])
@@ -163,11 +158,9 @@ export function createDriftUserStage(
         countChange(play, size, shard, after[0], before[0])
         countChange(play, size, shard, before[size], after[size])
       }
-      before[size] = undefined
-      after[size] = undefined
     }
     if (event.consent !== 'full') return
-    stored.add(play)
+    play.stored = true
     playStore.touch(play)
   }
 
@@ -222,7 +215,7 @@ export function createDriftUserStage(
     },
     restored() {
       for (const play of plays.values()) {
-        stored.add(play)
+        play.stored = true
         lookAgain(play)
       }
     },
@@ -234,7 +227,7 @@ function playKey(userId: string, playId: string): string {
 }
 
 function newPlay(userId: string, playId: string, surface: string, beats: Beat[]): PlayRow {
-  return { dirty: false, removed: false, userId, playId, surface, beats }
+  return { dirty: false, removed: false, userId, playId, surface, stored: false, beats }
 }
 
 /** Event time of the newest heartbeat, to the minute, ms. */
