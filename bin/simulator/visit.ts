@@ -4,6 +4,7 @@
  */
 import type {
   CandidateSource,
+  EndReason,
   FeedbackDraft,
   FeedbackKind,
   ImpressionDraft,
@@ -11,8 +12,8 @@ import type {
   WatchDraft,
 } from '../../schemas/index.ts'
 import type { Drift } from './drift.ts'
-import { type Drawn, type LoggingPolicy, loggingPolicy } from './policy.ts'
-import { type Catalog, normal, type User } from './population.ts'
+import { type LoggingPolicy, loggingPolicy } from './policy.ts'
+import { type Catalog, type CatalogSlot, normal, type User } from './population.ts'
 import { examined, type Truth } from './truth.ts'
 
 export type SimulatedRecord =
@@ -75,9 +76,13 @@ export interface Stage {
   nextEventId(): string
 }
 
-interface Shown extends Drawn {
+interface Shown {
+  readonly slot: number
+  /** As it was when the page was opened: the slot may be filled anew meanwhile. */
+  readonly item: CatalogSlot
+  readonly score: number
   readonly listIndex: number | null
-  readonly list?: ServedList
+  readonly list: ServedList | undefined
   readonly src: CandidateSource
   readonly p: number | null
   readonly explore: boolean
@@ -104,13 +109,16 @@ export class Visit {
   private readonly context: Readonly<Record<string, string>>
   private readonly seen = new Set<number>()
   private pagesLeft: number
-  private pageAt: number
-  private page = 0
+  private page: readonly Shown[] = []
+  private position = 0
+  private requestId = ''
+  private pages = 0
+  /** When the viewer does the next thing: looks at the next item. */
+  private actAt: number
   private list: ServedList | undefined
   private shownOfList = 0
-  /** Made and not yet sent, by time of sending. */
-  private pending: SimulatedEvent[] = []
-  private sent = 0
+  /** Heartbeats and feedback that are made and not yet sent, by time of sending. Few: a visit plans one play ahead. */
+  private readonly pending: SimulatedEvent[] = []
 
   constructor(stage: Stage, user: User, name: string, startTs: number, random: () => number) {
     this.stage = stage
@@ -118,7 +126,7 @@ export class Visit {
     this.name = name
     this.random = random
     this.at = startTs
-    this.pageAt = startTs
+    this.actAt = startTs
     this.pagesLeft = 1 + Math.floor(-Math.log(1 - random()) * 3)
     const { surfaces } = stage.habits
     this.surface = surfaces[Math.floor(random() * surfaces.length)]
@@ -137,36 +145,38 @@ export class Visit {
     this.context = context
   }
 
-  /** The event that is due at `at`, or nothing where a page was opened; then `at` is what comes next, Infinity at the end. */
+  /** The event that is due at `at`, or nothing where a list had no item; then `at` is what comes next, Infinity at the end. */
   step(): SimulatedEvent | undefined {
-    let event: SimulatedEvent | undefined
-    if (this.pagesLeft > 0 && this.at === this.pageAt) this.openPage()
-    else event = this.pending[this.sent++]
-    const next =
-      this.sent < this.pending.length ? this.pending[this.sent].at : Number.POSITIVE_INFINITY
-    this.at = this.pagesLeft > 0 ? Math.min(next, this.pageAt) : next
+    const { pending } = this
+    const acts = this.pagesLeft > 0 && this.at === this.actAt
+    const event = acts ? this.act() : pending.shift()
+    const next = pending.length > 0 ? pending[0].at : Number.POSITIVE_INFINITY
+    this.at = this.pagesLeft > 0 ? Math.min(next, this.actAt) : next
     return event
   }
 
-  private openPage(): void {
-    const { habits } = this.stage
-    this.pending = this.pending.slice(this.sent)
-    this.sent = 0
-    const shown = this.choose(habits.slateSize)
-    const requestId = `${this.name}-${this.page++}`
-    let ts = this.pageAt
-    for (let position = 0; position < shown.length; position++) {
-      this.impress(shown[position], position, shown.length, requestId, ts)
-      ts = this.maybePlay(
-        shown[position],
-        position,
-        requestId,
-        ts + 400 + Math.floor(this.random() * 800),
-      )
+  /** Looks at the next item, on a new page where the last one is through, and plays it or not. */
+  private act(): SimulatedEvent | undefined {
+    const { random } = this
+    if (this.position >= this.page.length) {
+      this.page = this.choose(this.stage.habits.slateSize)
+      this.position = 0
+      this.requestId = `${this.name}-${this.pages++}`
+      if (this.page.length === 0) {
+        this.pagesLeft = 0
+        return undefined
+      }
     }
-    this.pending.sort((a, b) => a.at - b.at) // stable: equal times stay in the order they were made
-    this.pageAt = ts + 500 + Math.floor(this.random() * 2000)
-    this.pagesLeft = shown.length === 0 ? 0 : this.pagesLeft - 1
+    const shown = this.page[this.position]
+    const event = this.impression(shown, this.position, this.actAt)
+    const looked = this.actAt + 400 + Math.floor(random() * 800)
+    this.actAt = this.maybePlay(shown, this.position, looked)
+    this.position++
+    if (this.position === this.page.length) {
+      this.actAt += 500 + Math.floor(random() * 2000)
+      this.pagesLeft--
+    }
+    return event
   }
 
   private choose(size: number): Shown[] {
@@ -190,9 +200,8 @@ export class Visit {
         const source = (sources.has(src) ? src : 'other') as CandidateSource
         shown.push({
           slot,
+          item: stage.catalog.slots[slot],
           score,
-          propensity: 0,
-          source: 'explore',
           listIndex,
           list,
           src: source,
@@ -204,65 +213,73 @@ export class Visit {
     }
     return stage.policy
       .draw(user.index, size, this.random, slot => seen.has(slot))
-      .map(drawn => ({
-        ...drawn,
+      .map(({ slot, score, propensity, source }) => ({
+        slot,
+        item: stage.catalog.slots[slot],
+        score,
         listIndex: null,
-        src: drawn.source,
-        p: drawn.propensity,
+        list: undefined,
+        src: source,
+        p: propensity,
         explore: false,
       }))
   }
 
-  private impress(
-    shown: Shown,
-    position: number,
-    slateSize: number,
-    requestId: string,
-    ts: number,
-  ): void {
-    const { list, slot, listIndex } = shown
+  private impression(shown: Shown, position: number, ts: number): SimulatedEvent {
+    const { user, stage, surface, context } = this
+    const { list, slot } = shown
     this.seen.add(slot)
-    this.send(ts, {
+    return {
+      topic: 'events',
+      key: user.id,
+      at: ts,
       kind: 'Impression',
       record: {
-        ...this.common(ts, slot),
-        requestId,
+        eventId: stage.nextEventId(),
+        userId: user.id,
+        requestId: this.requestId,
+        itemId: shown.item.id,
+        ts,
         position,
-        slateSize,
-        policy: list?.policy ?? loggingPolicy,
+        slateSize: this.page.length,
+        surface,
+        cohort: user.cohort,
+        context,
+        policy: list ? list.policy : loggingPolicy,
         modelVersion: list?.model ?? '',
-        listVersion: list?.version ?? null,
-        listIndex,
+        listVersion: list ? list.version : null,
+        listIndex: shown.listIndex,
         candidateSource: shown.src,
         score: shown.score,
         propensity: shown.p,
         explore: shown.explore,
+        experiments: list?.experiments ?? noExperiments,
+        consent: user.consent,
       },
-    })
+    }
   }
 
   /** Plays the item or not; gives the time when the viewer goes on. */
-  private maybePlay(shown: Shown, position: number, requestId: string, ts: number): number {
+  private maybePlay(shown: Shown, position: number, ts: number): number {
     const { stage, random, user } = this
     const { truth, habits } = stage
     const { slot } = shown
     const like = truth.like(user.index, slot)
     if (random() >= examined(position) * truth.plays(like, slot, ts)) return ts
-    const { durationMs } = stage.catalog.slots[slot]
+    const { durationMs } = shown.item
     const liked = random() < truth.likes(like, slot, ts)
     const { ratio, skipped } = this.watchedPart(liked, durationMs, ts)
-    const finished = ratio >= 1
     const watchedMs = Math.round(ratio * durationMs)
-    const playId = `${requestId}-${position}`
-    if (random() < 0.25) this.feedback(ts, slot, requestId, 'click')
+    const playId = `${this.requestId}-${position}`
+    if (random() < 0.25) this.feedback(ts, shown, 'click')
     let seq = 0
     for (let heard = habits.heartbeatMs; heard < watchedMs; heard += habits.heartbeatMs)
-      this.heartbeat(ts + heard, slot, requestId, playId, seq++, heard, 'none')
+      this.heartbeat(ts + heard, shown, playId, seq++, heard, 'none')
     const end = ts + watchedMs
-    const endReason = finished ? 'finished' : skipped ? 'skipped' : 'left'
-    this.heartbeat(end, slot, requestId, playId, seq, watchedMs, endReason)
+    const endReason = ratio >= 1 ? 'finished' : skipped ? 'skipped' : 'left'
+    this.heartbeat(end, shown, playId, seq, watchedMs, endReason)
     const kind = this.reaction(liked, skipped)
-    if (kind) this.feedback(end + 200, slot, requestId, kind)
+    if (kind) this.feedback(end + 200, shown, kind)
     return end + 300
   }
 
@@ -304,54 +321,74 @@ export class Visit {
 
   private heartbeat(
     ts: number,
-    slot: number,
-    requestId: string,
+    shown: Shown,
     playId: string,
     seq: number,
     watchedMs: number,
-    endReason: 'none' | 'finished' | 'skipped' | 'left',
+    endReason: EndReason,
   ): void {
-    const { random, stage } = this
-    const { durationMs } = stage.catalog.slots[slot]
-    const watch: SimulatedRecord = {
+    const { random, stage, user } = this
+    const { habits } = stage
+    const { item } = shown
+    const late = random() < habits.lateRate
+    const event: SimulatedEvent = {
+      topic: 'events',
+      key: user.id,
+      at: late ? ts + Math.floor(5000 * 60 ** random()) : ts,
       kind: 'Watch',
       record: {
-        ...this.common(ts, slot),
-        requestId,
+        eventId: stage.nextEventId(),
+        userId: user.id,
+        itemId: item.id,
+        ts,
+        requestId: this.requestId,
         playId,
         seq,
         watchedMs,
-        durationMs,
+        durationMs: item.durationMs,
+        surface: this.surface,
+        cohort: user.cohort,
+        context: this.context,
+        experiments: shown.list?.experiments ?? noExperiments,
+        consent: user.consent,
         endReason,
       },
     }
-    const late = random() < stage.habits.lateRate
-    const at = late ? ts + Math.floor(5000 * 60 ** random()) : ts
-    this.send(at, watch)
-    if (random() < stage.habits.doubledRate) this.send(at + Math.floor(random() * 10_000), watch)
+    this.send(event)
+    if (random() < habits.doubledRate)
+      this.send({ ...event, at: event.at + Math.floor(random() * 10_000) })
   }
 
-  private feedback(ts: number, slot: number, requestId: string, kind: FeedbackKind): void {
-    this.send(ts, { kind: 'Feedback', record: { ...this.common(ts, slot), requestId, kind } })
+  private feedback(ts: number, shown: Shown, kind: FeedbackKind): void {
+    const { user, stage } = this
+    this.send({
+      topic: 'events',
+      key: user.id,
+      at: ts,
+      kind: 'Feedback',
+      record: {
+        eventId: stage.nextEventId(),
+        userId: user.id,
+        itemId: shown.item.id,
+        ts,
+        requestId: this.requestId,
+        kind,
+        value: 1,
+        surface: this.surface,
+        cohort: user.cohort,
+        context: this.context,
+        experiments: shown.list?.experiments ?? noExperiments,
+        consent: user.consent,
+      },
+    })
   }
 
-  private common(ts: number, slot: number) {
-    const { user, surface, context, list, stage } = this
-    return {
-      eventId: stage.nextEventId(),
-      userId: user.id,
-      itemId: stage.catalog.slots[slot].id,
-      ts,
-      surface,
-      cohort: user.cohort,
-      context,
-      experiments: list?.experiments ?? noExperiments,
-      consent: user.consent,
-    }
-  }
-
-  private send(at: number, event: SimulatedRecord): void {
-    this.pending.push({ topic: 'events', key: this.user.id, at, ...event })
+  /** Keeps `pending` sorted; what is due at the same time stays in the order it was made. */
+  private send(event: SimulatedEvent): void {
+    const { pending } = this
+    let i = pending.length
+    while (i > 0 && pending[i - 1].at > event.at) i--
+    pending.splice(i, 0, event)
   }
 }
 

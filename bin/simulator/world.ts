@@ -52,6 +52,16 @@ export interface WorldOptions {
   readonly lists?: ListProvider
 }
 
+export interface Pace {
+  /** Events a second of event time; default: three visits a user and day. */
+  readonly ratePerSecond?: number
+  /**
+   * Event time that is lived through unseen before the first event (default 0). All visits begin at once, and short plays
+   * end first: without a warm-up of some 2 min the first minutes differ from the later ones, as a drift would.
+   */
+  readonly warmUpMs?: number
+}
+
 export interface World {
   readonly truth: Truth
   readonly users: readonly {
@@ -62,10 +72,9 @@ export interface World {
   /** Parsed drifts, to be announced. */
   readonly drifts: readonly Drift[]
   /**
-   * The catalog first, then events without end, at about `ratePerSecond` a second of event time (default: three visits a
-   * user and day). Once a world: what is watched changes with it. Errors: CALL_INVALID at the second call.
+   * The catalog first, then events without end, at about the pace asked for. Once a world: what is watched changes with it. Errors: CALL_INVALID at the second call.
    */
-  events(pace?: { ratePerSecond?: number }): Generator<SimulatedEvent, never>
+  events(pace?: Pace): Generator<SimulatedEvent, never>
 }
 
 const dayMs = 86_400_000
@@ -100,7 +109,7 @@ export function createWorld(options: WorldOptions): World {
   }
   let begun = false
 
-  function* events(pace: { ratePerSecond?: number } = {}): Generator<SimulatedEvent, never> {
+  function* events(pace: Pace = {}): Generator<SimulatedEvent, never> {
     if (begun)
       throw new FreshetError('CALL_INVALID', 'the events of a simulated world can be had once')
     begun = true
@@ -114,7 +123,7 @@ export function createWorld(options: WorldOptions): World {
     let sent = 0
     let visitSeconds = 0
     let nextChurn = startTs + churnEveryMs
-    let second = startTs
+    let second = startTs - (pace.warmUpMs ?? 0)
 
     for (let slot = 0; slot < items; slot++) yield itemEvent(slot, startTs)
     for (;;) {
@@ -139,7 +148,7 @@ export function createWorld(options: WorldOptions): World {
         sink(heap, 0)
         if (event) {
           sent++
-          yield event
+          if (event.at >= startTs) yield event
         }
       }
     }

@@ -1,0 +1,270 @@
+import { createHash } from 'node:crypto'
+import { describe, expect, it } from 'vitest'
+import { parseDrift } from './drift.ts'
+import { LoggingPolicy } from './policy.ts'
+import { Catalog, Users } from './population.ts'
+import { Truth } from './truth.ts'
+import { createWorld, type ServedList, type SimulatedEvent, type WorldOptions } from './world.ts'
+
+const startTs = Date.UTC(2026, 0, 5, 12)
+const small = { seed: 7, users: 3000, items: 500, startTs }
+
+function run(
+  count: number,
+  options: Partial<WorldOptions> = {},
+  ratePerSecond = 200,
+): SimulatedEvent[] {
+  const events = createWorld({ ...small, ...options }).events({ ratePerSecond })
+  return Array.from({ length: count }, () => events.next().value)
+}
+
+type Of<K extends SimulatedEvent['kind']> = Extract<SimulatedEvent, { kind: K }>
+const only = <K extends SimulatedEvent['kind']>(events: SimulatedEvent[], kind: K): Of<K>[] =>
+  events.filter((event): event is Of<K> => event.kind === kind)
+
+const events = run(60_000)
+const impressions = only(events, 'Impression').map(({ record }) => record)
+const watches = only(events, 'Watch')
+
+describe('the simulated stream', () => {
+  it('is the same for the same seed, and another for another', () => {
+    const digest = (list: SimulatedEvent[]) =>
+      createHash('sha256').update(JSON.stringify(list)).digest('hex')
+    const first = digest(events.slice(0, 20_000))
+    expect(digest(run(20_000))).toBe(first)
+    expect(digest(run(20_000, { seed: 8 }))).not.toBe(first)
+  })
+
+  it('comes in order of sending; only declared parts are late or doubled (W1)', () => {
+    expect(events.every(({ at }, i) => i === 0 || at >= events[i - 1].at)).toBe(true)
+    const late = watches.filter(({ at, record }) => at - record.ts >= 5000)
+    expect(late.length / watches.length).toBeGreaterThan(0.005)
+    expect(late.length / watches.length).toBeLessThan(0.025)
+    const ids = new Set(watches.map(({ record }) => record.eventId))
+    const doubled = (watches.length - ids.size) / watches.length
+    expect(doubled).toBeGreaterThan(0.004)
+    expect(doubled).toBeLessThan(0.02)
+    const strict = run(20_000, { lateRate: 0, doubledRate: 0 })
+    expect(strict.every(e => e.kind === 'Item' || e.at === e.record.ts)).toBe(true)
+    expect(new Set(strict.flatMap(e => (e.kind === 'Item' ? [] : [e.record.eventId]))).size).toBe(
+      strict.filter(e => e.kind !== 'Item').length,
+    )
+  })
+
+  it('starts with the catalog and then keeps about the rate that was asked for (W4)', () => {
+    expect(events.slice(0, 500).every(({ kind }) => kind === 'Item')).toBe(true)
+    const rest = events.slice(500)
+    const seconds = (rest[rest.length - 1].at - rest[0].at) / 1000
+    expect(rest.length / seconds).toBeGreaterThan(130)
+    expect(rest.length / seconds).toBeLessThan(270)
+  })
+
+  it('never lets watchedMs of a play fall with its heartbeat number, nor pass the duration (W3)', () => {
+    const plays = new Map<string, { seq: number; watchedMs: number; durationMs: number }[]>()
+    for (const { record } of watches) {
+      const { playId, seq = 0, watchedMs, durationMs = 0 } = record
+      plays.set(playId, [...(plays.get(playId) ?? []), { seq, watchedMs, durationMs }])
+    }
+    let wrong = 0
+    for (const beats of plays.values()) {
+      beats.sort((a, b) => a.seq - b.seq)
+      for (let i = 0; i < beats.length; i++) {
+        if (i > 0 && beats[i].watchedMs < beats[i - 1].watchedMs) wrong++
+        if (beats[i].watchedMs > beats[i].durationMs) wrong++
+      }
+    }
+    expect(plays.size).toBeGreaterThan(1000)
+    expect(wrong).toBe(0)
+  })
+
+  it('has the mix of consent, logged-out users and kinds that was declared', () => {
+    const world = createWorld({ ...small, users: 20_000 })
+    const share = (of: (user: (typeof world.users)[number]) => boolean) =>
+      world.users.filter(of).length / 20_000
+    expect(share(user => user.consent === 'contextual')).toBeCloseTo(0.07, 1.7)
+    expect(share(user => user.consent === 'none')).toBeCloseTo(0.03, 1.7)
+    expect(share(user => user.id.startsWith('anon:'))).toBeCloseTo(0.1, 1.7)
+    expect(only(events, 'Feedback').length).toBeGreaterThan(100)
+    expect(new Set(watches.map(({ record }) => record.endReason))).toEqual(
+      new Set(['none', 'finished', 'skipped', 'left']),
+    )
+  })
+
+  it('withdraws and replaces items at the declared rate', () => {
+    const day = run(20_000, { churnPerDay: 200 }, 100)
+    const withdrawn = day.filter(event => event.kind === 'Item' && event.record === null)
+    const days = (day[day.length - 1].at - startTs) / 86_400_000
+    expect(withdrawn.length / days / 500).toBeGreaterThan(190)
+    expect(withdrawn.length / days / 500).toBeLessThan(210)
+  })
+
+  it('begins at its start after an unseen warm-up, in which the catalog stands still', () => {
+    const events = createWorld(small).events({ ratePerSecond: 200, warmUpMs: 120_000 })
+    const warm = Array.from({ length: 3000 }, () => events.next().value)
+    expect(Math.min(...warm.map(({ at }) => at))).toBe(startTs)
+    expect(warm.slice(500).every(({ kind }) => kind !== 'Item')).toBe(true)
+    expect(warm[2999].at).toBeGreaterThan(startTs)
+  })
+
+  it('can be had once', () => {
+    const world = createWorld(small)
+    world.events().next()
+    expect(() => world.events().next()).toThrowError(/once/)
+  })
+})
+
+describe('the logging policy', () => {
+  it('draws as often as its propensities say, and they sum to 1 over what could stand there (W2)', () => {
+    const users = new Users(1, 5, { anonymous: 0, contextual: 0, none: 0 })
+    const catalog = new Catalog(1, 6, startTs)
+    const policy = new LoggingPolicy(new Truth(users, catalog, [], startTs), catalog)
+    let state = 1
+    const dice = () => {
+      state = (state * 48271) % 2147483647
+      return state / 2147483647
+    }
+    const draws = 20_000
+    let error = 0
+    const firsts = new Map<number, { drawn: number; expected: number }>()
+    const seconds = new Map<number, { drawn: number; expected: number }>()
+    const note = (map: typeof firsts, slot: number, propensity: number) => {
+      const row = map.get(slot) ?? { drawn: 0, expected: 0 }
+      map.set(slot, { drawn: row.drawn + 1, expected: row.expected + propensity })
+    }
+    for (let n = 0; n < draws; n++) {
+      const drawn = policy.draw(0, 6, dice, () => false)
+      // independent recount: each conditional from the scores of what is below
+      for (let k = 0; k < drawn.length; k++) {
+        const below = drawn.slice(k).reduce((sum, { score }) => sum + Math.exp(score), 0)
+        error = Math.max(error, Math.abs(drawn[k].propensity - Math.exp(drawn[k].score) / below))
+      }
+      note(firsts, drawn[0].slot, 1 / drawn[0].propensity)
+      note(seconds, drawn[1].slot, 1 / drawn[1].propensity)
+    }
+    expect(error).toBeLessThan(1e-12)
+    // E[1{slot first} / p] is the part of the draws in which the slot was a candidate: nearly all
+    for (const map of [firsts, seconds]) {
+      const total = [...map.values()].reduce((sum, { expected }) => sum + expected, 0) / draws
+      expect(total).toBeGreaterThan(map === firsts ? 5.5 : 4.5)
+      expect(total).toBeLessThan(map === firsts ? 6.2 : 5.2)
+    }
+  })
+
+  it('gives every impression a propensity in (0, 1] and positions from 0 without holes', () => {
+    const pages = new Map<string, number[]>()
+    for (const { requestId = '', position = 0 } of impressions)
+      pages.set(requestId, [...(pages.get(requestId) ?? []), position])
+    const exact = ({ propensity }: { propensity?: number | null }) =>
+      typeof propensity === 'number' && propensity > 0 && propensity <= 1
+    expect(impressions.every(exact)).toBe(true)
+    const whole = [...pages.values()].filter(page => page.every((position, i) => position === i))
+    expect(whole.length).toBe(pages.size)
+  })
+})
+
+describe('the truth', () => {
+  it('is what the viewers do: positives come as often as the expected reward at the top says', () => {
+    const world = createWorld({ ...small, churnPerDay: 0, lateRate: 0, doubledRate: 0 })
+    const stream = world.events({ ratePerSecond: 400 })
+    let expected = 0
+    const tops = new Set<string>()
+    const positives = new Set<string>()
+    for (let i = 0; i < 120_000; i++) {
+      const event = stream.next().value
+      if (event.kind === 'Impression' && event.record.position === 0) {
+        const { userId, itemId, ts, requestId = '' } = event.record
+        expected += world.truth.expectedReward(userId, itemId, ts)
+        tops.add(`${requestId}-0`)
+      } else if (event.kind === 'Watch') {
+        const { watchedMs, durationMs = 0, playId, endReason } = event.record
+        if (endReason === 'finished' || watchedMs >= Math.min(30_000, durationMs / 2))
+          positives.add(playId)
+      }
+    }
+    const happened = [...tops].filter(play => positives.has(play)).length
+    expect(tops.size).toBeGreaterThan(3000)
+    expect(Math.abs(happened - expected)).toBeLessThan(4 * Math.sqrt(expected))
+  })
+
+  it('ranks by expected reward', () => {
+    const { truth, users } = createWorld(small)
+    const best = truth.oracle(users[3].id, 500, startTs)
+    expect(best).toHaveLength(500)
+    expect(best[0].reward).toBe(Math.max(...best.map(({ reward }) => reward)))
+    expect(truth.expectedReward(users[3].id, best[9].itemId, startTs)).toBe(best[9].reward)
+  })
+})
+
+describe('lists of a provider', () => {
+  it('are shown in order, with their own propensity, version, policy and index', () => {
+    const list: ServedList = {
+      version: '000001-0000000000000001-0000000001',
+      policy: 'blend-pl@3',
+      model: 'abc',
+      experiments: { rank7: 'b' },
+      items: Array.from({ length: 15 }, (_, i) => ({
+        id: i === 3 ? 'unknown' : `i${i}`,
+        score: 1 - i / 100,
+        p: 0.5 / (i + 1),
+        src: i === 4 ? 'new-stage' : 'covisit',
+      })),
+    }
+    const shown = only(run(5000, { lists: () => list, churnPerDay: 0 }), 'Impression').map(
+      ({ record }) => record,
+    )
+    for (const record of shown) {
+      const index = record.listIndex ?? -1
+      const item = list.items[index]
+      expect(record).toMatchObject({
+        itemId: item.id,
+        listVersion: list.version,
+        policy: 'blend-pl@3',
+        modelVersion: 'abc',
+        experiments: { rank7: 'b' },
+        candidateSource: index === 4 ? 'other' : 'covisit',
+      })
+      // below a dropped item the conditionals no longer hold
+      expect(record.propensity).toBe(index === 3 || (index > 3 && index <= 10) ? null : item.p)
+    }
+  })
+})
+
+describe('drift', () => {
+  const ratioOf = (list: SimulatedEvent[], from: number, to: number) => {
+    const ended = only(list, 'Watch').filter(
+      ({ record, at }) => record.endReason !== 'none' && at >= startTs + from && at < startTs + to,
+    )
+    return (
+      ended.reduce((sum, { record }) => sum + record.watchedMs / (record.durationMs ?? 1), 0) /
+      ended.length
+    )
+  }
+
+  it('begins at its time and not before', () => {
+    const drifted = run(40_000, { drift: ['watched_ratio@20s', 'context.device:new=tv@20s'] })
+    expect(ratioOf(drifted, 0, 20_000)).toBe(ratioOf(events, 0, 20_000))
+    const change = ratioOf(drifted, 120_000, 190_000) / ratioOf(events, 120_000, 190_000)
+    expect(change).toBeGreaterThan(0.35)
+    expect(change).toBeLessThan(0.65)
+    const tv = only(drifted, 'Impression').filter(({ record }) => record.context?.device === 'tv')
+    expect(tv.length).toBeGreaterThan(50)
+    expect(Math.min(...tv.map(({ at }) => at))).toBeGreaterThanOrEqual(startTs + 20_000)
+  })
+
+  it('is read from its text, and refused with a sentence', () => {
+    expect(parseDrift('watched_ratio@300s')).toEqual({
+      kind: 'scale',
+      amount: 0.5,
+      afterMs: 300_000,
+    })
+    expect(parseDrift('label:flip=0.2@5m')).toEqual({ kind: 'flip', amount: 0.2, afterMs: 300_000 })
+    for (const wrong of [
+      'watched_ratio',
+      'x@5s',
+      'watched_ratio:new@5s',
+      'label:flip=x@5s',
+      'label@soon',
+    ])
+      expect(() => parseDrift(wrong)).toThrowError(/--drift got/)
+  })
+})
