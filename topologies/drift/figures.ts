@@ -144,7 +144,7 @@ function thresholdOf(
   return Math.max(limits.minPsi, chance)
 }
 
-export function sumShards(shards: readonly Float64Array[]): Float64Array {
+function sumShards(shards: readonly Float64Array[]): Float64Array {
   const sum = new Float64Array(shards[0].length)
   for (const shard of shards) for (let b = 0; b < sum.length; b++) sum[b] += shard[b]
   return sum

@@ -5,8 +5,8 @@
 import type { ByteReader, ByteWriter } from '../../streams/serde/bytes.ts'
 import { shardCount } from './subjects.ts'
 
-export const maxNames = 64
-export const otherName = '~other'
+const maxNames = 64
+const otherName = '~other'
 
 export class Histogram {
   /** null: numbers, with bins by edge. */

@@ -45,7 +45,7 @@ export function collect(
   return true
 }
 
-export function groupCount(groups: Groups): number {
+function groupCount(groups: Groups): number {
   return typeof groups[0] === 'number' ? groups.length : groups.length + 1
 }
 
