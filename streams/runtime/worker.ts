@@ -63,6 +63,10 @@ export class Worker {
   private wanted = new Set<string>()
   private stopping = false
   private failure: unknown
+  private markStopped: () => void = () => undefined
+  private readonly stopped = new Promise<void>(resolve => {
+    this.markStopped = resolve
+  })
   private finished: Promise<void> | undefined
   private wakeUp: () => void = () => undefined
   private lastOffsetsAt = 0
@@ -136,16 +140,25 @@ export class Worker {
     )
   }
 
-  /** Runs until `stop`; rejects with what made it stop by itself. */
+  /** Settles once everything is let go after `stop`; rejects with what made it stop by itself. */
   async done(): Promise<void> {
-    await this.finished
+    await this.stopped
     if (this.failure !== undefined) throw this.failure
   }
 
-  /** Commits everything, lets go of all tasks, leaves the group. */
-  async stop(): Promise<void> {
-    if (this.stopping) return
-    this.stopping = true
+  /** Commits everything, lets go of all tasks, leaves the group. Called again: the same stop. */
+  stop(): Promise<void> {
+    if (!this.stopping) {
+      this.stopping = true
+      this.letGo().then(this.markStopped, error => {
+        this.failure ??= error
+        this.markStopped()
+      })
+    }
+    return this.stopped
+  }
+
+  private async letGo(): Promise<void> {
     await Promise.all([...this.tasks.values()].map(task => task.close()))
     await this.reportOffsets()
     await this.membership?.leave()
@@ -226,10 +239,7 @@ export class Worker {
 
   private fail(error: unknown): void {
     if (this.failure === undefined) this.failure = error
-    if (this.stopping) return
-    this.stop().catch(stopError =>
-      this.settings.log.error({}, `while stopping: ${messageOf(stopError)}`),
-    )
+    void this.stop()
   }
 
   private partitionsOf(kind: string): number {
