@@ -57,7 +57,7 @@ export function createPopularityGlobalStage(ctx: TaskContext): Stage {
     const before = written[slot]
     const life = lifeMs(board)
     if (before && !windows.changed(cohort, board) && now - before.at < life / 4) return
-    const best = windows.best(cohort, board, POPULAR_SIZE, withdrawn)
+    const best = windows.take(cohort, board, POPULAR_SIZE, withdrawn)
     const empty = best.items.length === 0
     const key = keyOf(windows.cohorts.nameOf(cohort), board)
     if (!empty)

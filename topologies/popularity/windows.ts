@@ -126,7 +126,20 @@ export class PositiveWindows {
         for (const board of this.boards[cohort]) board.changed = true
   }
 
-  /** The best `n` of a board, without those that `excluded` names; the board counts as unchanged from here on. */
+  /** As `best`; the board counts as unchanged from here on (W4). For the one who writes it; always with the same `n`. */
+  take(cohort: number, board: number, n: number, excluded: (item: number) => boolean): Best {
+    const best = this.best(cohort, board, n, excluded)
+    const state = this.boards[cohort][board]
+    state.changed = false
+    // scaled back: a hair lower, so that rounding hides no tie
+    state.threshold =
+      best.scores.length === n && n > 0
+        ? (best.scores[n - 1] / this.unscale(board)) * (1 - 1e-12)
+        : 0
+    return best
+  }
+
+  /** The best `n` of a board, without those that `excluded` names. Changes nothing. */
   best(cohort: number, board: number, n: number, excluded: (item: number) => boolean): Best {
     const scores: ArrayLike<number> = board === WINDOWS ? this.trend : this.sums[board]
     const { bestOf } = this
@@ -136,9 +149,6 @@ export class PositiveWindows {
     let chosen = bestOf.take()
     const full = chosen.length === n && n > 0
     const last = full ? scores[chosen[n - 1]] : 0
-    const state = this.boards[cohort][board]
-    state.changed = false
-    state.threshold = last
     const before = (a: number, b: number): boolean =>
       this.items.nameOf(this.itemOf[a]) < this.items.nameOf(this.itemOf[b])
     if (full) {
@@ -155,6 +165,11 @@ export class PositiveWindows {
       items: chosen.map(series => this.itemOf[series]),
       scores: chosen.map(series => scores[series] * unscale),
     }
+  }
+
+  /** Turns a score as it is kept into one as of now. */
+  private unscale(board: number): number {
+    return board === WINDOWS ? 2 ** ((this.reference - this.now) / this.halfLifeMinutes) : 1
   }
 
   private add(series: number, minute: number, gained: number): void {
