@@ -49,6 +49,7 @@ export interface UserTaskOptions {
   readonly stages?: (ctx: TaskContext, users: UserTable) => readonly Stage<UserEvent>[]
   readonly lateDeadLetters?: boolean
   readonly repeatAfterMs?: number
+  readonly erasures?: Decoder<'erasures'>
 }
 
 export class UserTask {
@@ -104,8 +105,8 @@ export class UserTask {
           return {
             decode: createUserDecode(ctx, {
               events: new Decoder('events', noSchemas),
-              erasures: new Decoder('events', noSchemas) as unknown as Decoder<'erasures'>,
-            }) as never,
+              erasures: this.options.erasures ?? new Decoder('erasures', noSchemas),
+            }),
             stages: [sessions, ...(this.options.stages?.(ctx, this.users) ?? []), seen] as Stage[],
           }
         },
@@ -129,6 +130,12 @@ export class UserTask {
       value: Buffer.from(JSON.stringify({ consent: 'full', ...event })),
       headers: [],
     })
+  }
+
+  /** An erasure as the decoder that was given reads it. */
+  erase(userId: string, value: Buffer, timestamp: number): void {
+    const key = Buffer.from(userId)
+    this.core.process('erasures', { offset: this.offset++, timestamp, key, value, headers: [] })
   }
 
   tick(): void {

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { duration, durationTakes, flag, flagTakes } from '../../streams/option-types.ts'
-import { defineOptions, option } from '../../streams/options.ts'
+import { defineOptions, type OptionValues, option } from '../../streams/options.ts'
+import type { LabelTimes } from './pending.ts'
 
 const waiting = () => duration().refine(ms => ms > 0)
 
@@ -38,3 +39,13 @@ export const labelsOptions = defineOptions({
     takes: 'a short name',
   }),
 })
+
+/** The waits of L1 and L2 as the options say. */
+export function labelTimes(options: OptionValues<typeof labelsOptions>): LabelTimes {
+  return {
+    startWithinMs: options['labels.startWithin'],
+    joinWithinMs: options['labels.joinWithin'],
+    silenceMs: options['labels.silence'],
+    longestMs: options['labels.longest'],
+  }
+}

@@ -8,6 +8,7 @@
 import type { Feedback, Impression, Watch } from '../../schemas/index.ts'
 import { hash53 } from '../../streams/serde/hash.ts'
 import { ChunkedList, DOUBLES, POSITIVES } from '../user/chunks.ts'
+import { intern } from '../user/codec.ts'
 import type { CurrentEvent } from '../user/current-event.ts'
 import {
   appendEntry,
@@ -30,7 +31,6 @@ import {
   widen,
   withSeq,
 } from '../user/plays.ts'
-import { intern } from '../user/rows.ts'
 import { DISLIKED, FINISHED, HIDDEN, REPORTED, type StoredUser } from '../user/stored-user.ts'
 import type { UserTable } from '../user/users.ts'
 import { isPositive, isSkip } from './outcome.ts'

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { Decoder, Encoder, SchemaRegistry } from '../../schemas/index.ts'
 import {
   DAY,
   feedback,
@@ -263,5 +264,26 @@ describe('consent', () => {
     expect(task.users.get('u')).toBeUndefined()
     task.send(impression('u', 'a', START + 2 * DAY + 1))
     expect(task.users.get('u')?.session.impressions).toBe(1)
+  })
+
+  it('an erasure removes everything, and later stages see it', async () => {
+    const registry = new SchemaRegistry({ url: 'mock://erasure' })
+    const encoder = await Encoder.open(registry, 'freshet.')
+    const erasures = new Decoder('erasures', registry)
+    const value = encoder.encode('Erasure', { eventId: 'x', userId: 'u', ts: START + HOUR })
+    const needs = erasures.decode(value)
+    if ('needs' in needs) await erasures.resolve(needs.needs)
+    const task = new UserTask({ erasures })
+    for (let k = 0; k < 30; k++)
+      task.send(watch('u', `i${k}`, START + k, `p${k}`, 40_000, { endReason: 'finished' }))
+    task.commit()
+    task.erase('u', value, START + HOUR)
+    expect(task.events.at(-1)).toMatchObject({ kind: 'erasure', userId: 'u', user: null })
+    task.commit()
+    expect(task.views().at(-2)).toEqual({ op: 'delete', key: 'session:u' })
+    task.send(impression('u', 'a', START + HOUR))
+    gone(task)
+    task.send(impression('u', 'a', START + HOUR + 1))
+    expect(task.users.get('u')?.positives.length).toBe(0)
   })
 })

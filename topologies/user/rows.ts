@@ -15,6 +15,7 @@ import {
   POSITIVES,
   SHOWN,
 } from './chunks.ts'
+import { intern, readCounts, readHash, readList, writeCounts, writeHash } from './codec.ts'
 import { COLUMNS, entriesOf, findPlay, removePlay } from './plays.ts'
 import { MovedSession, type PlayRow, Withdrawal } from './row-types.ts'
 import { USER_STORES } from './store-ids.ts'
@@ -145,7 +146,7 @@ export function createUserStores(table: UserTable): UserStores {
       for (const item of session.items) w.string(items.idOf(item))
     },
     restore(key, value) {
-      const userId = readUser(key)
+      const userId = key.string()
       const startedAt = key.uint()
       if (value === null) {
         sessions.get(userId)?.delete(startedAt)
@@ -179,7 +180,7 @@ export function createUserStores(table: UserTable): UserStores {
       }
     },
     restore(key, value) {
-      const userId = readUser(key)
+      const userId = key.string()
       const hash = readHash(key)
       const known = table.byId.get(userId)
       if (value === null) {
@@ -361,7 +362,7 @@ function chunkStore(spec: {
       for (let at = from; at < to; at += shape.stride) spec.write1(list.values, at, w)
     },
     restore(key, value) {
-      const userId = readUser(key)
+      const userId = key.string()
       const slot = key.uint()
       let own = pending.get(userId)
       if (value === null) {
@@ -380,61 +381,6 @@ function chunkStore(spec: {
   })
 }
 
-function writeCounts(session: SessionState, w: ByteWriter): void {
-  w.uint(session.lastEventAt - session.startedAt)
-  w.uint(session.impressions).uint(session.watches).uint(session.positives)
-  w.uint(session.watchedMs).uint(session.completes).uint(session.skips)
-}
-
-function readCounts(session: SessionState, value: ByteReader): void {
-  session.lastEventAt = session.startedAt + value.uint()
-  session.impressions = value.uint()
-  session.watches = value.uint()
-  session.positives = value.uint()
-  session.watchedMs = value.uint()
-  session.completes = value.uint()
-  session.skips = value.uint()
-}
-
-function readList(value: ByteReader, read: () => number): number[] {
-  const list: number[] = []
-  for (let n = value.uint(); n > 0; n--) list.push(read())
-  return list
-}
-
 function writePart(w: ByteWriter, userId: string): ByteWriter {
   return w.string(userId)
-}
-
-/** Reads the user of a key and leaves the reader at the part. */
-export function readUser(key: ByteReader): string {
-  return key.string()
-}
-
-/** A 53-bit hash in 7 bytes. */
-export function writeHash(w: ByteWriter, hash: number): void {
-  const low = hash % 4294967296
-  const high = Math.floor(hash / 4294967296)
-  w.u8(low & 255)
-    .u8((low >>> 8) & 255)
-    .u8((low >>> 16) & 255)
-    .u8(low >>> 24)
-  w.u8(high & 255)
-    .u8((high >>> 8) & 255)
-    .u8(high >>> 16)
-}
-
-export function readHash(reader: ByteReader): number {
-  const low = reader.u8() + reader.u8() * 256 + reader.u8() * 65536 + reader.u8() * 16777216
-  return low + (reader.u8() + reader.u8() * 256 + reader.u8() * 65536) * 4294967296
-}
-
-const interned = new Map<string, string>()
-
-/** One copy of each cohort and surface name; bounded, since a producer may put anything there. */
-export function intern(text: string): string {
-  const known = interned.get(text)
-  if (known !== undefined) return known
-  if (interned.size < 10_000) interned.set(text, text)
-  return text
 }

@@ -1,0 +1,53 @@
+/** Small pieces of rows that several stores of the user task share. */
+import type { ByteReader, ByteWriter } from '../../streams/serde/bytes.ts'
+import type { SessionState } from '../sessions/session.ts'
+
+/** A 53-bit hash in 7 bytes. */
+export function writeHash(w: ByteWriter, hash: number): void {
+  const low = hash % 4294967296
+  const high = Math.floor(hash / 4294967296)
+  w.u8(low & 255)
+    .u8((low >>> 8) & 255)
+    .u8((low >>> 16) & 255)
+    .u8(low >>> 24)
+  w.u8(high & 255)
+    .u8((high >>> 8) & 255)
+    .u8(high >>> 16)
+}
+
+export function readHash(reader: ByteReader): number {
+  const low = reader.u8() + reader.u8() * 256 + reader.u8() * 65536 + reader.u8() * 16777216
+  return low + (reader.u8() + reader.u8() * 256 + reader.u8() * 65536) * 4294967296
+}
+
+const interned = new Map<string, string>()
+
+/** One copy of each cohort and surface name; bounded, since a producer may put anything there. */
+export function intern(text: string): string {
+  const known = interned.get(text)
+  if (known !== undefined) return known
+  if (interned.size < 10_000) interned.set(text, text)
+  return text
+}
+
+export function writeCounts(session: SessionState, w: ByteWriter): void {
+  w.uint(session.lastEventAt - session.startedAt)
+  w.uint(session.impressions).uint(session.watches).uint(session.positives)
+  w.uint(session.watchedMs).uint(session.completes).uint(session.skips)
+}
+
+export function readCounts(session: SessionState, value: ByteReader): void {
+  session.lastEventAt = session.startedAt + value.uint()
+  session.impressions = value.uint()
+  session.watches = value.uint()
+  session.positives = value.uint()
+  session.watchedMs = value.uint()
+  session.completes = value.uint()
+  session.skips = value.uint()
+}
+
+export function readList(value: ByteReader, read: () => number): number[] {
+  const list: number[] = []
+  for (let n = value.uint(); n > 0; n--) list.push(read())
+  return list
+}
