@@ -69,7 +69,8 @@ export function report(error: unknown): number {
 }
 
 function readCall(cmd: Command): Call {
-  const given = cmd.opts<Record<string, unknown>>()
+  // of `topics create --json`, commander gives the flag to `topics`, which has it too
+  const given = cmd.optsWithGlobals<Record<string, unknown>>()
   const flags: Record<string, string> = {}
   for (const pair of given.set as string[]) {
     const at = pair.indexOf('=')
