@@ -6,21 +6,26 @@ import { Decoder, type Encoder, type SchemaSource } from '../schemas/index.ts'
 import type { Clock } from '../streams/clock.ts'
 import { FreshetError } from '../streams/errors.ts'
 import type { Application, Stage, TableSpec, TaskKind } from '../streams/topology/stage.ts'
-import { createCovisitItemStage } from './covisit/item-stage.ts'
 import { createCovisitUserStage } from './covisit/user-stage.ts'
-import { createCatalogStage } from './items/catalog-stage.ts'
-import { createItemDecode, type ItemEvent } from './items/decode.ts'
+import { createStatisticsKind } from './drift/topology.ts'
+import { createDriftUserStage } from './drift/user-stage.ts'
 import { itemTableSpec } from './items/memory-table.ts'
 import type { ItemTable } from './items/table.ts'
+import { itemKind } from './items/topology.ts'
+import { labelTimes } from './labels/options.ts'
+import { pseudonym } from './labels/pseudonym.ts'
+import { createLabelsStage } from './labels/stage.ts'
 import { learnerKind } from './learner/topology.ts'
 import { learnerUserStage } from './learner/user-stage.ts'
 import type { TopologyOptions } from './options.ts'
 import { createPopularityGlobalStage } from './popularity/global-stage.ts'
-import { createPopularityItemStage } from './popularity/item-stage.ts'
 import { createPopularityUserStage } from './popularity/user-stage.ts'
 import { windowsTableSpec } from './popularity/windows-table.ts'
 import { repeatAfterMs } from './sessions/options.ts'
 import { createSessionsStage } from './sessions/stage.ts'
+import { cohortPopularity } from './topk/cohort-popularity.ts'
+import { createCohortStage } from './topk/cohort-stage.ts'
+import { createTopkStage } from './topk/stage.ts'
 import { createUserDecode } from './user/decode.ts'
 import type { UserEvent } from './user/event.ts'
 import { UserTable } from './user/users.ts'
@@ -62,10 +67,16 @@ export function createApplication(settings: ApplicationSettings): Application {
   const { topologies, options } = settings
   const kinds: TaskKind[] = [userKind(settings) as TaskKind]
   const tables: TableSpec[] = []
-  kinds.push(itemKind(settings) as TaskKind)
+  kinds.push(
+    itemKind(options, new Decoder('items', settings.schemas, settings.clock), {
+      popularity: topologies.has('popularity'),
+      covisit: topologies.has('covisit'),
+    }) as TaskKind,
+  )
   tables.push(itemTableSpec(options))
   if (topologies.has('learner')) kinds.push(learnerKind(options) as TaskKind)
   else tables[0] = { ...tables[0], follows: ['item'] }
+  if (topologies.has('drift')) kinds.push(createStatisticsKind(options) as TaskKind)
   if (topologies.has('popularity')) {
     kinds.push(globalKind(settings))
     tables.push(windowsTableSpec(options))
@@ -98,33 +109,36 @@ function userKind(settings: ApplicationSettings): TaskKind<UserEvent> {
           views: options['session.views'],
           minIntervalMs: options['session.redis.minInterval'],
           lateDeadLetters: options['late.deadLetters'],
-          surfaces: ['home'],
+          surfaces: options['topk.surfaces'],
         }),
       ]
+      if (topologies.has('labels'))
+        stages.push(
+          createLabelsStage(ctx, {
+            users,
+            times: labelTimes(options),
+            slackMs: options['labels.slack'],
+            examples: options['labels.examples'],
+            pseudonymKey: options['privacy.pseudonymKey'],
+            pseudonymKeyId: options['privacy.pseudonymKeyId'],
+          }),
+        )
       if (topologies.has('popularity')) stages.push(createPopularityUserStage(ctx))
       if (topologies.has('covisit')) stages.push(createCovisitUserStage(ctx))
       if (topologies.has('learner')) stages.push(learnerUserStage(items))
+      if (topologies.has('drift')) stages.push(createDriftUserStage(options, ctx))
+      if (topologies.has('topk'))
+        stages.push(
+          createTopkStage(ctx, {
+            users,
+            options,
+            pseudonym: userId => ({
+              user: pseudonym(userId, options['privacy.pseudonymKey']),
+              key: options['privacy.pseudonymKeyId'],
+            }),
+          }),
+        )
       return { decode: createUserDecode(ctx, { events, erasures }), stages }
-    },
-  }
-}
-
-function itemKind(settings: ApplicationSettings): TaskKind<ItemEvent> {
-  const { options, topologies, schemas, clock } = settings
-  const decoder = new Decoder('items', schemas, clock)
-  return {
-    name: 'item',
-    inputs: ['items'],
-    deltas: true,
-    commitIntervalMs: options['item.commitInterval'],
-    tables: ['items'],
-    create(ctx) {
-      const place = { partition: ctx.partition, partitions: ctx.partitionsOf('item') }
-      const decode = createItemDecode(place, decoder)
-      const stages: Stage<ItemEvent>[] = [createCatalogStage(ctx, options)]
-      if (topologies.has('popularity')) stages.push(createPopularityItemStage(ctx, options))
-      if (topologies.has('covisit')) stages.push(createCovisitItemStage(ctx, options))
-      return { decode: (_topic, record) => decode(record), stages }
     },
   }
 }
@@ -138,7 +152,16 @@ function globalKind(settings: ApplicationSettings): TaskKind {
     commitIntervalMs: settings.options['global.commitInterval'],
     tables: ['items', 'windows'],
     create(ctx) {
-      return { decode: () => 'skip', stages: [createPopularityGlobalStage(ctx)] }
+      const stages: Stage[] = [createPopularityGlobalStage(ctx)]
+      // after popularity: reading a board marks it as seen
+      if (settings.topologies.has('topk'))
+        stages.push(
+          createCohortStage(ctx, {
+            options: settings.options,
+            popularity: cohortPopularity(ctx.table('items'), ctx.table('windows')),
+          }) as Stage,
+        )
+      return { decode: () => 'skip', stages }
     },
   }
 }

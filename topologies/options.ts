@@ -2,10 +2,13 @@
 import { duration, durationTakes } from '../streams/option-types.ts'
 import { defineOptions, type OptionValues, option } from '../streams/options.ts'
 import { covisitOptions } from './covisit/options.ts'
+import { driftOptions } from './drift/options.ts'
 import { itemOptions } from './items/options.ts'
+import { labelsOptions } from './labels/options.ts'
 import { learnerOptions } from './learner/options.ts'
 import { popularityOptions } from './popularity/options.ts'
 import { sessionsOptions } from './sessions/options.ts'
+import { topkOptions } from './topk/options.ts'
 
 const taskOptions = defineOptions({
   'user.commitInterval': option(duration(), 100, {
@@ -21,10 +24,13 @@ const taskOptions = defineOptions({
 export const topologyOptions = {
   ...taskOptions,
   ...sessionsOptions,
+  ...labelsOptions,
   ...itemOptions,
   ...popularityOptions,
   ...covisitOptions,
   ...learnerOptions,
+  ...topkOptions,
+  ...driftOptions,
 }
 
 export type TopologyOptions = OptionValues<typeof topologyOptions>

@@ -5,6 +5,7 @@
  *  - C1 `commit()` gives exactly one batch: dirty rows, tombstones, table blocks, and the commit record last.
  *  - C4 `takePacket` passes over repetitions and stops on a gap or another generation.
  */
+import { compressSync, uncompressSync } from 'snappy'
 import { FreshetError } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
@@ -346,7 +347,7 @@ export class TaskCore {
       const block = { number: this.nextBlock++, table, rows }
       this.builder.add(
         blockKey(block.number),
-        Buffer.from(JSON.stringify({ table: block.table, rows: block.rows })),
+        compressSync(JSON.stringify({ table: block.table, rows: block.rows })),
       )
       this.blocksWaiting.set(block.number, block)
       blocks.push(block)
@@ -422,7 +423,8 @@ export class TaskCore {
       this.nextBlock = Math.max(this.nextBlock, number + 1)
       if (record.value === null) this.blocksWaiting.delete(number)
       else {
-        const { table, rows: tableRows } = JSON.parse(record.value.toString()) as TableBlock
+        const text = uncompressSync(record.value, { asBuffer: false }) as string
+        const { table, rows: tableRows } = JSON.parse(text) as TableBlock
         this.blocksWaiting.set(number, { number, table, rows: tableRows })
       }
     } else if (key.equals(COMMIT_KEY) && record.value) {

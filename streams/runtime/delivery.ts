@@ -114,11 +114,15 @@ export class Delivery {
       .insert(block.table, block.rows)
       .catch(error => {
         // an outage is waited for inside the store; what comes out here is a row that no server will ever take
-        if (!(error instanceof FreshetError)) throw error
+        if (!(error instanceof FreshetError && error.code === 'ROW_REFUSED')) throw error
         metrics.counter('freshet_rows_refused_total', { table: block.table }).add(block.rows.length)
         log.error({ table: block.table, rows: block.rows.length }, messageOf(error))
       })
       .then(() => blockDelivered(block.number))
+      // not stored (the store was closed): the block stays in the changelog for the next owner
+      .catch(error =>
+        log.warn({ table: block.table }, `rows wait for the next start: ${messageOf(error)}`),
+      )
       .finally(() => this.underWay.delete(inserted))
     this.underWay.add(inserted)
   }

@@ -29,7 +29,7 @@ const deltasConfig = {
 export async function countPartitions(
   application: Application,
   names: TopicNames,
-  admin: TopicAdmin,
+  admin: Pick<TopicAdmin, 'describe'>,
 ): Promise<Map<string, number>> {
   const inputs = [...new Set(application.kinds.flatMap(kind => kind.inputs))]
   const found = await admin.describe(inputs.map(names.outside))

@@ -1,7 +1,7 @@
 /** The item task: the catalog from the items topic, counts and co-visits from user tasks, each item in one task. */
 import type { Decoder } from '../../schemas/index.ts'
 import type { OptionValues } from '../../streams/options.ts'
-import type { TaskKind } from '../../streams/topology/stage.ts'
+import type { Stage, TaskKind } from '../../streams/topology/stage.ts'
 import { createCovisitItemStage } from '../covisit/item-stage.ts'
 import type { covisitOptions } from '../covisit/options.ts'
 import { createPopularityItemStage } from '../popularity/item-stage.ts'
@@ -14,9 +14,11 @@ export type ItemKindOptions = OptionValues<
   typeof itemOptions & typeof popularityOptions & typeof covisitOptions
 >
 
+/** `counts`: which of the counting stages run beside the catalog. */
 export function itemKind(
   options: ItemKindOptions,
   decoder: Pick<Decoder<'items'>, 'decode' | 'resolve'>,
+  counts = { popularity: true, covisit: true },
 ): TaskKind<ItemEvent> {
   return {
     name: 'item',
@@ -27,14 +29,10 @@ export function itemKind(
     create(ctx) {
       const place = { partition: ctx.partition, partitions: ctx.partitionsOf('item') }
       const decode = createItemDecode(place, decoder)
-      return {
-        decode: (_topic, record) => decode(record),
-        stages: [
-          createCatalogStage(ctx, options),
-          createPopularityItemStage(ctx, options),
-          createCovisitItemStage(ctx, options),
-        ],
-      }
+      const stages: Stage<ItemEvent>[] = [createCatalogStage(ctx, options)]
+      if (counts.popularity) stages.push(createPopularityItemStage(ctx, options))
+      if (counts.covisit) stages.push(createCovisitItemStage(ctx, options))
+      return { decode: (_topic, record) => decode(record), stages }
     },
   }
 }
