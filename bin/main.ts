@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander'
 import { EXIT, report } from './call.ts'
 import { configCommand } from './commands/config.ts'
+import { doctorCommand } from './commands/doctor.ts'
 import { importCommand } from './commands/import.ts'
 import { inspectCommand } from './commands/inspect.ts'
 import { runCommand } from './commands/run.ts'
@@ -22,6 +23,7 @@ for (const made of [
   importCommand(),
   topkCommand(),
   inspectCommand(),
+  doctorCommand(),
   configCommand(),
 ])
   program.addCommand(made)

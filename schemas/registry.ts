@@ -30,6 +30,13 @@ export interface FoundSchema {
   readonly references: readonly string[]
 }
 
+/** A subject as the registry has it, without changing anything there. */
+export interface SubjectCondition {
+  readonly subject: string
+  /** missing: there is no such subject; older: it has other versions, and ours may follow them. */
+  readonly state: 'registered' | 'older' | 'missing' | 'incompatible'
+}
+
 /** The subject of a record's schema: TopicRecordNameStrategy. */
 export function subjectOf(prefix: string, topic: OutsideTopic, name: RecordName): string {
   return `${prefix}${topic}-freshet.${name}`
@@ -37,6 +44,8 @@ export function subjectOf(prefix: string, topic: OutsideTopic, name: RecordName)
 
 /** Error codes for an id that the registry does not have; 40400 is the in-process one's. */
 const unknownIdCodes = [40403, 40400]
+/** Answers to a look-up of a schema that the subject does not have. */
+const unknownSchemaCodes = [40401, 40403]
 const requestTimeoutMs = 10_000
 
 export class SchemaRegistry {
@@ -127,6 +136,33 @@ export class SchemaRegistry {
       if (!texts.includes(found.schema)) texts.push(found.schema)
     }
     return texts
+  }
+
+  /** How freshet's subjects stand. Errors as `registerAll`. */
+  async conditions(prefix: string): Promise<readonly SubjectCondition[]> {
+    const there = new Set(await this.ask('listing subjects', () => this.client.getAllSubjects()))
+    const conditions: SubjectCondition[] = []
+    await this.eachRecord(async (topic, name) => {
+      const subject = subjectOf(prefix, topic, name)
+      const state = there.has(subject) ? await this.standing(subject, name) : 'missing'
+      conditions.push({ subject, state })
+    })
+    return conditions
+  }
+
+  private async standing(subject: string, name: RecordName): Promise<SubjectCondition['state']> {
+    const schema = { schema: definitions[name], schemaType: 'AVRO' }
+    try {
+      await this.client.getId(subject, schema, false)
+      return 'registered'
+    } catch (error) {
+      if (!(error instanceof RestError && unknownSchemaCodes.includes(error.errorCode)))
+        throw this.explain(`looking up ${subject}`, error)
+    }
+    const may = await this.ask(`testing ${subject}`, () =>
+      this.client.testSubjectCompatibility(subject, schema),
+    )
+    return may ? 'older' : 'incompatible'
   }
 
   /** Does the registry answer? Errors as `registerAll`. */
