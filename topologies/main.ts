@@ -26,7 +26,7 @@ import { createSessionsStage } from './sessions/stage.ts'
 import { cohortPopularity } from './topk/cohort-popularity.ts'
 import { createCohortStage } from './topk/cohort-stage.ts'
 import { createTopkStage } from './topk/stage.ts'
-import { createUserDecode } from './user/decode.ts'
+import { createUserDecode, type UserDecodeDeps } from './user/decode.ts'
 import type { UserEvent } from './user/event.ts'
 import { UserTable } from './user/users.ts'
 
@@ -65,10 +65,16 @@ export function parseTopologies(given: string): ReadonlySet<TopologyName> {
 
 export function createApplication(settings: ApplicationSettings): Application {
   const { topologies, options } = settings
-  const kinds: TaskKind[] = [userKind(settings) as TaskKind]
+  const { schemas, clock } = settings
+  const decoders = {
+    events: new Decoder('events', schemas, clock),
+    erasures: new Decoder('erasures', schemas, clock),
+    items: new Decoder('items', schemas, clock),
+  }
+  const kinds: TaskKind[] = [userKind(settings, decoders) as TaskKind]
   const tables: TableSpec[] = []
   kinds.push(
-    itemKind(options, new Decoder('items', settings.schemas, settings.clock), {
+    itemKind(options, decoders.items, {
       popularity: topologies.has('popularity'),
       covisit: topologies.has('covisit'),
     }) as TaskKind,
@@ -81,13 +87,20 @@ export function createApplication(settings: ApplicationSettings): Application {
     kinds.push(globalKind(settings))
     tables.push(windowsTableSpec(options))
   }
-  return { kinds, tables }
+  return { kinds, tables, waiting: () => waitingOf(Object.values(decoders)) }
 }
 
-function userKind(settings: ApplicationSettings): TaskKind<UserEvent> {
-  const { options, topologies, schemas, encoder, clock } = settings
-  const events = new Decoder('events', schemas, clock)
-  const erasures = new Decoder('erasures', schemas, clock)
+/** What the decoders wait for: schema ids that the registry does not give. */
+function waitingOf(decoders: readonly { waiting(): string | null }[]): string | undefined {
+  const all = decoders.map(decoder => decoder.waiting()).filter(what => what !== null)
+  return all.length === 0 ? undefined : all.join('; ')
+}
+
+function userKind(
+  settings: ApplicationSettings,
+  { events, erasures }: UserDecodeDeps,
+): TaskKind<UserEvent> {
+  const { options, topologies, encoder } = settings
   return {
     name: 'user',
     inputs: ['events', 'erasures'],

@@ -124,10 +124,13 @@ export class Worker {
 
   /** What is being waited for outside. */
   waiting(): string[] {
-    const { transport, outlets } = this.settings
-    return [transport.waiting(), outlets.views?.waiting(), outlets.tables?.waiting()].filter(
-      what => what !== undefined,
-    )
+    const { transport, outlets, application } = this.settings
+    return [
+      transport.waiting(),
+      outlets.views?.waiting(),
+      outlets.tables?.waiting(),
+      application.waiting?.(),
+    ].filter(what => what !== undefined)
   }
 
   /** Records behind the high watermark per outside topic-partition that this process owns. */

@@ -117,4 +117,6 @@ export interface TableSpec {
 export interface Application {
   readonly kinds: readonly TaskKind[]
   readonly tables: readonly TableSpec[]
+  /** What decoding waits for outside, e.g. a schema registry that does not answer; undefined while all is well. */
+  waiting?(): string | undefined
 }
