@@ -61,6 +61,8 @@ export class Worker {
   private counts: ReadonlyMap<string, number> = new Map()
   private membership: Membership | undefined
   private wanted = new Set<string>()
+  /** The group dealt this process its tasks, perhaps none, and that still holds. */
+  private dealt = false
   private stopping = false
   private failure: unknown
   private markStopped: () => void = () => undefined
@@ -102,6 +104,7 @@ export class Worker {
       onAssigned: tasks => this.assigned(tasks),
       onLost: async reason => {
         this.settings.log.warn({ reason }, 'left out of the group: all tasks are dropped')
+        this.dealt = false
         this.wanted.clear()
         for (const task of this.tasks.values()) task.drop()
         this.tasks.clear()
@@ -114,10 +117,10 @@ export class Worker {
     return [...this.tasks.values()].map(task => ({ task: task.name, state: task.state }))
   }
 
-  /** All assigned tasks run, and at least one assignment came. */
+  /** Tasks were dealt, and all of them run. */
   get ready(): boolean {
     return (
-      this.membership !== undefined &&
+      this.dealt &&
       [...this.tasks.values()].every(t => t.state === 'running' || t.state === 'committing')
     )
   }
@@ -179,6 +182,7 @@ export class Worker {
     const revoked = [...this.tasks.values()].filter(task => !this.wanted.has(task.name))
     await Promise.all(revoked.map(task => this.close(task)))
     for (const id of ids) if (!this.tasks.has(taskName(id))) this.open(id)
+    this.dealt = true
     await this.dropUnusedTables()
   }
 
