@@ -2,10 +2,12 @@
 import { Command, CommanderError } from 'commander'
 import { EXIT, report } from './call.ts'
 import { configCommand } from './commands/config.ts'
+import { demoCommand } from './commands/demo.ts'
 import { doctorCommand } from './commands/doctor.ts'
 import { importCommand } from './commands/import.ts'
 import { inspectCommand } from './commands/inspect.ts'
 import { runCommand } from './commands/run.ts'
+import { simulateCommand } from './commands/simulate.ts'
 import { topicsCommand } from './commands/topics.ts'
 import { topkCommand } from './commands/topk.ts'
 
@@ -18,8 +20,10 @@ const program = new Command('freshet')
   .showHelpAfterError('(--help says how)')
 
 for (const made of [
+  demoCommand(),
   runCommand(),
   topicsCommand(),
+  simulateCommand(),
   importCommand(),
   topkCommand(),
   inspectCommand(),

@@ -3,6 +3,7 @@ import type { ClickHouseStore } from '../sinks/clickhouse/store.ts'
 import { systemClock } from '../streams/clock.ts'
 import { proveFence } from '../streams/runtime/fence-probe.ts'
 import { Worker } from '../streams/runtime/worker.ts'
+import type { ViewStore } from '../streams/sinks.ts'
 import type { Transport } from '../streams/transport/port.ts'
 import { createApplication, parseTopologies } from '../topologies/main.ts'
 import {
@@ -30,7 +31,11 @@ export interface RunningWorker {
 }
 
 /** Opens everything, starts the worker. Errors: each dependency that can't be reached or used, in one sentence. */
-export async function startWorker(around: Surroundings): Promise<RunningWorker> {
+export async function startWorker(
+  around: Surroundings,
+  /** Stands between the worker and its view store: the demo looks on. */
+  between: (views: Views) => ViewStore = views => views,
+): Promise<RunningWorker> {
   const { values, log, metrics, clock = systemClock } = around
   const names = namesOf(values)
   const opened: { close(): Promise<void> | void }[] = []
@@ -56,7 +61,7 @@ export async function startWorker(around: Surroundings): Promise<RunningWorker> 
     opened.push(publisher)
     const worker = new Worker({
       application: createApplication({
-        options: values,
+        options: views ? values : { ...values, 'session.views': false },
         topologies: parseTopologies(values.topologies),
         schemas: registry,
         encoder,
@@ -65,7 +70,7 @@ export async function startWorker(around: Surroundings): Promise<RunningWorker> 
       transport,
       names,
       outlets: {
-        views,
+        views: views && between(views),
         tables,
         publisher,
         names,
