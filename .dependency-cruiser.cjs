@@ -6,14 +6,16 @@ module.exports = {
       severity: 'error',
       comment: 'Two files that need each other are one file, or both need a third.',
       from: {},
-      to: { circular: true, dependencyTypesNot: ['type-only'] },
+      // types alone are gone at run time: a cycle counts where every import in it stays
+      to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
     },
     {
       name: 'streams-stands-alone',
       severity: 'error',
-      comment: 'streams/ is the engine and knows no recommender: put recommender code into topologies/, sinks into sinks/.',
+      comment:
+        'streams/ is the engine and knows no recommender: put recommender code into topologies/, sinks into sinks/.',
       from: { path: '^streams/' },
-      to: { path: '^(topologies|schemas|sinks|replay|bin|console|test)/' },
+      to: { path: '^(topologies|schemas|sinks|replay|bin|console)/' },
     },
     {
       name: 'schemas-import-streams-only',
@@ -25,7 +27,8 @@ module.exports = {
     {
       name: 'topologies-know-no-sink',
       severity: 'error',
-      comment: 'topologies/ is the recommender: it emits through the Outbox; the sink is wired in bin/.',
+      comment:
+        'topologies/ is the recommender: it emits through the Outbox; the sink is wired in bin/.',
       from: { path: '^topologies/', pathNot: '\\.(test|bench)\\.ts$' },
       to: { path: '^(sinks|replay|bin|console)/|^streams/(transport/(kafka|embedded)|runtime)/' },
     },
@@ -39,7 +42,8 @@ module.exports = {
     {
       name: 'sinks-know-no-topology',
       severity: 'error',
-      comment: 'sinks/ is where it ends: what a sink needs of a topology travels in the write itself.',
+      comment:
+        'sinks/ is where it ends: what a sink needs of a topology travels in the write itself.',
       from: { path: '^sinks/', pathNot: '\\.test\\.ts$' },
       to: { path: '^(topologies|replay|bin|console)/' },
     },
@@ -47,14 +51,20 @@ module.exports = {
       name: 'nothing-imports-the-command',
       severity: 'error',
       comment: 'bin/ is the top: shared code moves down to where both may import it.',
-      from: { path: '^(streams|schemas|sinks|topologies|replay)/', pathNot: '\\.(test|bench)\\.ts$' },
+      from: {
+        path: '^(streams|schemas|sinks|topologies|replay)/',
+        pathNot: '\\.(test|bench)\\.ts$',
+      },
       to: { path: '^(bin|test)/' },
     },
     {
       name: 'kafkajs-privates-in-one-file',
       severity: 'error',
       comment: 'One file reaches into kafkajs: streams/transport/kafka/connections.ts.',
-      from: { path: '^(?!test/)', pathNot: '^streams/transport/kafka/connections\\.ts$|\\.test\\.ts$' },
+      from: {
+        path: '^(?!test/)',
+        pathNot: '^streams/transport/kafka/connections\\.ts$|\\.test\\.ts$',
+      },
       to: { path: 'node_modules/kafkajs/src/(?!index)' },
     },
   ],
@@ -63,6 +73,9 @@ module.exports = {
     exclude: { path: '^dist/' },
     tsPreCompilationDeps: true,
     tsConfig: { fileName: 'tsconfig.json' },
-    enhancedResolveOptions: { conditionNames: ['import', 'node', 'default'], extensions: ['.ts', '.js'] },
+    enhancedResolveOptions: {
+      conditionNames: ['import', 'node', 'default'],
+      extensions: ['.ts', '.js'],
+    },
   },
 }

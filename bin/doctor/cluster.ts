@@ -9,7 +9,7 @@ import { type Finding, ok, orOk, warning, wrong } from './finding.ts'
 const HOUR_MS = 3_600_000
 
 /** An idle task writes every 10 min; brokers that forget it sooner than in an hour may let an old owner in. */
-export const LEAST_EXPIRY_MS = HOUR_MS
+const LEAST_EXPIRY_MS = HOUR_MS
 const EXPIRY = 'producer.id.expiration.ms'
 
 export function checkBrokers(facts: ClusterFacts): readonly Finding[] {

@@ -17,7 +17,7 @@ export interface Sizes {
 }
 
 /** Bytes of one process that holds all users. */
-export const forecastBytes = ({ users, items }: Sizes): number =>
+const forecastBytes = ({ users, items }: Sizes): number =>
   BASE_BYTES + users * USER_BYTES + items * ITEM_BYTES
 
 /** `availableBytes`: of the machine, or of the container where that is less. */
