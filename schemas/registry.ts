@@ -3,14 +3,16 @@
  * `mock://...` is a registry within the process, for the embedded parts: there, the schemas of every release are
  * registered in one fixed order, so that the ids in an embedded log mean the same after an upgrade.
  */
+
+// the client alone: the package's index loads five cloud vendors' key services, a second of every start
+import { RestError } from '@confluentinc/schemaregistry/dist/rest-error.js'
+import type { ClientConfig } from '@confluentinc/schemaregistry/dist/rest-service.js'
 import {
   type Client,
-  type ClientConfig,
   Compatibility,
   type Reference,
-  RestError,
   SchemaRegistryClient,
-} from '@confluentinc/schemaregistry'
+} from '@confluentinc/schemaregistry/dist/schemaregistry-client.js'
 import { FreshetError, messageOf } from '../streams/errors.ts'
 import { definitions, released } from './definitions.ts'
 import { type OutsideTopic, topicRecords } from './topics.ts'
