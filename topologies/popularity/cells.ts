@@ -1,13 +1,14 @@
 /**
- * What a user task counts between two commits: one cell per (item, cohort, minute), and the packets made of them.
+ * What a user task counts between two commits, and the packets made of it: totals by item, and positives also by cohort and
+ * minute, which is all that windows are made of.
  *
- * Hot: `add` is called for most events. Cells of an item hang in a chain, newest first, in typed arrays that are used
- * again; the chain is looked through for at most `MAX_STEPS` cells: a doubled cell is only a few bytes more, since the
- * receiver adds.
+ * Hot: `add` is called for most events. Totals stand in arrays by item; the cells of an item hang in a chain, newest first,
+ * in typed arrays that are used again. The chain is looked through for at most `MAX_STEPS` cells: a doubled cell is only a
+ * few bytes more, since the receiver adds.
  *
- * Packet: layout u8, base = newest event time (uint), then per item {itemId, base - its newest event time, number of cells,
- * cells}. A cell: cohort (number in order of first sight, 0 is ''; a new one is followed by its name), minute (int, from
- * the base's minute), a mask u8 of the counts that are not 0, and these.
+ * Packet: layout u8, base = newest event time (uint), then per item {itemId, base - its newest event time, a mask u8 of what
+ * is not 0, impressions, watches, watchedMs, number of cells, cells}. A cell: cohort (number in order of first sight, 0 is
+ * ''; a new one is followed by its name), minute (int, from the base's minute), positives.
  */
 
 import { FreshetError } from '../../streams/errors.ts'
@@ -24,31 +25,34 @@ const POSITIVES = 4
 const WATCHED_MS = 8
 
 export class CellCounts {
+  /** By item. `newest` is -1 where the item was not touched since the last drain. */
+  private newest = new Float64Array(1024).fill(-1)
+  private impressions = new Uint32Array(1024)
+  private watches = new Uint32Array(1024)
+  private watchedMs = new Float64Array(1024)
   /** By item: its newest cell + 1. */
   private heads = new Int32Array(1024)
-  /** By item: the newest event time since the last drain. */
-  private newest = new Float64Array(1024)
   private touched: number[] = []
   private cohorts = new Names()
   private count = 0
   private capacity = 0
+  /** By cell. */
   private next = new Int32Array(0)
   private cohort = new Int32Array(0)
   private minute = new Int32Array(0)
-  private impressions = new Uint32Array(0)
-  private watches = new Uint32Array(0)
   private positives = new Uint32Array(0)
-  private watchedMs = new Float64Array(0)
 
   constructor() {
     this.cohorts.index('')
     this.grow(1024)
   }
 
-  get cells(): number {
-    return this.count
+  /** Rough number of entries of the packets to come. */
+  get size(): number {
+    return this.touched.length + this.count
   }
 
+  /** `ts` in ms, from 0. */
   add(
     item: number,
     cohort: string,
@@ -58,42 +62,38 @@ export class CellCounts {
     positives: number,
     watchedMs: number,
   ): void {
+    if (item >= this.newest.length) this.growItems(item * 2)
+    const newest = this.newest[item]
+    if (newest < 0) this.touched.push(item)
+    if (ts > newest) this.newest[item] = ts
+    this.impressions[item] += impressions
+    this.watches[item] += watches
+    this.watchedMs[item] += watchedMs
+    if (positives === 0) return
     const cell = this.find(item, cohort === '' ? 0 : this.cohorts.index(cohort), minuteOf(ts))
-    this.impressions[cell] += impressions
-    this.watches[cell] += watches
     this.positives[cell] += positives
-    this.watchedMs[cell] += watchedMs
-    if (ts > this.newest[item]) this.newest[item] = ts
   }
 
   private find(item: number, cohort: number, minute: number): number {
-    if (item >= this.heads.length) {
-      this.heads = copyInto(new Int32Array(item * 2), this.heads)
-      this.newest = copyInto(new Float64Array(item * 2), this.newest)
-    }
     const head = this.heads[item]
     let cell = head - 1
     for (let steps = 0; cell >= 0 && steps < MAX_STEPS; steps++) {
       if (this.minute[cell] === minute && this.cohort[cell] === cohort) return cell
       cell = this.next[cell] - 1
     }
-    if (head === 0) this.touched.push(item)
     if (this.count === this.capacity) this.grow(this.capacity * 2)
     const fresh = this.count++
     this.next[fresh] = head
     this.cohort[fresh] = cohort
     this.minute[fresh] = minute
-    this.impressions[fresh] = 0
-    this.watches[fresh] = 0
     this.positives[fresh] = 0
-    this.watchedMs[fresh] = 0
     this.heads[item] = fresh + 1
     return fresh
   }
 
   /**
-   * Writes one payload a partition and empties the cells. `partitionOf` routes an item; `to` gives the writer for a
-   * partition and is called once for each that has cells.
+   * Writes one payload a partition and empties the counts. `partitionOf` routes an item; `to` gives the writer for a
+   * partition and is called once for each that has items.
    */
   drain(
     partitionOf: (item: number) => number,
@@ -113,8 +113,11 @@ export class CellCounts {
       this.write(items, known, idOf, to(partition))
     }
     for (const item of this.touched) {
+      this.newest[item] = -1
+      this.impressions[item] = 0
+      this.watches[item] = 0
+      this.watchedMs[item] = 0
       this.heads[item] = 0
-      this.newest[item] = 0
     }
     this.touched = []
     this.count = 0
@@ -135,11 +138,12 @@ export class CellCounts {
     const base = minuteOf(newestAt)
     w.u8(layout).uint(newestAt)
     for (const item of items) {
+      w.string(idOf(item)).uint(newestAt - this.newest[item])
+      this.writeTotals(item, w)
+      if (this.heads[item] === 0) continue
       let cells = 0
       for (let at = this.heads[item]; at !== 0; at = this.next[at - 1]) cells++
-      w.string(idOf(item))
-        .uint(newestAt - this.newest[item])
-        .uint(cells)
+      w.uint(cells)
       for (let at = this.heads[item]; at !== 0; at = this.next[at - 1]) {
         const cell = at - 1
         const cohort = this.cohort[cell]
@@ -149,27 +153,32 @@ export class CellCounts {
           known[cohort] = ++cohorts
           w.uint(cohorts).string(this.cohorts.nameOf(cohort))
         }
-        w.int(this.minute[cell] - base)
-        this.writeCell(cell, w)
+        w.int(this.minute[cell] - base).uint(this.positives[cell])
       }
     }
   }
 
-  private writeCell(cell: number, w: ByteWriter): void {
-    const impressions = this.impressions[cell]
-    const watches = this.watches[cell]
-    const positives = this.positives[cell]
-    const watchedMs = this.watchedMs[cell]
+  private writeTotals(item: number, w: ByteWriter): void {
+    const impressions = this.impressions[item]
+    const watches = this.watches[item]
+    const watchedMs = this.watchedMs[item]
     w.u8(
       (impressions && IMPRESSIONS) |
         (watches && WATCHES) |
-        (positives && POSITIVES) |
-        (watchedMs && WATCHED_MS),
+        (watchedMs && WATCHED_MS) |
+        (this.heads[item] && POSITIVES),
     )
     if (impressions) w.uint(impressions)
     if (watches) w.uint(watches)
-    if (positives) w.uint(positives)
     if (watchedMs) w.uint(watchedMs)
+  }
+
+  private growItems(size: number): void {
+    this.newest = copyInto(new Float64Array(size).fill(-1), this.newest)
+    this.impressions = copyInto(new Uint32Array(size), this.impressions)
+    this.watches = copyInto(new Uint32Array(size), this.watches)
+    this.watchedMs = copyInto(new Float64Array(size), this.watchedMs)
+    this.heads = copyInto(new Int32Array(size), this.heads)
   }
 
   private grow(capacity: number): void {
@@ -177,32 +186,33 @@ export class CellCounts {
     this.next = copyInto(new Int32Array(capacity), this.next)
     this.cohort = copyInto(new Int32Array(capacity), this.cohort)
     this.minute = copyInto(new Int32Array(capacity), this.minute)
-    this.impressions = copyInto(new Uint32Array(capacity), this.impressions)
-    this.watches = copyInto(new Uint32Array(capacity), this.watches)
     this.positives = copyInto(new Uint32Array(capacity), this.positives)
-    this.watchedMs = copyInto(new Float64Array(capacity), this.watchedMs)
   }
 }
 
-/** A cell as it arrives; one object is used for all. */
-export interface Cell {
-  itemId: string
-  /** Newest event time that any cell of the item in this packet counts, ms. */
-  itemNewestAt: number
-  cohort: string
-  /** Minutes since 1970. */
-  minute: number
-  impressions: number
-  watches: number
-  positives: number
-  watchedMs: number
+/** Takes in a packet: `item` once for each item, with its totals, then `positives` for each of its cells. */
+export interface CellTaker {
+  /** `newestAt` is the newest event time that this packet counts for the item, ms. */
+  item(
+    item: number,
+    newestAt: number,
+    impressions: number,
+    watches: number,
+    watchedMs: number,
+  ): void
+  /** `minute` since 1970. */
+  positives(cohort: string, minute: number, count: number): void
 }
 
 /**
- * Gives each cell of a payload to `take`, those of one item together. Returns the newest event time counted in it.
- * Errors: CHANGELOG_NEWER for another layout; RangeError for a payload that is cut.
+ * Reads a payload; `indexFrom` takes an id of `size` bytes off the reader and gives its index. Returns the newest event time
+ * counted in it. Errors: CHANGELOG_NEWER for another layout; RangeError for a payload that is cut.
  */
-export function readCells(r: ByteReader, take: (cell: Cell, firstOfItem: boolean) => void): number {
+export function readCells(
+  r: ByteReader,
+  indexFrom: (r: ByteReader, size: number) => number,
+  to: CellTaker,
+): number {
   const found = r.u8()
   if (found !== layout)
     throw new FreshetError(
@@ -212,31 +222,19 @@ export function readCells(r: ByteReader, take: (cell: Cell, firstOfItem: boolean
   const newestAt = r.uint()
   const base = minuteOf(newestAt)
   const cohorts = ['']
-  const cell: Cell = {
-    itemId: '',
-    itemNewestAt: 0,
-    cohort: '',
-    minute: 0,
-    impressions: 0,
-    watches: 0,
-    positives: 0,
-    watchedMs: 0,
-  }
   while (r.left > 0) {
-    cell.itemId = r.string()
-    cell.itemNewestAt = newestAt - r.uint()
-    const cells = r.uint()
-    for (let i = 0; i < cells; i++) {
+    const item = indexFrom(r, r.uint())
+    const itemNewestAt = newestAt - r.uint()
+    const mask = r.u8()
+    const impressions = mask & IMPRESSIONS ? r.uint() : 0
+    const watches = mask & WATCHES ? r.uint() : 0
+    const watchedMs = mask & WATCHED_MS ? r.uint() : 0
+    to.item(item, itemNewestAt, impressions, watches, watchedMs)
+    for (let cells = mask & POSITIVES ? r.uint() : 0; cells > 0; cells--) {
       const cohort = r.uint()
       if (cohort === cohorts.length) cohorts.push(r.string())
-      cell.cohort = cohorts[cohort]
-      cell.minute = base + r.int()
-      const mask = r.u8()
-      cell.impressions = mask & IMPRESSIONS ? r.uint() : 0
-      cell.watches = mask & WATCHES ? r.uint() : 0
-      cell.positives = mask & POSITIVES ? r.uint() : 0
-      cell.watchedMs = mask & WATCHED_MS ? r.uint() : 0
-      take(cell, i === 0)
+      const minute = base + r.int()
+      to.positives(cohorts[cohort], minute, r.uint())
     }
   }
   return newestAt

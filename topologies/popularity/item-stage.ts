@@ -1,22 +1,24 @@
 /**
  * In the item task: exact counts, summed from the packets of user tasks.
  *  - `counts`, one row an item: all-time counts and decayed positives.
- *  - `hours`, one row per (item, cohort, hour): what the windows are summed from. Kept for the longest window and the
- *    grace, by the newest event time counted in this task, then removed; what comes later than that counts in `counts` only.
- * A cell of a cohort counts for that cohort and for '' (all).
+ *  - `hours`, one row per (item, cohort, hour) that has positives: what the windows are summed from. Kept for the longest
+ *    window and the grace, by the newest event time counted in this task, then removed; what comes later than that counts in
+ *    `counts` only.
  */
 import type { OptionValues } from '../../streams/options.ts'
+import type { ByteReader } from '../../streams/serde/bytes.ts'
 import type { Stage, TaskContext } from '../../streams/topology/stage.ts'
 import { type Row, Store } from '../../streams/topology/store.ts'
+import type { MemoryItemTable } from '../items/memory-table.ts'
+import { Names } from '../items/names.ts'
 import { itemStores, popularityChannel } from '../items/stores.ts'
 import type { ItemTable } from '../items/table.ts'
-import { type Cell, readCells } from './cells.ts'
+import { type CellTaker, readCells } from './cells.ts'
 import { halfLivesMs } from './decay.ts'
 import type { popularityOptions } from './options.ts'
 import {
   emptyItemCounts,
-  type HourCounts,
-  type HourKey,
+  type HourMinutes,
   type ItemCounts,
   readCounts,
   readHour,
@@ -28,11 +30,16 @@ import {
 import { longestWindowMinutes } from './windows.ts'
 
 interface CountsRow extends Row {
-  readonly itemId: string
+  readonly item: number
   readonly counts: ItemCounts
 }
 
-interface HourRow extends Row, HourKey, HourCounts {}
+interface HourRow extends Row {
+  readonly hour: number
+  readonly cohort: number
+  readonly item: number
+  minutes: HourMinutes
+}
 
 export type PopularityItemOptions = Pick<OptionValues<typeof popularityOptions>, 'popularity.grace'>
 
@@ -40,27 +47,32 @@ export type PopularityItemOptions = Pick<OptionValues<typeof popularityOptions>,
 const REMOVED_A_TICK = 2_000
 
 export function createPopularityItemStage(ctx: TaskContext, options: PopularityItemOptions): Stage {
-  const items = ctx.table<ItemTable>('items')
+  const items = ctx.table<ItemTable & Pick<MemoryItemTable, 'indexFrom'>>('items')
   const unknown = ctx.metrics.counter('freshet_unknown_items_total')
+  const indexFrom = (r: ByteReader, size: number): number => items.indexFrom(r, size)
   const keptHours =
     Math.ceil((longestWindowMinutes + options['popularity.grace'] / 60_000) / 60) + 1
-  const rows = new Map<string, CountsRow>()
-  /** By hour, cohort, item: no key is put together for a look-up. */
-  const hours = new Map<number, Map<string, Map<string, HourRow>>>()
+  const cohorts = new Names()
+  /** By item index; an array without holes, as most of the time goes into look-ups. */
+  const rows: (CountsRow | undefined)[] = []
+  /** By hour, then cohort, then item: no key is put together for a look-up. */
+  const hours = new Map<number, (Map<number, HourRow> | undefined)[]>()
   let newestAt = 0
   let oldestKept = 0
+  /** Hours before `oldestKept` may still be there. */
+  let forgetting = false
 
   const countsStore = new Store<CountsRow>({
     id: itemStores.counts,
     name: 'counts',
     write: 'exact',
-    writeKey: (row, w) => w.rawString(row.itemId),
+    writeKey: (row, w) => w.rawString(items.idOf(row.item)),
     writeValue: (row, w) => writeCounts(row.counts, w),
     restore(key, value) {
-      const itemId = key.rawString()
-      if (value === null) rows.delete(itemId)
+      const item = items.indexFrom(key, key.left)
+      if (value === null) rows[item] = undefined
       else {
-        const { counts } = rowOf(itemId)
+        const { counts } = rowOf(item)
         readCounts(value, counts)
         newestAt = Math.max(newestAt, counts.newestAt)
       }
@@ -71,86 +83,77 @@ export function createPopularityItemStage(ctx: TaskContext, options: PopularityI
     id: itemStores.hours,
     name: 'hours',
     write: 'exact',
-    writeKey: writeHourKey,
-    writeValue: writeHour,
+    writeKey: ({ hour, cohort, item }, w) =>
+      writeHourKey(hour, cohorts.nameOf(cohort), items.idOf(item), w),
+    writeValue: (row, w) => writeHour(row.minutes, w),
     restore(keyBytes, value) {
-      const key = readHourKey(keyBytes)
-      if (value !== null) Object.assign(hourOf(key.hour, key.cohort, key.itemId), readHour(value))
-      else hours.get(key.hour)?.get(key.cohort)?.delete(key.itemId)
+      const { hour, ...key } = readHourKey(keyBytes)
+      const item = items.index(key.itemId)
+      const cohort = cohorts.index(key.cohort)
+      if (value !== null) hourOf(hour, cohort, item).minutes = readHour(value)
+      else hours.get(hour)?.[cohort]?.delete(item)
     },
   })
 
-  function rowOf(itemId: string): CountsRow {
-    let row = rows.get(itemId)
+  function rowOf(item: number): CountsRow {
+    while (rows.length <= item) rows.push(undefined)
+    let row = rows[item]
     if (!row) {
-      row = { dirty: false, removed: false, itemId, counts: emptyItemCounts() }
-      rows.set(itemId, row)
+      row = { dirty: false, removed: false, item, counts: emptyItemCounts() }
+      rows[item] = row
     }
     return row
   }
 
-  function hourOf(hour: number, cohort: string, itemId: string): HourRow {
+  function hourOf(hour: number, cohort: number, item: number): HourRow {
     let ofHour = hours.get(hour)
     if (!ofHour) {
-      ofHour = new Map()
+      ofHour = []
       hours.set(hour, ofHour)
     }
-    let ofCohort = ofHour.get(cohort)
+    while (ofHour.length <= cohort) ofHour.push(undefined)
+    let ofCohort = ofHour[cohort]
     if (!ofCohort) {
       ofCohort = new Map()
-      ofHour.set(cohort, ofCohort)
+      ofHour[cohort] = ofCohort
     }
-    let row = ofCohort.get(itemId)
+    let row = ofCohort.get(item)
     if (!row) {
-      row = {
-        dirty: false,
-        removed: false,
-        hour,
-        cohort,
-        itemId,
-        impressions: 0,
-        watches: 0,
-        positives: 0,
-        watchedMs: 0,
-        minutes: [],
-      }
-      ofCohort.set(itemId, row)
+      row = { dirty: false, removed: false, hour, cohort, item, minutes: [] }
+      ofCohort.set(item, row)
     }
     return row
-  }
-
-  function countHour(cell: Cell, cohort: string): void {
-    const hour = Math.floor(cell.minute / 60)
-    if (hour < oldestKept) return
-    const row = hourOf(hour, cohort, cell.itemId)
-    row.impressions += cell.impressions
-    row.watches += cell.watches
-    row.positives += cell.positives
-    row.watchedMs += cell.watchedMs
-    if (cell.positives > 0) addToMinute(row.minutes, cell.minute - hour * 60, cell.positives)
-    hourStore.touch(row)
   }
 
   function forget(): void {
-    oldestKept = Math.max(oldestKept, Math.floor(newestAt / 3_600_000) - keptHours)
+    const before = Math.floor(newestAt / 3_600_000) - keptHours
+    if (before <= oldestKept) return
+    oldestKept = before
+    forgetting = true
   }
 
   let current: CountsRow | undefined
-  function take(cell: Cell, firstOfItem: boolean): void {
-    if (firstOfItem || current === undefined) {
-      current = rowOf(cell.itemId)
-      if (current.counts.newestAt === 0 && !items.catalog(items.index(cell.itemId))) unknown.add()
+  const take: CellTaker = {
+    item(item, itemNewestAt, impressions, watches, watchedMs) {
+      current = rowOf(item)
+      const { counts } = current
+      if (counts.newestAt === 0 && !items.catalog(item)) unknown.add()
       countsStore.touch(current)
-    }
-    const { counts } = current
-    counts.impressions += cell.impressions
-    counts.watches += cell.watches
-    counts.positives += cell.positives
-    counts.watchedMs += cell.watchedMs
-    counts.newestAt = Math.max(counts.newestAt, cell.itemNewestAt)
-    if (cell.positives > 0) addDecayed(counts, cell.minute, cell.positives)
-    countHour(cell, '')
-    if (cell.cohort !== '') countHour(cell, cell.cohort)
+      counts.impressions += impressions
+      counts.watches += watches
+      counts.watchedMs += watchedMs
+      if (itemNewestAt > counts.newestAt) counts.newestAt = itemNewestAt
+    },
+    positives(cohort, minute, count) {
+      if (current === undefined) return
+      current.counts.positives += count
+      addDecayed(current.counts, minute, count)
+      const hour = Math.floor(minute / 60)
+      if (hour < oldestKept) return
+      const row = hourOf(hour, cohorts.index(cohort), current.item)
+      addToMinute(row.minutes, minute - hour * 60, count)
+      hourStore.touch(row)
+    },
   }
 
   return {
@@ -159,29 +162,31 @@ export function createPopularityItemStage(ctx: TaskContext, options: PopularityI
     receives: [popularityChannel],
     receive(_channel, payload) {
       current = undefined
-      newestAt = Math.max(newestAt, readCells(payload, take))
+      newestAt = Math.max(newestAt, readCells(payload, indexFrom, take))
       forget()
     },
     restored: forget,
     tick() {
+      if (!forgetting) return false
       let left = REMOVED_A_TICK
       for (const [hour, ofHour] of hours) {
         if (hour >= oldestKept) continue
-        for (const ofCohort of ofHour.values())
-          for (const [itemId, row] of ofCohort) {
+        for (const ofCohort of ofHour)
+          for (const [item, row] of ofCohort ?? []) {
             if (left-- === 0) return true
             hourStore.remove(row)
-            ofCohort.delete(itemId)
+            ofCohort?.delete(item)
           }
         hours.delete(hour)
       }
+      forgetting = false
       return false
     },
   }
 }
 
-/** Adds to the positives of a minute of the hour; see HourCounts.minutes. */
-function addToMinute(minutes: number[], minute: number, positives: number): void {
+/** Adds to the positives of a minute of the hour; see HourMinutes. */
+function addToMinute(minutes: HourMinutes, minute: number, positives: number): void {
   for (let i = minutes.length - 1; i >= 0; i--)
     if ((minutes[i] & 63) === minute) {
       minutes[i] += positives * 64
@@ -194,6 +199,10 @@ function addToMinute(minutes: number[], minute: number, positives: number): void
 function addDecayed(counts: ItemCounts, minute: number, positives: number): void {
   const { decayed } = counts
   const ahead = (minute - counts.decayedMinute) * 60_000
+  if (ahead === 0) {
+    for (let h = 0; h < decayed.length; h++) decayed[h] += positives
+    return
+  }
   for (let h = 0; h < decayed.length; h++) {
     const factor = 2 ** (-Math.abs(ahead) / halfLivesMs[h])
     decayed[h] = ahead > 0 ? decayed[h] * factor + positives : decayed[h] + positives * factor

@@ -2,8 +2,8 @@
  * Rows of counts in the item changelog.
  * `counts`: key = itemId; value = layout u8, newestAt, impressions, watches, positives, watchedMs, decayedMinute (varints),
  * one float32 a half-life. ~45 bytes, at most one a commit.
- * `hours`: key = hour (varint), cohort (string), itemId; value = layout u8, impressions, watches, positives, watchedMs,
- * then {minute u8, positives} of the minutes that have any.
+ * `hours`: key = hour (varint), cohort (string), itemId; value = layout u8, then {minute u8, positives} of the minutes that
+ * have any.
  */
 import { FreshetError } from '../../streams/errors.ts'
 import type { ByteReader, ByteWriter } from '../../streams/serde/bytes.ts'
@@ -61,59 +61,34 @@ export function readNewestAt(r: ByteReader): number {
   return r.uint()
 }
 
-export interface HourCounts {
-  impressions: number
-  watches: number
-  positives: number
-  watchedMs: number
-  /** Positives by minute of the hour: `count * 64 + minute`, each minute once, in order of first sight. */
-  readonly minutes: number[]
-}
-
 export interface HourKey {
   /** Hours since 1970. */
   readonly hour: number
-  /** '' counts all. */
+  /** The positives of one cohort: '' is a cohort like others, all together are summed by the reader. */
   readonly cohort: string
   readonly itemId: string
 }
 
-export function writeHourKey(key: HourKey, w: ByteWriter): void {
-  w.uint(key.hour).string(key.cohort).rawString(key.itemId)
+export function writeHourKey(hour: number, cohort: string, itemId: string, w: ByteWriter): void {
+  w.uint(hour).string(cohort).rawString(itemId)
 }
 
 export function readHourKey(r: ByteReader): HourKey {
   return { hour: r.uint(), cohort: r.string(), itemId: r.rawString() }
 }
 
-export function writeHour(hour: HourCounts, w: ByteWriter): void {
-  w.u8(layout).uint(hour.impressions).uint(hour.watches).uint(hour.positives).uint(hour.watchedMs)
-  for (const cell of hour.minutes) w.u8(cell & 63).uint(Math.floor(cell / 64))
+/** Positives by minute of the hour: `count * 64 + minute`, each minute once, in order of first sight. */
+export type HourMinutes = number[]
+
+export function writeHour(minutes: HourMinutes, w: ByteWriter): void {
+  w.u8(layout)
+  for (let i = 0; i < minutes.length; i++) w.u8(minutes[i] & 63).uint(Math.floor(minutes[i] / 64))
 }
 
 /** Errors: CHANGELOG_NEWER for another layout; RangeError for a row that is cut. */
-export function readHour(r: ByteReader): HourCounts {
+export function readHour(r: ByteReader): HourMinutes {
   checkLayout(r.u8(), 'hours')
-  return {
-    impressions: r.uint(),
-    watches: r.uint(),
-    positives: r.uint(),
-    watchedMs: r.uint(),
-    minutes: readMinutes(r),
-  }
-}
-
-/** The minutes alone; `nothing` for an hour without positives. */
-export function readHourMinutes(r: ByteReader): readonly number[] {
-  checkLayout(r.u8(), 'hours')
-  for (let i = 0; i < 4; i++) r.uint()
-  return r.left === 0 ? nothing : readMinutes(r)
-}
-
-const nothing: readonly number[] = []
-
-function readMinutes(r: ByteReader): number[] {
-  const minutes: number[] = []
+  const minutes: HourMinutes = []
   while (r.left > 0) {
     const minute = r.u8()
     minutes.push(r.uint() * 64 + minute)

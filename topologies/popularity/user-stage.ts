@@ -1,6 +1,6 @@
 /**
- * In the user task: counts events per item, cohort and minute of event time until the commit, and sends the counts to the
- * items' owners. Consent `contextual` counts too, `none` does not. Nothing is held over a commit.
+ * In the user task: counts events per item, and positives also per cohort and minute of event time, until the commit, and
+ * sends the counts to the items' owners. Consent `contextual` counts too, `none` does not. Nothing is held over a commit.
  */
 import { partitionOfText } from '../../streams/serde/hash.ts'
 import type { Stage, TaskContext } from '../../streams/topology/stage.ts'
@@ -9,7 +9,7 @@ import type { ItemTable } from '../items/table.ts'
 import type { UserEvent } from '../user/event.ts'
 import { CellCounts } from './cells.ts'
 
-/** A commit is asked for at so many cells: its packets stand in one commit record. */
+/** A commit is asked for at so many items and cells: its packets stand in one commit record. */
 const MAX_CELLS = 30_000
 
 export function createPopularityUserStage(ctx: TaskContext): Stage<UserEvent> {
@@ -22,8 +22,8 @@ export function createPopularityUserStage(ctx: TaskContext): Stage<UserEvent> {
     name: 'popularity',
     process(event) {
       if (event.kind === 'erasure' || event.consent === 'none') return undefined
-      if (event.kind === 'impression')
-        cells.add(event.item, event.event.cohort, event.ts, 1, 0, 0, 0)
+      const ts = Math.max(0, event.ts)
+      if (event.kind === 'impression') cells.add(event.item, event.event.cohort, ts, 1, 0, 0, 0)
       else if (event.kind === 'watch') {
         const started = event.playStarted ? 1 : 0
         const positive = event.positive ? 1 : 0
@@ -32,7 +32,7 @@ export function createPopularityUserStage(ctx: TaskContext): Stage<UserEvent> {
           cells.add(
             event.item,
             event.event.cohort,
-            event.ts,
+            ts,
             0,
             started,
             positive,
@@ -41,9 +41,9 @@ export function createPopularityUserStage(ctx: TaskContext): Stage<UserEvent> {
       }
       return undefined
     },
-    urgent: () => cells.cells >= MAX_CELLS,
+    urgent: () => cells.size >= MAX_CELLS,
     flush(out) {
-      if (cells.cells > 0)
+      if (cells.size > 0)
         cells.drain(owner, idOf, partition => out.delta(popularityChannel, partition))
     },
   }

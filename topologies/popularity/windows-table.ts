@@ -5,7 +5,7 @@ import type { FollowedTable, TableSpec } from '../../streams/topology/stage.ts'
 import { itemStores } from '../items/stores.ts'
 import { minuteOf } from './cells.ts'
 import type { popularityOptions } from './options.ts'
-import { readHourKey, readHourMinutes, readNewestAt } from './rows.ts'
+import { readHour, readNewestAt } from './rows.ts'
 import { PositiveWindows } from './windows.ts'
 
 export type WindowsOptions = Pick<
@@ -30,14 +30,17 @@ export class WindowsTable implements FollowedTable {
     _kind: string,
     _partition: number,
     store: number,
-    keyBytes: ByteReader,
+    key: ByteReader,
     value: ByteReader | null,
   ): void {
     if (store === itemStores.counts && value !== null)
       this.at = Math.max(this.at, readNewestAt(value))
     if (store !== itemStores.hours) return
-    const key = readHourKey(keyBytes)
-    this.windows.put(key.itemId, key.cohort, key.hour, value === null ? [] : readHourMinutes(value))
+    const { windows } = this
+    const hour = key.uint()
+    const cohort = windows.cohort(key.string())
+    const item = windows.items.indexOfBytes(key.buffer, key.position, key.end)
+    windows.putRow(item, cohort, hour, value === null ? [] : readHour(value))
   }
 
   batchApplied(): void {

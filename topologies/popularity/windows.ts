@@ -8,10 +8,12 @@
  *  - W3 The trend is the decayed sum over the longest window: each positive weighs 2^(-age / half-life), age in whole
  *    minutes. It is kept scaled by 2^(now / half-life), so that time passing changes no value.
  *  - W4 A board (a window of a cohort) is `changed` only if a series at or above its last place moved.
+ *  - W5 Rows of all cohorts, '' among them, make up the series of the cohort ''; it stands for all.
  */
 import { BestOf } from '../items/best-of.ts'
 import { Names } from '../items/names.ts'
-import { smallestBy } from './smallest.ts'
+import { NameOrder } from './name-order.ts'
+import type { HourMinutes } from './rows.ts'
 
 export const windowsMinutes: readonly { readonly name: string; readonly minutes: number }[] = [
   { name: '5m', minutes: 5 },
@@ -32,6 +34,8 @@ interface Board {
   changed: boolean
   /** Score of the last place when the board was last read and full; else 0. */
   threshold: number
+  /** Series of the last reading, best first: as good a guess as there is of who is read next. */
+  last: readonly number[]
 }
 
 export interface Best {
@@ -53,12 +57,15 @@ export class PositiveWindows {
   private readonly boards: Board[][] = []
   private readonly itemOf: number[] = []
   private readonly cohortOf: number[] = []
-  /** By hour: series -> its minutes as HourCounts.minutes. */
-  private readonly hours = new Map<number, Map<number, readonly number[]>>()
+  /** By series: that of its item among all; its own for the cohort ''. */
+  private readonly allOf: number[] = []
+  /** By hour: series -> the minutes of its rows; of '' those that came for '' alone. */
+  private readonly hours = new Map<number, Map<number, HourMinutes>>()
   private capacity = 0
   private readonly sums: Int32Array[] = []
   private trend = new Float64Array(0)
   private readonly bestOf = new BestOf()
+  private readonly order = new NameOrder(this.items)
 
   constructor(trendHalfLifeMs: number) {
     this.halfLifeMinutes = trendHalfLifeMs / 60_000
@@ -67,31 +74,33 @@ export class PositiveWindows {
     this.cohort('')
   }
 
-  /** The positives of an item and cohort in an hour are now `minutes` ({count * 64 + minute of the hour}); [] for none. */
-  put(itemId: string, cohortName: string, hour: number, minutes: readonly number[]): void {
-    const known = this.cohorts.size
-    const cohort = this.cohort(cohortName)
-    // most rows of most logs are impressions: without positives, now or before, there is nothing to know
-    if (minutes.length === 0 && (this.cohorts.size > known || !this.hours.has(hour))) return
-    const series = this.series(this.items.index(itemId), cohort)
+  /** The positives of an item and cohort in an hour are now `minutes`; [] for none. */
+  put(itemId: string, cohortName: string, hour: number, minutes: HourMinutes): void {
+    this.putRow(this.items.index(itemId), this.cohort(cohortName), hour, minutes)
+  }
+
+  /** As `put`, by number of item (of `items`) and cohort. Keeps `minutes`. */
+  putRow(item: number, cohort: number, hour: number, minutes: HourMinutes): void {
     let ofHour = this.hours.get(hour)
     if (!ofHour) {
       if (minutes.length === 0) return
       ofHour = new Map()
       this.hours.set(hour, ofHour)
     }
-    const before = ofHour.get(series) ?? []
+    const series = this.series(item, cohort)
+    const before = ofHour.get(series) ?? nothing
     if (minutes.length > 0) ofHour.set(series, minutes)
     else ofHour.delete(series)
     if (ofHour.size === 0) this.hours.delete(hour)
     for (let i = 0; i < minutes.length; i++) {
       const minute = minutes[i] & 63
       const gained = (minutes[i] >> 6) - countAt(before, minute, i)
-      if (gained !== 0) this.add(series, hour * 60 + minute, gained)
+      if (gained !== 0) this.gain(series, hour * 60 + minute, gained)
     }
     for (let i = 0; i < before.length; i++) {
       const minute = before[i] & 63
-      if (countAt(minutes, minute, i) === 0) this.add(series, hour * 60 + minute, -(before[i] >> 6))
+      if (countAt(minutes, minute, i) === 0)
+        this.gain(series, hour * 60 + minute, -(before[i] >> 6))
     }
   }
 
@@ -139,37 +148,44 @@ export class PositiveWindows {
     return best
   }
 
-  /** The best `n` of a board, without those that `excluded` names. Changes nothing. */
+  /** The best `n` of a board, without those that `excluded` names. Changes nothing that can be seen. */
   best(cohort: number, board: number, n: number, excluded: (item: number) => boolean): Best {
     const scores: ArrayLike<number> = board === WINDOWS ? this.trend : this.sums[board]
-    const { bestOf } = this
+    const state = this.boards[cohort][board]
+    const { bestOf, itemOf } = this
+    const ranks = this.order.rankOf()
+    // n series of the last reading are at least this good, so the n-th best is
+    let floor = Number.POSITIVE_INFINITY
+    let left = n
+    for (const series of state.last) {
+      if (excluded(itemOf[series])) continue
+      if (scores[series] < floor) floor = scores[series]
+      left--
+    }
+    if (left > 0) floor = 0
     bestOf.reset(n)
-    for (const series of this.members[cohort])
-      if (scores[series] > 0 && !excluded(this.itemOf[series])) bestOf.offer(series, scores[series])
-    let chosen = bestOf.take()
-    const full = chosen.length === n && n > 0
-    const last = full ? scores[chosen[n - 1]] : 0
-    const before = (a: number, b: number): boolean =>
-      this.items.nameOf(this.itemOf[a]) < this.items.nameOf(this.itemOf[b])
-    if (full) {
-      const above = chosen.filter(series => scores[series] > last)
-      const level = this.members[cohort].filter(
-        series => scores[series] === last && !excluded(this.itemOf[series]),
-      )
-      chosen = above.concat(smallestBy(level, n - above.length, before))
+    for (const series of this.members[cohort]) {
+      const score = scores[series]
+      if (score > 0 && score >= floor && !excluded(itemOf[series]))
+        bestOf.offer(ranks[itemOf[series]], score)
     }
-    chosen.sort((a, b) => scores[b] - scores[a] || (before(a, b) ? -1 : 1))
-    const unscale =
-      board === WINDOWS ? 2 ** ((this.reference - this.now) / this.halfLifeMinutes) : 1
-    return {
-      items: chosen.map(series => this.itemOf[series]),
-      scores: chosen.map(series => scores[series] * unscale),
-    }
+    const indexAt = this.order.indexAt()
+    const items = bestOf.take().map(rank => indexAt[rank])
+    const last = items.map(item => this.seriesOf[cohort].get(item) as number)
+    state.last = last
+    const unscale = this.unscale(board)
+    return { items, scores: last.map(series => scores[series] * unscale) }
   }
 
   /** Turns a score as it is kept into one as of now. */
   private unscale(board: number): number {
     return board === WINDOWS ? 2 ** ((this.reference - this.now) / this.halfLifeMinutes) : 1
+  }
+
+  /** As `add`, for the cohort and for all (W5). */
+  private gain(series: number, minute: number, gained: number): void {
+    this.add(series, minute, gained)
+    if (this.allOf[series] !== series) this.add(this.allOf[series], minute, gained)
   }
 
   private add(series: number, minute: number, gained: number): void {
@@ -203,30 +219,37 @@ export class PositiveWindows {
   private leave(
     w: number,
     hour: number,
-    ofHour: ReadonlyMap<number, readonly number[]>,
+    ofHour: ReadonlyMap<number, HourMinutes>,
     from: number,
     to: number,
   ): void {
-    const sums = this.sums[w]
-    for (const [series, minutes] of ofHour) {
+    for (const [series, minutes] of ofHour)
       for (let i = 0; i < minutes.length; i++) {
         const minute = hour * 60 + (minutes[i] & 63)
         if (minute < from || minute > to) continue
-        const boards = this.boards[this.cohortOf[series]]
-        const count = minutes[i] >> 6
-        sums[series] -= count
-        mark(boards[w], sums[series] + count, sums[series])
-        if (w === LONGEST) this.addTrend(series, minute, -count, boards[WINDOWS])
+        const all = this.allOf[series]
+        this.lose(w, series, minute, minutes[i] >> 6)
+        if (all !== series) this.lose(w, all, minute, minutes[i] >> 6)
       }
-    }
   }
 
-  private cohort(name: string): number {
+  private lose(w: number, series: number, minute: number, count: number): void {
+    const boards = this.boards[this.cohortOf[series]]
+    const after = this.sums[w][series] - count
+    this.sums[w][series] = after
+    mark(boards[w], after + count, after)
+    if (w === LONGEST) this.addTrend(series, minute, -count, boards[WINDOWS])
+  }
+
+  /** The number of a cohort, made at first sight. */
+  cohort(name: string): number {
     const cohort = this.cohorts.index(name)
     if (cohort === this.boards.length) {
       this.seriesOf.push(new Map())
       this.members.push([])
-      this.boards.push(Array.from({ length: BOARDS }, () => ({ changed: true, threshold: 0 })))
+      this.boards.push(
+        Array.from({ length: BOARDS }, () => ({ changed: true, threshold: 0, last: [] })),
+      )
     }
     return cohort
   }
@@ -240,6 +263,8 @@ export class PositiveWindows {
     this.members[cohort].push(series)
     this.itemOf.push(item)
     this.cohortOf.push(cohort)
+    this.allOf.push(series)
+    if (cohort !== 0) this.allOf[series] = this.series(item, 0)
     return series
   }
 
@@ -256,12 +281,14 @@ export class PositiveWindows {
   }
 }
 
+const nothing: HourMinutes = []
+
 function mark(board: Board, before: number, after: number): void {
   if (before >= board.threshold || after >= board.threshold) board.changed = true
 }
 
 /** The count of a minute; `guess` is where it stands as long as rows only grow at their end. */
-function countAt(minutes: readonly number[], minute: number, guess: number): number {
+function countAt(minutes: Readonly<HourMinutes>, minute: number, guess: number): number {
   if (guess < minutes.length && (minutes[guess] & 63) === minute) return minutes[guess] >> 6
   for (const cell of minutes) if ((cell & 63) === minute) return cell >> 6
   return 0
