@@ -5,6 +5,10 @@ import { paint } from '../terminal.ts'
 
 const SECRET = /password|key$/i
 
+/** A URL's password has no place on a screen. */
+const withoutPassword = (value: unknown): unknown =>
+  typeof value === 'string' ? value.replace(/(:\/\/[^\s:@/]*):[^\s@/]*@/g, '$1:(set)@') : value
+
 export function configCommand() {
   const show = command(
     'show',
@@ -14,7 +18,7 @@ export function configCommand() {
     action(async call => {
       const shown = call.resolved.map(({ name, value, from }) => ({
         name,
-        value: SECRET.test(name) && value !== '' ? '(set)' : value,
+        value: SECRET.test(name) && value !== '' ? '(set)' : withoutPassword(value),
         from,
         variable: environmentName(name),
         help: allOptions[name as keyof typeof allOptions].help,
