@@ -21,6 +21,8 @@ const USERS = 4_000
 const ITEMS = 2_000
 /** When the drift begins, as a part of the demo; the reference is frozen long before. */
 const DRIFT_AT = 0.55
+/** How the command was called, to be repeated. */
+const CALL = process.argv[1].endsWith('.js') ? 'bin/freshet.js' : 'freshet'
 const BEAT_MS = 500
 const GATHER_MS = 1_000
 
@@ -254,8 +256,8 @@ function summaryText(shown: ReturnType<typeof summary>, dir: string): string {
     line(checks.quietBefore, `${shown.alarmsBefore.length} alarms before it`),
     '',
     paint('bold', 'What to try next'),
-    `  npx freshet topk u1 --data ${dir}               a list, from the embedded store`,
-    `  npx freshet inspect session u1 --data ${dir}    a session`,
-    '  npm run services                                 Kafka, Redis and a schema registry here, and the walk-through in README.md',
+    `  ${CALL} topk u1 --data ${dir}               a list, from the embedded store`,
+    `  ${CALL} inspect session u1 --data ${dir}    a session`,
+    '  npm run services                                   Kafka, Redis and a schema registry here, then the walk-through in README.md',
   ].join('\n')
 }
