@@ -22,6 +22,8 @@ import { numberSubject, shardCount, sizes } from './subjects.ts'
 
 /** Corrections of closed windows are gathered for so long, processing time. */
 const correctionMs = 10_000
+/** Windows closed or corrected in one commit: an old log, imported at once, makes many thousands due together (C1). */
+const windowsPerCommit = 200
 /** Surfaces that are segments of their own; later ones count in the whole only. */
 const maxSurfaces = 16
 
@@ -49,6 +51,8 @@ export function createDriftStatisticsStage(
   const { windows, references, alarms, progress, watermark } = state
   const open = new Set<WindowRow>()
   const corrected = new Set<WindowRow>()
+  /** In order, to be closed or corrected with the next commits. */
+  let due: WindowRow[] = []
   const late = ctx.metrics.counter('freshet_late_total', { topology: 'drift' })
   const closedCounter = ctx.metrics.counter('freshet_drift_windows_total')
   const watermarkGauge = ctx.metrics.gauge('freshet_drift_watermark_seconds')
@@ -209,33 +213,31 @@ export function createDriftStatisticsStage(
   }
 
   const closeDue = (now: number, out: Outbox): void => {
-    const due = [...open].filter(row => row.end + delayMs <= watermark.value)
-    for (const row of due.sort(inOrder)) {
-      open.delete(row)
-      row.revision = 1
-      emit(row, out)
-      row.pack()
-      state.windowStore.touch(row)
-      closedCounter.add()
-    }
-    if (now - correctedAt < correctionMs || corrected.size === 0) return
-    correctedAt = now
-    for (const row of [...corrected].sort(inOrder)) {
+    if (due.length === 0) due = gather(now)
+    for (const row of due.splice(0, windowsPerCommit)) {
+      if (open.delete(row)) closedCounter.add()
+      corrected.delete(row)
       row.revision++
       row.changed = false
       emit(row, out)
       row.pack()
       state.windowStore.touch(row)
     }
-    corrected.clear()
+  }
+
+  const gather = (now: number): WindowRow[] => {
+    const ended = [...open].filter(row => row.end + delayMs <= watermark.value).sort(inOrder)
+    if (now - correctedAt < correctionMs || corrected.size === 0) return ended
+    correctedAt = now
+    return [...ended, ...[...corrected].sort(inOrder)]
   }
 
   const sweep = (): void => {
     const minute = Math.floor(watermark.value / sizes[0].ms)
-    if (minute === sweptMinute) return
+    if (minute === sweptMinute || due.length > 0) return
     sweptMinute = minute
     for (const row of windows.values()) {
-      if (row.end + graceMs >= watermark.value || corrected.has(row)) continue
+      if (row.end + graceMs >= watermark.value || open.has(row) || corrected.has(row)) continue
       windows.delete(row)
       state.windowStore.remove(row)
     }
@@ -249,6 +251,7 @@ export function createDriftStatisticsStage(
       readDeltas(payload, (source, mark) => watermark.hear(source, mark, ctx.now()), cell)
       state.progressStore.touch(progress)
     },
+    urgent: () => due.length > 0,
     flush(out) {
       const now = ctx.now()
       const was = watermark.value
