@@ -41,6 +41,7 @@ export function command(nameAndArguments: string, description: string, example: 
       [] as string[],
     )
     .addHelpText('after', `\nExample:\n  $ ${example}`)
+    .showHelpAfterError('(--help says how)')
     .exitOverride()
   for (const argument of nameAndArguments.split(' ').slice(1)) made.argument(argument)
   for (const name of Object.keys(allOptions))

@@ -187,9 +187,10 @@ export class SchemaRegistry {
   private explain(doing: string, error: unknown): FreshetError {
     const refused = error instanceof RestError && error.status >= 400 && error.status < 500
     const status = error instanceof RestError ? ` (HTTP ${error.status}, ${error.errorCode})` : ''
+    const remedy = refused ? '' : '; is it up, and schemaRegistry.url right?'
     return new FreshetError(
       refused ? 'DEPENDENCY_UNSUITABLE' : 'DEPENDENCY_UNREACHABLE',
-      `the schema registry at ${this.where} ${refused ? 'refused' : 'did not answer'} when ${doing}: ${messageOf(error)}${status}`,
+      `the schema registry at ${this.where} ${refused ? 'refused' : 'did not answer'} when ${doing}: ${messageOf(error)}${status}${remedy}`,
       error,
     )
   }
