@@ -1,4 +1,5 @@
 import { FreshetError } from '../../streams/errors.ts'
+import type { Logger } from '../../streams/log.ts'
 import { action, type Call, command, EXIT, wholeNumber } from '../call.ts'
 import { isEmbedded } from '../compose.ts'
 import { type HealthServer, serveHealth } from '../http.ts'
@@ -40,7 +41,7 @@ async function run(given: Call): Promise<number> {
       { port: health.port, pid: process.pid },
       'running; /healthz, /readyz and /metrics are served',
     )
-    stopOnSignal(running.worker)
+    stopOnSignal(running.worker, log)
     await running.worker.done()
     return EXIT.done
   } finally {
@@ -50,12 +51,19 @@ async function run(given: Call): Promise<number> {
   }
 }
 
+/** A drain that takes longer waits for a dependency that is gone; what is not committed is done again by the next owner. */
+const DRAIN_MS = 25_000
+
 /** The first signal drains and commits; the second ends at once. */
-function stopOnSignal(worker: { stop(): Promise<void> }): void {
+function stopOnSignal(worker: { stop(): Promise<void> }, log: Logger): void {
   let stopping = false
   const onSignal = (): void => {
     if (stopping) process.exit(1)
     stopping = true
+    setTimeout(() => {
+      log.error({}, `not drained within ${DRAIN_MS / 1000} s: ended without a last commit`)
+      process.exit(EXIT.failed)
+    }, DRAIN_MS).unref()
     void worker.stop()
   }
   process.on('SIGTERM', onSignal)

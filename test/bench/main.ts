@@ -1,19 +1,20 @@
 /**
  * `npm run bench [NAME...] [--events N]`: speeds and sizes on this machine, against real services started for it.
- * docs/benchmarks.md has results, and what they do not show. Names: throughput, redis.
+ * docs/benchmarks.md has results, and what they do not show. Names: throughput, redis, latency.
  */
 import { cpus, totalmem } from 'node:os'
 import { parseArgs } from 'node:util'
 import { startKafka } from '../support/kafka.ts'
 import { startRegistry } from '../support/registry.ts'
 import { startRedis } from '../support/services-redis.ts'
+import { latency } from './latency.ts'
 import { fillTopic, measure, type ThroughputResult } from './throughput.ts'
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { events: { type: 'string' }, runs: { type: 'string' } },
+  options: { events: { type: 'string' }, runs: { type: 'string' }, rate: { type: 'string' } },
 })
-const wanted = new Set(positionals.length > 0 ? positionals : ['throughput', 'redis'])
+const wanted = new Set(positionals.length > 0 ? positionals : ['throughput', 'redis', 'latency'])
 const events = Number(values.events ?? 1_000_000)
 const runs = Number(values.runs ?? 3)
 
@@ -23,7 +24,7 @@ console.log(
 
 const kafka = await startKafka()
 const registry = await startRegistry()
-const redis = wanted.has('redis') ? await startRedis() : undefined
+const redis = wanted.has('redis') || wanted.has('latency') ? await startRedis() : undefined
 const prefix = 'bench.'
 const topicsOnly = { FRESHET_REDIS_URL: 'none', FRESHET_CLICKHOUSE_URL: 'none' }
 const job = ['--topology', 'sessions,popularity']
@@ -60,7 +61,8 @@ async function repeat(
 }
 
 try {
-  await fillTopic({ brokers: kafka.brokers, registry: registry.url, prefix, events })
+  if (wanted.has('throughput') || wanted.has('redis'))
+    await fillTopic({ brokers: kafka.brokers, registry: registry.url, prefix, events })
   if (wanted.has('throughput')) {
     await repeat('sessions + popularity to topics, 100 ms', job, topicsOnly)
     await repeat(
@@ -69,11 +71,29 @@ try {
       topicsOnly,
     )
   }
-  if (redis)
+  if (redis && wanted.has('redis'))
     await repeat('the same with session hashes in Redis, 100 ms', job, {
       ...topicsOnly,
       FRESHET_REDIS_URL: redis.url,
     })
+  if (redis && wanted.has('latency'))
+    for (let i = 1; i <= runs; i++) {
+      const r = await latency({
+        brokers: kafka.brokers,
+        registry: registry.url,
+        redis: redis.url,
+        eventsPerSecond: Number(values.rate ?? 20_000),
+        active: 300,
+        warmUpSeconds: 15,
+        seconds: 20,
+        generation: i,
+      })
+      const ms = ({ p50, p99 }: { p50: number; p99: number }): string =>
+        `p50 ${p50.toFixed(0)} ms p99 ${p99.toFixed(0)} ms`
+      console.log(
+        `latency run ${i}: ${r.eventsPerSecond.toFixed(0)} events/s, ${r.listsPerSecond.toFixed(0)} lists/s, CPU ${(r.cpuShare * 100).toFixed(0)}%  event to session ${ms(r.sessionMs)}, to list ${ms(r.listMs)}`,
+      )
+    }
 } finally {
   await redis?.stop()
   await registry.close()
