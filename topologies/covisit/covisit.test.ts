@@ -2,9 +2,10 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { ByteReader, ByteWriter } from '../../streams/serde/bytes.ts'
 import { ItemCluster, plainItem } from '../../test/support/item-cluster.ts'
-import { PairWeights, readEdges } from './edges.ts'
-import { addEdge, emptyBoard, sortBoard } from './neighbours.ts'
+import { BoardAdder, emptyBoard, nthLargest, sortBoard } from './neighbours.ts'
+import { PendingEdges } from './pending-edges.ts'
 import { weightUnit } from './rows.ts'
+import { readVisits, Visits } from './visits.ts'
 
 const t0 = 1_780_000_000_000
 
@@ -92,54 +93,103 @@ describe('co-visitation', () => {
     )
   })
 
-  it('keeps many pairs apart: the edges of one packet equal the sums', () => {
-    const pairs = new PairWeights()
-    const expected = new Map<string, number>()
+  it('sends each co-visit to the owners of both items, once each, and keeps rounds apart', () => {
+    const visits = new Visits()
     for (let round = 0; round < 2; round++) {
-      expected.clear()
-      for (let i = 0; i < 20_000; i++) {
-        const a = (i * 7919) % 613
-        const b = (i * 104_729) % 599
-        if (a === b) continue
-        pairs.add(a, b, (i % 9) + 1)
-        for (const key of [`${a}>${b}`, `${b}>${a}`])
-          expected.set(key, (expected.get(key) ?? 0) + (i % 9) + 1)
+      const expected: string[] = []
+      for (let i = 0; i < 3_000; i++) {
+        const item = (i * 7919) % 6_130
+        visits.add(item)
+        for (let k = 0; k < i % 23; k++) {
+          const other = (i * 104_729 + k * 31) % 5_990
+          visits.follow(other)
+          for (const owner of new Set([item % 3, other % 3]))
+            expected.push(`${owner} ${item} ${other} ${k} ${owner === item % 3}`)
+        }
       }
-      const writers = [new ByteWriter(), new ByteWriter()]
-      pairs.drain(
-        item => item % 2,
+      const writers = [new ByteWriter(), new ByteWriter(), new ByteWriter()]
+      visits.drain(
+        item => item % 3,
         item => `i${item}`,
         partition => writers[partition],
       )
-      let misrouted = 0
-      const found = new Map<string, number>()
-      writers.forEach((writer, partition) => {
-        let row = -1
-        readEdges(new ByteReader(writer.copy()), (r, size) => Number(r.rawString(size).slice(1)), {
-          row(item) {
-            row = item
-            if (item % 2 !== partition) misrouted++
-          },
-          edge(item, weight) {
-            found.set(`${row}>${item}`, weight)
-          },
+      const found: string[] = []
+      writers.forEach((writer, owner) => {
+        const idFrom = (r: ByteReader, size: number): number => Number(r.rawString(size).slice(1))
+        readVisits(new ByteReader(writer.copy()), idFrom, (item, other, k, whole) => {
+          found.push(`${owner} ${item} ${other} ${k} ${whole}`)
         })
       })
-      expect(found.size).toBe(expected.size)
-      expect([...expected].filter(([key, weight]) => found.get(key) !== weight)).toEqual([])
-      expect(misrouted).toBe(0)
-      expect(pairs.pairs).toBe(0)
+      expect(found.sort()).toEqual(expected.sort())
+      expect(visits.size).toBe(0)
+    }
+  })
+
+  it('brings waiting edges together by row, in order of arrival', () => {
+    const pending = new PendingEdges()
+    for (let round = 0; round < 2; round++) {
+      const expected = new Map<number, number[]>()
+      for (let i = 0; i < 20_000; i++) {
+        const row = (i * i) % 4_001
+        pending.add(row, i, i % 7)
+        expected.set(row, [...(expected.get(row) ?? []), i, i % 7])
+      }
+      const found = new Map<number, number[]>()
+      pending.take((row, columns, weights, from, to) => {
+        const edges: number[] = []
+        for (let at = from; at < to; at++) edges.push(columns[at], weights[at])
+        found.set(row, edges)
+      })
+      expect([...found]).toEqual([...expected])
+      expect(pending.size).toBe(0)
     }
   })
 
   it('keeps the strongest of a full board; equal weights by id', () => {
     const idOf = (item: number): string => `i${String(item).padStart(3, '0')}`
+    const adder = new BoardAdder(8, idOf)
     const board = emptyBoard()
-    for (let item = 0; item < 16; item++) addEdge(board, 15 - item, item < 4 ? 5 : 1, 8, idOf)
+    for (let item = 0; item < 16; item++) adder.addOne(board, 15 - item, item < 4 ? 5 : 1)
     expect(board.size).toBe(16)
-    addEdge(board, 99, 1, 8, idOf)
+    adder.addOne(board, 99, 1)
     sortBoard(board, idOf)
     expect([...board.items.subarray(0, board.size)]).toEqual([12, 13, 14, 15, 0, 1, 2, 3, 99])
+  })
+
+  it('gives the same board whether edges come one by one or many at once', () => {
+    const idOf = (item: number): string => `i${(item * 37) % 101}`
+    const edge = fc.record({ item: fc.nat(60), weight: fc.integer({ min: 1, max: 5 }) })
+    fc.assert(
+      fc.property(fc.array(fc.array(edge, { maxLength: 60, size: 'max' })), groups => {
+        const many = new BoardAdder(8, idOf)
+        const single = new BoardAdder(8, idOf)
+        const [a, b] = [emptyBoard(), emptyBoard()]
+        for (const group of groups) {
+          const columns = Int32Array.from(group, ({ item }) => item)
+          const weights = Int32Array.from(group, ({ weight }) => weight)
+          many.add(a, columns, weights, 0, group.length)
+          for (const { item, weight } of group) single.addOne(b, item, weight)
+        }
+        expect([...a.items.subarray(0, a.size)]).toEqual([...b.items.subarray(0, b.size)])
+        expect([...a.weights.subarray(0, a.size)]).toEqual([...b.weights.subarray(0, b.size)])
+        sortBoard(a, idOf)
+        const sorted = Array.from({ length: b.size }, (_, i) => ({ i, id: idOf(b.items[i]) }))
+          .sort((x, y) => b.weights[y.i] - b.weights[x.i] || (x.id < y.id ? -1 : 1))
+          .map(({ i }) => [b.items[i], b.weights[i]])
+        expect(Array.from({ length: a.size }, (_, i) => [a.items[i], a.weights[i]])).toEqual(sorted)
+      }),
+    )
+  })
+
+  it('selects the n-th largest', () => {
+    const numbers = fc.array(fc.nat(20), { minLength: 1, maxLength: 40 })
+    fc.assert(
+      fc.property(numbers, fc.nat(39), (all, at) => {
+        const n = 1 + (at % all.length)
+        const sorted = [...all].sort((a, b) => b - a)
+        expect(nthLargest(Float64Array.from(all), all.length, n)).toBe(sorted[n - 1])
+      }),
+    )
   })
 
   it('publishes a row at most once an interval and only if it grew, with its view', () => {

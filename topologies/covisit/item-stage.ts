@@ -13,11 +13,13 @@ import { type Row, Store } from '../../streams/topology/store.ts'
 import type { MemoryItemTable } from '../items/memory-table.ts'
 import { covisitChannel, itemStores } from '../items/stores.ts'
 import type { ItemTable } from '../items/table.ts'
-import { readEdges } from './edges.ts'
-import { addEdge, type Board, emptyBoard, sortBoard } from './neighbours.ts'
+import { ownerOf } from '../popularity/user-stage.ts'
+import { type Board, BoardAdder, emptyBoard, sortBoard } from './neighbours.ts'
 import type { covisitOptions } from './options.ts'
-import { readNeighboursHead, writeNeighbour, writeNeighboursHead } from './rows.ts'
+import { PendingEdges } from './pending-edges.ts'
+import { positionWeights, readNeighboursHead, writeNeighbour, writeNeighboursHead } from './rows.ts'
 import { similarBody, similarOf } from './similar.ts'
+import { readVisits } from './visits.ts'
 
 export type CovisitOptions = OptionValues<typeof covisitOptions>
 
@@ -26,6 +28,8 @@ const PUBLISHED_A_COMMIT = 500
 /** Views alone, after a withdrawal. */
 const REWRITTEN_A_COMMIT = 1_000
 const LOOKED_AT_A_COMMIT = 1_000
+/** 3 MB; edges are added to boards with the commit, or when there are so many. */
+const PENDING_EDGES = 250_000
 
 interface NeighbourRow extends Row {
   readonly item: number
@@ -45,6 +49,9 @@ export function createCovisitItemStage(ctx: TaskContext, options: CovisitOptions
   const threshold = options['covisit.publishThreshold']
   const life = options['covisit.similarLife']
   const idOf = (item: number): string => items.idOf(item)
+  const owner = ownerOf(items, ctx.partitionsOf('item'))
+  const adder = new BoardAdder(keep, idOf)
+  const pending = new PendingEdges()
   const indexFrom = (r: ByteReader, size: number): number => items.indexFrom(r, size)
   /** By item index; an array, as most of the time goes into look-ups. */
   const rows: (NeighbourRow | undefined)[] = []
@@ -78,7 +85,7 @@ export function createCovisitItemStage(ctx: TaskContext, options: CovisitOptions
       while (value.left > 0) {
         const item = items.indexFrom(value, value.uint())
         const weight = value.uint()
-        addEdge(row.board, item, weight, Math.max(keep, row.board.size), idOf)
+        adder.addOne(row.board, item, weight)
         row.published += weight
       }
     },
@@ -105,20 +112,20 @@ export function createCovisitItemStage(ctx: TaskContext, options: CovisitOptions
     return row
   }
 
-  let current: NeighbourRow | undefined
-  const take = {
-    row(item: number): void {
-      current = rowOf(item)
-    },
-    edge(item: number, weight: number): void {
-      const row = current
-      if (row === undefined) return
-      addEdge(row.board, item, weight, keep, idOf)
-      row.grown += weight
-      if (row.waiting || row.grown < threshold * row.published) return
-      row.waiting = true
-      waiting.push(row)
-    },
+  function visit(item: number, other: number, k: number, whole: boolean): void {
+    const weight = positionWeights[k]
+    if (weight === undefined || item === other) return
+    if (whole) pending.add(item, other, weight)
+    if (!whole || owner(other) === ctx.partition) pending.add(other, item, weight)
+  }
+
+  function addTo(item: number, columns: Int32Array, weights: Int32Array, from: number, to: number) {
+    const row = rowOf(item)
+    adder.add(row.board, columns, weights, from, to)
+    for (let at = from; at < to; at++) row.grown += weights[at]
+    if (row.waiting || row.grown < threshold * row.published) return
+    row.waiting = true
+    waiting.push(row)
   }
 
   function writeView(row: NeighbourRow, to: Outbox): void {
@@ -192,12 +199,13 @@ export function createCovisitItemStage(ctx: TaskContext, options: CovisitOptions
     stores: [store],
     receives: [covisitChannel],
     receive(_channel, payload) {
-      current = undefined
-      readEdges(payload, indexFrom, take)
+      readVisits(payload, indexFrom, visit)
+      if (pending.size >= PENDING_EDGES) pending.take(addTo)
     },
     urgent: () => stale.size > 0 || items.withdrawals.length > seen,
     flush(to) {
       const now = ctx.now()
+      if (pending.size > 0) pending.take(addTo)
       followWithdrawals()
       const left = publishWaiting(now, to)
       refresh(now, left, to)

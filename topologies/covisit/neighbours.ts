@@ -15,57 +15,155 @@ export function emptyBoard(): Board {
   return { items: new Int32Array(8), weights: new Float64Array(8), size: 0 }
 }
 
-/** Adds to the weight of a neighbour. Hot: a linear search over at most 2 x keep integers. */
-export function addEdge(
-  board: Board,
-  item: number,
-  weight: number,
-  keep: number,
-  idOf: (item: number) => string,
-): void {
-  const { items, size } = board
-  for (let i = 0; i < size; i++)
-    if (items[i] === item) {
-      board.weights[i] += weight
+/** From so many edges at once a board's entries are laid out by item first; below, searching it each time is cheaper. */
+const SEARCHED = 4
+
+/** Adds edges to boards; keeps what it needs for that, so one serves all boards of a task. */
+export class BoardAdder {
+  private readonly keep: number
+  private readonly idOf: (item: number) => string
+  /** By item: where it stands on the board at hand, + 1. All 0 between calls. */
+  private place = new Int32Array(1024)
+  private readonly scratch: Float64Array
+
+  constructor(keep: number, idOf: (item: number) => string) {
+    this.keep = keep
+    this.idOf = idOf
+    this.scratch = new Float64Array(2 * keep)
+  }
+
+  /** Adds the edges at from..to of `columns` and `weights`. Hot. */
+  add(board: Board, columns: Int32Array, weights: Int32Array, from: number, to: number): void {
+    if (to - from < SEARCHED) {
+      for (let at = from; at < to; at++) this.addOne(board, columns[at], weights[at])
       return
     }
-  if (size >= 2 * keep) {
-    prune(board, keep, idOf)
-  } else if (size === items.length) widen(board, Math.min(size * 2, 2 * keep))
-  board.items[board.size] = item
-  board.weights[board.size++] = weight
+    for (let at = from; at < to; at++)
+      if (columns[at] >= this.place.length) this.place = new Int32Array(columns[at] * 2)
+    this.layOut(board)
+    const { place } = this
+    for (let at = from; at < to; at++) {
+      const item = columns[at]
+      const standing = place[item]
+      if (standing !== 0) {
+        board.weights[standing - 1] += weights[at]
+        continue
+      }
+      if (board.size === 2 * this.keep) {
+        this.clear(board)
+        this.prune(board)
+        this.layOut(board)
+      }
+      this.append(board, item, weights[at])
+      place[item] = board.size
+    }
+    this.clear(board)
+  }
+
+  addOne(board: Board, item: number, weight: number): void {
+    const { items, size } = board
+    for (let i = 0; i < size; i++)
+      if (items[i] === item) {
+        board.weights[i] += weight
+        return
+      }
+    if (size === 2 * this.keep) this.prune(board)
+    this.append(board, item, weight)
+  }
+
+  private append(board: Board, item: number, weight: number): void {
+    if (board.size === board.items.length) widen(board, Math.min(board.size * 2, 2 * this.keep))
+    board.items[board.size] = item
+    board.weights[board.size++] = weight
+  }
+
+  private layOut({ items, size }: Board): void {
+    const { place } = this
+    for (let i = 0; i < size; i++) {
+      // an item beyond is none that is added
+      if (items[i] < place.length) place[items[i]] = i + 1
+    }
+  }
+
+  private clear({ items, size }: Board): void {
+    const { place } = this
+    for (let i = 0; i < size; i++) if (items[i] < place.length) place[items[i]] = 0
+  }
+
+  /** Leaves the `keep` strongest, in their order: a full sort would be half the cost of counting. */
+  private prune(board: Board): void {
+    const { keep } = this
+    const { items, weights, size } = board
+    for (let i = 0; i < size; i++) this.scratch[i] = weights[i]
+    const last = nthLargest(this.scratch, size, keep)
+    let above = 0
+    let level = 0
+    for (let i = 0; i < size; i++)
+      if (weights[i] > last) above++
+      else if (weights[i] === last) level++
+    const chosen = above + level > keep ? this.firstById(board, last, keep - above) : undefined
+    let kept = 0
+    for (let i = 0; i < size; i++)
+      if (weights[i] > last || (weights[i] === last && (!chosen || chosen.includes(i)))) {
+        items[kept] = items[i]
+        weights[kept++] = weights[i]
+      }
+    board.size = kept
+  }
+
+  private firstById({ items, weights, size }: Board, weight: number, n: number): number[] {
+    const level: number[] = []
+    for (let i = 0; i < size; i++) if (weights[i] === weight) level.push(i)
+    return smallestBy(level, n, (a, b) => this.idOf(items[a]) < this.idOf(items[b]))
+  }
 }
 
-/** Leaves the `keep` strongest, in any order: a full sort would be half the cost of counting. */
-function prune(board: Board, keep: number, idOf: (item: number) => string): void {
-  const { items, weights, size } = board
-  const last = weights.slice(0, size).sort()[size - keep]
-  let above = 0
-  const level: number[] = []
-  for (let i = 0; i < size; i++)
-    if (weights[i] > last) above++
-    else if (weights[i] === last) level.push(i)
-  const chosen = new Set(smallestBy(level, keep - above, (a, b) => idOf(items[a]) < idOf(items[b])))
-  let kept = 0
-  for (let i = 0; i < size; i++)
-    if (weights[i] > last || (weights[i] === last && chosen.has(i))) {
-      items[kept] = items[i]
-      weights[kept++] = weights[i]
+/** The n-th largest (n from 1) of the first `size` numbers, which it reorders. Hoare's selection. */
+export function nthLargest(numbers: Float64Array, size: number, n: number): number {
+  let low = 0
+  let high = size - 1
+  while (low < high) {
+    const pivot = numbers[(low + high) >> 1]
+    let i = low
+    let j = high
+    while (i <= j) {
+      while (numbers[i] > pivot) i++
+      while (numbers[j] < pivot) j--
+      if (i > j) break
+      const swapped = numbers[i]
+      numbers[i++] = numbers[j]
+      numbers[j--] = swapped
     }
-  board.size = kept
+    if (n - 1 <= j) high = j
+    else if (n - 1 >= i) low = i
+    else break
+  }
+  return numbers[n - 1]
 }
 
 /** Puts the strongest first. */
 export function sortBoard(board: Board, idOf: (item: number) => string): void {
-  const { items, weights, size } = board
-  const order = Array.from({ length: size }, (_, i) => i).sort(
-    (a, b) => weights[b] - weights[a] || (idOf(items[a]) < idOf(items[b]) ? -1 : 1),
-  )
-  const sortedItems = order.map(i => items[i])
-  const sortedWeights = order.map(i => weights[i])
-  items.set(sortedItems)
-  weights.set(sortedWeights)
+  const { size } = board
+  const items = board.items.slice(0, size)
+  const weights = board.weights.slice(0, size)
+  // one number holds weight and place (weights stay below 2^41, places below 2^12): numbers alone are sorted natively
+  const keys = new Float64Array(size)
+  for (let i = 0; i < size; i++) keys[i] = weights[i] * PLACES + (PLACES - 1 - i)
+  keys.sort()
+  for (let i = 0; i < size; i++) {
+    const from = PLACES - 1 - (keys[size - 1 - i] % PLACES)
+    board.items[i] = items[from]
+    board.weights[i] = weights[from]
+  }
+  for (let i = 0; i < size; ) {
+    let end = i + 1
+    while (end < size && board.weights[end] === board.weights[i]) end++
+    if (end - i > 1) board.items.subarray(i, end).sort((a, b) => (idOf(a) < idOf(b) ? -1 : 1))
+    i = end
+  }
 }
+
+const PLACES = 4096
 
 function widen(board: Board, capacity: number): void {
   const items = new Int32Array(capacity)

@@ -10,6 +10,11 @@ const layout = 1
 /** What the weight of two items watched one right after the other is on the log. */
 export const weightUnit = 4096
 
+/** Weight of the k-th item before a positive (k from 0), .8^k in whole parts; there are no edges beyond. */
+export const positionWeights: readonly number[] = Array.from({ length: 23 }, (_, k) =>
+  Math.round(weightUnit * 0.8 ** k),
+)
+
 export function writeNeighboursHead(writtenAt: number, w: ByteWriter): void {
   w.u8(layout).uint(writtenAt)
 }

@@ -8,38 +8,32 @@ import { covisitChannel } from '../items/stores.ts'
 import type { ItemTable } from '../items/table.ts'
 import { ownerOf } from '../popularity/user-stage.ts'
 import type { UserEvent } from '../user/event.ts'
-import { PairWeights } from './edges.ts'
-import { weightUnit } from './rows.ts'
+import { positionWeights } from './rows.ts'
+import { Visits } from './visits.ts'
 
-/** Weight of the k-th most recent item, in whole parts of `weightUnit`. */
-const positionWeights: readonly number[] = Array.from({ length: 23 }, (_, k) =>
-  Math.round(weightUnit * 0.8 ** k),
-)
-
-/** A commit is asked for at so many pairs: its packets (~7 bytes a pair) stand in one commit record. */
-const MAX_PAIRS = 100_000
+/** A commit is asked for at so many entries: its packets (~5 bytes an entry) stand in one commit record. */
+const MAX_ENTRIES = 150_000
 
 export function createCovisitUserStage(ctx: TaskContext): Stage<UserEvent> {
   const items = ctx.table<ItemTable>('items')
   const owner = ownerOf(items, ctx.partitionsOf('item'))
   const idOf = (item: number): string => items.idOf(item)
-  const pairs = new PairWeights()
+  const visits = new Visits()
   return {
     name: 'covisit',
     process(event) {
       if (event.kind === 'erasure' || !event.firstPositive || event.user === null) return undefined
       const history = event.user.positives
       const n = Math.min(positionWeights.length, history.length - 1)
-      for (let k = 0; k < n; k++) {
-        const other = history.item(k + 1)
-        if (other !== event.item) pairs.add(event.item, other, positionWeights[k])
-      }
+      if (n <= 0) return undefined
+      visits.add(event.item)
+      for (let k = 0; k < n; k++) visits.follow(history.item(k + 1))
       return undefined
     },
-    urgent: () => pairs.pairs >= MAX_PAIRS,
+    urgent: () => visits.size >= MAX_ENTRIES,
     flush(out) {
-      if (pairs.pairs > 0)
-        pairs.drain(owner, idOf, partition => out.delta(covisitChannel, partition))
+      if (visits.size > 0)
+        visits.drain(owner, idOf, partition => out.delta(covisitChannel, partition))
     },
   }
 }
