@@ -5,12 +5,11 @@
  *  - C1 `commit()` gives exactly one batch: dirty rows, tombstones, table blocks, and the commit record last.
  *  - C4 `takePacket` passes over repetitions and stops on a gap or another generation.
  */
-import { compressSync, uncompressSync } from 'snappy'
 import { FreshetError } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import { ByteReader, ByteWriter } from '../serde/bytes.ts'
-import type { TableRow, ViewWrite } from '../topology/outbox.ts'
+import type { ViewWrite } from '../topology/outbox.ts'
 import type { RestoredRow, Stage, TaskKind, TaskLogic } from '../topology/stage.ts'
 import type { Row, Store } from '../topology/store.ts'
 import type { FetchedBatch, LogRecord } from '../transport/port.ts'
@@ -24,11 +23,12 @@ import {
 } from './commit-record.ts'
 import { CommitOutbox, type Published } from './outbox.ts'
 import { decodePacket, encodePacket } from './packet.ts'
+import { TABLE_BLOCK, type TableBlock, TableBlocks } from './table-blocks.ts'
+import { TaskStores } from './task-stores.ts'
 
 /** Keys of the runtime's own records begin with 0, which no store may have as its number. */
 export const OWNER_KEY = Buffer.from([0, 1])
 const COMMIT_KEY = Buffer.from([0, 2])
-const TABLE_BLOCK = 3
 
 /** A commit is cut near here; the topic takes 8 MiB, so that what a last step adds still fits (C1). */
 const COMMIT_CUT_BYTES = 2 * 1024 * 1024
@@ -38,12 +38,6 @@ const ROW_LIMIT_BYTES = 1024 * 1024
 const ROW_ESTIMATE_BYTES = 160
 
 export const DELTAS = '<deltas>'
-
-export interface TableBlock {
-  readonly number: number
-  readonly table: string
-  readonly rows: readonly TableRow[]
-}
 
 /** What is to leave once the batch is acknowledged (C3). */
 export interface Effects {
@@ -80,8 +74,7 @@ export class TaskCore {
   private readonly logic: TaskLogic
   private readonly stages: readonly Stage[]
   private readonly processing: readonly Stage[]
-  private readonly stores: readonly Store<Row>[]
-  private readonly storeById: (Store<Row> | undefined)[] = []
+  private readonly stores: TaskStores
   private readonly receivers: (Stage | undefined)[] = []
   private readonly channels: Parameters<NonNullable<Stage['receive']>>[0][] = []
   private readonly outbox: CommitOutbox
@@ -93,9 +86,7 @@ export class TaskCore {
   private readonly positions = new Map<string, number>()
   private readonly applied = new Map<string, number>()
   private readonly sent = new Map<string, number>()
-  private nextBlock = 1
-  private readonly blocksWaiting = new Map<number, TableBlock>()
-  private blocksAcknowledged: number[] = []
+  private readonly blocks = new TableBlocks()
   private advanced = false
   /** Events since the last commit by type: one metric call a commit instead of one an event. */
   private readonly eventCounts = new Map<string, number>()
@@ -120,18 +111,7 @@ export class TaskCore {
     })
     this.stages = this.logic.stages
     this.processing = this.stages.filter(stage => stage.process)
-    this.stores = this.stages.flatMap(
-      stage => (stage.stores ?? []) as readonly unknown[],
-    ) as Store<Row>[]
-    for (const store of this.stores) {
-      const taken = this.storeById[store.spec.id]
-      if (taken || store.spec.id < 1 || store.spec.id > 255)
-        throw new FreshetError(
-          'BUG',
-          `task kind ${kind.name}: store ${store.spec.name} wants number ${store.spec.id}, ${taken ? `which ${taken.spec.name} has` : 'outside 1-255'}`,
-        )
-      this.storeById[store.spec.id] = store
-    }
+    this.stores = new TaskStores(kind.name, this.stages)
     for (const stage of this.stages)
       for (const channel of stage.receives ?? []) {
         this.receivers[channel.id] = stage
@@ -218,17 +198,12 @@ export class TaskCore {
     return this.stages.some(stage => stage.urgent?.())
   }
 
-  /** Roughly what the next commit will hold; at `full` the input must wait for it (C7). */
-  get pendingBytes(): number {
-    let rows = 0
-    for (const store of this.stores) if (store.spec.write === 'exact') rows += store.dirtyCount
-    return this.outbox.bytes + rows * ROW_ESTIMATE_BYTES
-  }
-
+  /** The next commit holds about as much as one may: input must wait for it (C7). */
   get full(): boolean {
-    let rows = 0
-    for (const store of this.stores) if (store.spec.write === 'exact') rows += store.dirtyCount
-    return rows >= COMMIT_CUT_ROWS || this.pendingBytes >= COMMIT_CUT_BYTES
+    const rows = this.stores.dirtyExact
+    return (
+      rows >= COMMIT_CUT_ROWS || this.outbox.bytes + rows * ROW_ESTIMATE_BYTES >= COMMIT_CUT_BYTES
+    )
   }
 
   // ---- commit
@@ -244,7 +219,7 @@ export class TaskCore {
     let rows = 0
     let softLeft = COMMIT_CUT_ROWS
     const now = this.settings.now()
-    for (const store of this.stores) {
+    for (const store of this.stores.all) {
       if (store.dirtyCount === 0) continue
       const { write } = store.spec
       if (write === 'exact') rows += this.addRows(store, Number.POSITIVE_INFINITY)
@@ -255,25 +230,25 @@ export class TaskCore {
         if (store.dirtyCount === 0) store.lastWrittenAt = now
       }
     }
-    const contents = this.outbox.close()
+    const { frames, tables, records, views, published } = this.outbox.close()
     const packets: OutgoingPacket[] = []
-    for (const [to, { kind, partition, frames }] of contents.frames) {
+    for (const [to, { kind, partition, frames: list }] of frames) {
       const number = (this.sent.get(to) ?? 0) + 1
       this.sent.set(to, number)
       packets.push({
         kind,
         partition,
-        value: encodePacket(this.settings.generation, this.name, number, frames),
+        value: encodePacket(this.settings.generation, this.name, number, list),
       })
     }
-    const blocks = this.addBlocks(contents.tables)
+    const blocks = this.blocks.addTo(builder, tables)
     const nothing =
       !this.advanced &&
       builder.count === 0 &&
       packets.length === 0 &&
-      contents.records.length === 0 &&
-      contents.views.length === 0 &&
-      contents.published.length === 0
+      records.length === 0 &&
+      views.length === 0 &&
+      published.length === 0
     if (nothing && !force) return undefined
     this.advanced = false
     this.number++
@@ -286,7 +261,7 @@ export class TaskCore {
         applied: this.applied,
         sent: this.sent,
         packets,
-        records: contents.records,
+        records,
         unfinishedFrom: this.unfinishedFrom(),
       },
       this.valueWriter,
@@ -295,13 +270,7 @@ export class TaskCore {
     return {
       number: this.number,
       batch: builder.finish(now),
-      effects: {
-        packets,
-        records: contents.records,
-        blocks,
-        views: contents.views,
-        published: contents.published,
-      },
+      effects: { packets, records, blocks, views, published },
       positions,
       rows,
     }
@@ -339,30 +308,9 @@ export class TaskCore {
     )
   }
 
-  private addBlocks(tables: ReadonlyMap<string, TableRow[]>): TableBlock[] {
-    for (const number of this.blocksAcknowledged) this.builder.add(blockKey(number), null)
-    this.blocksAcknowledged = []
-    const blocks: TableBlock[] = []
-    for (const [table, rows] of tables) {
-      const block = { number: this.nextBlock++, table, rows }
-      this.builder.add(
-        blockKey(block.number),
-        compressSync(JSON.stringify({ table: block.table, rows: block.rows })),
-      )
-      this.blocksWaiting.set(block.number, block)
-      blocks.push(block)
-    }
-    return blocks
-  }
-
   /** The table store has it: the next commit removes the block's row. */
   blockDelivered(number: number): void {
-    if (this.blocksWaiting.delete(number)) this.blocksAcknowledged.push(number)
-  }
-
-  /** Table blocks that were not acknowledged; a takeover delivers them again. */
-  get waitingBlocks(): readonly TableBlock[] {
-    return [...this.blocksWaiting.values()]
+    this.blocks.delivered(number)
   }
 
   /** The effects of the last commit, but for blocks, are acknowledged. */
@@ -392,42 +340,15 @@ export class TaskCore {
           `${where}: a record without a key; someone else wrote to this topic: reset the application`,
         )
       if (record.key[0] === 0) this.restoreOwn(record, where, rows)
-      else this.restoreRow(record, where, rows)
+      else rows.push(this.stores.restore(record, where))
     }
     if (rows.length > 0 && this.lastCommitOffset < batch.baseOffset) this.orphan = batch.baseOffset
   }
 
-  private restoreRow(record: LogRecord, where: string, rows: RestoredRow[]): void {
-    const key = record.key as Buffer
-    const store = this.storeById[key[0]]
-    rows.push({ store: key[0], key: key.subarray(1) })
-    if (!store) return
-    try {
-      store.spec.restore(
-        new ByteReader(key, 1),
-        record.value === null ? null : new ByteReader(record.value),
-      )
-    } catch (error) {
-      throw new FreshetError(
-        'CHANGELOG_CORRUPT',
-        `${where}: row of ${store.spec.name} can't be read (${error instanceof Error ? error.message : error}); restore the topic from its replicas or reset the application`,
-        error,
-      )
-    }
-  }
-
   private restoreOwn(record: LogRecord, where: string, rows: RestoredRow[]): void {
     const key = record.key as Buffer
-    if (key[1] === TABLE_BLOCK) {
-      const number = new ByteReader(key, 2).uint()
-      this.nextBlock = Math.max(this.nextBlock, number + 1)
-      if (record.value === null) this.blocksWaiting.delete(number)
-      else {
-        const text = uncompressSync(record.value, { asBuffer: false }) as string
-        const { table, rows: tableRows } = JSON.parse(text) as TableBlock
-        this.blocksWaiting.set(number, { number, table, rows: tableRows })
-      }
-    } else if (key.equals(COMMIT_KEY) && record.value) {
+    if (key[1] === TABLE_BLOCK) this.blocks.restore(key, record.value)
+    else if (key.equals(COMMIT_KEY) && record.value) {
       const commit = readCommitRecord(record.value, where)
       if (this.lastCommit && commit.number <= this.lastCommit.number)
         throw new FreshetError(
@@ -466,13 +387,9 @@ export class TaskCore {
     return {
       packets: last?.packets ?? [],
       records: last?.records ?? [],
-      blocks: this.waitingBlocks,
+      blocks: this.blocks.waiting,
       views: [],
       published: [],
     }
   }
-}
-
-function blockKey(number: number): Buffer {
-  return new ByteWriter(12).u8(0).u8(TABLE_BLOCK).uint(number).bytes()
 }

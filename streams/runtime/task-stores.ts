@@ -1,0 +1,54 @@
+/** The stores of a task by their numbers, which stand first in the keys of their rows. */
+import { FreshetError, messageOf } from '../errors.ts'
+import { ByteReader } from '../serde/bytes.ts'
+import type { RestoredRow, Stage } from '../topology/stage.ts'
+import type { Row, Store } from '../topology/store.ts'
+import type { LogRecord } from '../transport/port.ts'
+
+export class TaskStores {
+  /** In the stages' order. */
+  readonly all: readonly Store<Row>[]
+  private readonly byId: (Store<Row> | undefined)[] = []
+
+  /** Errors: BUG for a number that is taken, or outside 1 to 255. */
+  constructor(kind: string, stages: readonly Stage[]) {
+    this.all = stages.flatMap(stage => (stage.stores ?? []) as readonly unknown[]) as Store<Row>[]
+    for (const store of this.all) {
+      const taken = this.byId[store.spec.id]
+      if (taken || store.spec.id < 1 || store.spec.id > 255)
+        throw new FreshetError(
+          'BUG',
+          `task kind ${kind}: store ${store.spec.name} wants number ${store.spec.id}, ${taken ? `which ${taken.spec.name} has` : 'outside 1-255'}`,
+        )
+      this.byId[store.spec.id] = store
+    }
+  }
+
+  /** Rows that the next commit must hold. */
+  get dirtyExact(): number {
+    let rows = 0
+    for (const store of this.all) if (store.spec.write === 'exact') rows += store.dirtyCount
+    return rows
+  }
+
+  /** Gives a row of the changelog to its store; one whose store is no more is passed over. Errors: CHANGELOG_CORRUPT. */
+  restore(record: LogRecord, where: string): RestoredRow {
+    const key = record.key as Buffer
+    const row = { store: key[0], key: key.subarray(1) }
+    const store = this.byId[key[0]]
+    if (!store) return row
+    try {
+      store.spec.restore(
+        new ByteReader(key, 1),
+        record.value === null ? null : new ByteReader(record.value),
+      )
+    } catch (error) {
+      throw new FreshetError(
+        'CHANGELOG_CORRUPT',
+        `${where}: row of ${store.spec.name} can't be read (${messageOf(error)}); restore the topic from its replicas or reset the application`,
+        error,
+      )
+    }
+    return row
+  }
+}
