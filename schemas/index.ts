@@ -1,9 +1,8 @@
 /** What travels: the records of freshet's topics, and how bytes become records and records bytes. */
-export { type Bad, type Decoded, Decoder, type Needs, type SchemaSource } from './decode.ts'
+export { Decoder, type SchemaSource } from './decode.ts'
 export { definitions } from './definitions.ts'
 export { Encoder } from './encode.ts'
 export { isoTime } from './json.ts'
 export { schemaOptions } from './options.ts'
 export { SchemaRegistry, type SubjectCondition, subjectOf } from './registry.ts'
-export { type OutsideTopic, topicRecords } from './topics.ts'
 export type * from './types.ts'

@@ -7,7 +7,7 @@ import { FreshetError } from '../errors.ts'
 import { ByteReader, type ByteWriter } from '../serde/bytes.ts'
 
 /** Raised when a changelog's layout changes such that older programs can't read it. */
-export const STATE_VERSION = 1
+const STATE_VERSION = 1
 
 export interface OutgoingPacket {
   readonly kind: string

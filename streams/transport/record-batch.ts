@@ -3,10 +3,5 @@
  * writer, read by `decodeRecordSet`.
  */
 export { RecordBatchBuilder } from './record-batch/builder.ts'
-export {
-  type AbortedTransaction,
-  type DecodedSet,
-  type DecodeOptions,
-  decodeRecordSet,
-} from './record-batch/decode.ts'
+export { type AbortedTransaction, decodeRecordSet } from './record-batch/decode.ts'
 export type { UnstampedBatch } from './record-batch/unstamped-batch.ts'

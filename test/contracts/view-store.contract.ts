@@ -9,7 +9,7 @@ import type { ViewWrite } from '../../streams/topology/outbox.ts'
 
 type Store = ViewStore & ViewReader
 
-export const versionOf = (seq: number, token = 1234): string =>
+const versionOf = (seq: number, token = 1234): string =>
   `000001-${String(token).padStart(16, '0')}-${String(seq).padStart(10, '0')}`
 
 const day = 86_400_000

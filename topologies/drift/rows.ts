@@ -21,7 +21,7 @@ const windowOf = ({ subject, segment, size, start }: WindowId) => ({
 })
 
 /** The id of a reference's frozen groups. */
-export function frozenId(reference: ReferenceRow): string {
+function frozenId(reference: ReferenceRow): string {
   return `${reference.name}@${new Date(reference.from).toISOString()}`
 }
 

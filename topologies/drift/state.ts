@@ -85,7 +85,7 @@ const seriesKey = ({ subject, segment, size }: SeriesId): string =>
   `${subject}\n${segment}\n${size}`
 
 /** Things by subject, segment and window size. */
-export class BySeries<T> {
+class BySeries<T> {
   private readonly map = new Map<string, T>()
 
   get(id: SeriesId): T | undefined {
@@ -101,7 +101,7 @@ export class BySeries<T> {
   }
 }
 
-export class Windows {
+class Windows {
   private readonly map = new Map<string, WindowRow>()
 
   get(id: WindowId): WindowRow | undefined {

@@ -90,7 +90,7 @@ function sameExperiments(
 }
 
 export const WAITING = 0
-export const PLAYING = 1
+const PLAYING = 1
 export const UNPLAYED = 2
 
 export class LabelEntry implements Row {

@@ -27,7 +27,7 @@ export interface EmbeddingOptions {
 }
 
 /** Items before the positive that make its context, and the weight of each next one. */
-export const contextWindow = 10
+const contextWindow = 10
 const contextDecay = 0.8
 /**
  * C starts uniform in +-initialScale, Q and bias at 0: a C of 0 as well would be a saddle without a gradient. Recall@10 of

@@ -14,7 +14,7 @@ import { listBody } from './list.ts'
 import { Recommender, type TopkOptions } from './recommend.ts'
 
 /** Independent draws of each list; a reader takes a random one. */
-export const cohortDraws = 16
+const cohortDraws = 16
 
 /** What cohorts watch: the popularity part's windows, seen from here. Number 0 is '', all users. */
 export interface CohortPopularity {

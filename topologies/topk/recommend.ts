@@ -26,7 +26,7 @@ const d = vectorDimension
 /** Sources of a user's list; cohorts have their own popularity beside. */
 const sources = 5
 
-export function slateRules(options: TopkOptions): SlateRules {
+function slateRules(options: TopkOptions): SlateRules {
   return {
     size: options['topk.size'],
     policy: options['topk.policy'],

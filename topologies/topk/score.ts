@@ -68,7 +68,7 @@ export interface MixWeights {
  * Fixed weights, in force until the learnt blend takes over. The first three are the best of eight tried on MovieTweetings
  * (recall@10 / NDCG@10 .255 / .170; popularity alone .225 / .160); content and exploration break ties for new items.
  */
-export const mixWeights: MixWeights = {
+const mixWeights: MixWeights = {
   popularity: 1,
   covisit: 0.5,
   embedding: 0.3,

@@ -100,7 +100,7 @@ export async function readPage(redis: RedisLike, options: ReadOptions = {}): Pro
 }
 
 /** Leaves items out and sets p to null below the first one that is missing. */
-export function withoutDropped<I extends { readonly id: string; readonly p: number | null }>(
+function withoutDropped<I extends { readonly id: string; readonly p: number | null }>(
   items: readonly I[],
   drop: (id: string) => boolean,
 ): I[] {

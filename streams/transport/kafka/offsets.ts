@@ -84,7 +84,7 @@ export async function explainOutOfRange(
   throw positionLost(at, offset, start, end)
 }
 
-export function positionLost(
+function positionLost(
   at: TopicPartition,
   offset: number,
   start: number,

@@ -18,7 +18,7 @@ export function logGamma(x: number): number {
 }
 
 /** Regularised upper incomplete gamma function Q(a, x). */
-export function gammaQ(a: number, x: number): number {
+function gammaQ(a: number, x: number): number {
   if (x <= 0) return 1
   const front = Math.exp(a * Math.log(x) - x - logGamma(a))
   if (x < a + 1) {
