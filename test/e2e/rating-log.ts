@@ -30,7 +30,7 @@ export function cutRealLog(from: string, folder: string, count: number): string 
     .trimEnd()
     .split('\n')
     .filter(line => films.has(line.split('::')[0]))
-  return write(folder, ratings, movies)
+  return writeLog(folder, ratings, movies)
 }
 
 /** Films in favour for a day, users of one to forty ratings in sittings; the same for the same seed. */
@@ -60,10 +60,15 @@ export function simulateLog(folder: string, count: number, seed = 1): string {
     (_, film) =>
       `${1000 + film}::Film ${film} (${1990 + (film % 23)})::${genres[film % 5]}|${genres[film % 3]}`,
   )
-  return write(folder, ratings.slice(0, count), movies)
+  return writeLog(folder, ratings.slice(0, count), movies)
 }
 
-function write(folder: string, ratings: readonly string[], movies: readonly string[]): string {
+/** Writes both files of a log; gives the ratings' path. */
+export function writeLog(
+  folder: string,
+  ratings: readonly string[],
+  movies: readonly string[],
+): string {
   mkdirSync(folder, { recursive: true })
   writeFileSync(join(folder, 'movies.dat'), `${movies.join('\n')}\n`)
   const file = join(folder, 'ratings.dat')
