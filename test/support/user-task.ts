@@ -49,6 +49,8 @@ export interface UserTaskOptions {
   readonly stages?: (ctx: TaskContext, users: UserTable) => readonly Stage<UserEvent>[]
   readonly lateDeadLetters?: boolean
   readonly repeatAfterMs?: number
+  /** 0: every user is packed whenever nothing of it waits for a commit. */
+  readonly unpackedUsers?: number
   readonly erasures?: Decoder<'erasures'>
 }
 
@@ -86,6 +88,9 @@ export class UserTask {
             gapMs: GAP,
             graceMs: DAY,
             repeatAfterMs: this.options.repeatAfterMs ?? Number.POSITIVE_INFINITY,
+            ...(this.options.unpackedUsers === undefined
+              ? {}
+              : { unpackedUsers: this.options.unpackedUsers }),
           })
           const sessions = createSessionsStage(ctx, {
             users: this.users,
@@ -144,6 +149,7 @@ export class UserTask {
 
   commit(): Commit | undefined {
     const commit = this.core.commit()
+    if (this.options.unpackedUsers === 0) for (let k = 0; k < 2; k++) this.users.packIdle()
     if (!commit) return undefined
     this.commits.push(commit)
     const bytes = Buffer.from(commit.batch.stamp(1n, 0, 0))
@@ -161,6 +167,18 @@ export class UserTask {
     for (const batch of compacted ? compactedBatches(this.batches) : this.batches)
       this.core.restoreBatch(batch)
     this.core.restored()
+  }
+
+  /** Loses all memory but for the changelog: to measure a restore. */
+  forgetState(): void {
+    this.commit()
+    this.forgetOutput()
+    this.build()
+  }
+
+  forgetOutput(): void {
+    this.commits.length = 0
+    this.events.length = 0
   }
 
   views(): ViewWrite[] {

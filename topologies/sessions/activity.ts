@@ -31,7 +31,7 @@ import {
   widen,
   withSeq,
 } from '../user/plays.ts'
-import { DISLIKED, FINISHED, HIDDEN, REPORTED, type StoredUser } from '../user/stored-user.ts'
+import { DISLIKED, FINISHED, HIDDEN, REPORTED, type UserState } from '../user/user-state.ts'
 import type { UserTable } from '../user/users.ts'
 import { isPositive, isSkip } from './outcome.ts'
 import { itemFirst, orderItems, type Placement, place, SessionState } from './session.ts'
@@ -47,7 +47,7 @@ export class Activity {
   constructor(users: UserTable) {
     this.users = users
     this.gapMs = users.settings.gapMs
-    const nobody = { id: '' } as StoredUser
+    const nobody = { id: '' } as UserState
     this.placement = {
       session: new SessionState(nobody, 0),
       started: false,
@@ -62,7 +62,7 @@ export class Activity {
    * Takes in an event that is not late and whose consent allows it. False: it is a double and changed nothing.
    * `known` is the user as it stands; undefined where this is the first event. `user` of the event is set by the caller.
    */
-  take(known: StoredUser | undefined, current: CurrentEvent, stored: boolean): StoredUser | null {
+  take(known: UserState | undefined, current: CurrentEvent, stored: boolean): UserState | null {
     const event = current.event as Impression | Watch | Feedback
     const eventHash = hash53(event.eventId)
     let shownHash = -1
@@ -84,7 +84,8 @@ export class Activity {
       }
     }
 
-    const user = known ?? this.users.add(current.userId, current.ts, stored)
+    const user = known ?? this.users.add(current.userId, current.ts, stored).state
+    user.used = true
     this.remember(user, eventHash, shownHash)
     this.placeEvent(user, current, known === undefined)
     const { session } = this.placement
@@ -107,7 +108,7 @@ export class Activity {
     return user
   }
 
-  private isDouble(user: StoredUser, eventHash: number, shownHash: number): boolean {
+  private isDouble(user: UserState, eventHash: number, shownHash: number): boolean {
     if (user.seen === null) return false
     const { values } = user.seen
     for (let k = values.length - 1; k >= 0; k--)
@@ -115,7 +116,7 @@ export class Activity {
     return false
   }
 
-  private remember(user: StoredUser, eventHash: number, shownHash: number): void {
+  private remember(user: UserState, eventHash: number, shownHash: number): void {
     if (user.seen === null) {
       user.seen = new ChunkedList()
       user.seen.dropped = user.seenBefore
@@ -124,7 +125,7 @@ export class Activity {
     if (shownHash >= 0) this.rememberOne(user, user.seen, shownHash)
   }
 
-  private rememberOne(user: StoredUser, seen: ChunkedList, hash: number): void {
+  private rememberOne(user: UserState, seen: ChunkedList, hash: number): void {
     seen.trim(DOUBLES)
     seen.values.push(hash)
     // an open chunk stands in the user's own row; a full one gets a row once
@@ -133,7 +134,7 @@ export class Activity {
       this.users.touchChunk(this.users.stores.doubles, user, seen, total / DOUBLES.size - 1)
   }
 
-  private placeEvent(user: StoredUser, current: CurrentEvent, first: boolean): void {
+  private placeEvent(user: UserState, current: CurrentEvent, first: boolean): void {
     const { placement } = this
     place(user, current.ts, this.gapMs, placement)
     if (first) {
@@ -157,7 +158,7 @@ export class Activity {
   }
 
   private heartbeat(
-    user: StoredUser,
+    user: UserState,
     session: SessionState,
     current: CurrentEvent,
     hash: number,
@@ -229,7 +230,7 @@ export class Activity {
 
   /** A further heartbeat of a known play; gives its flags. */
   private addHeartbeat(
-    user: StoredUser,
+    user: UserState,
     session: SessionState,
     current: CurrentEvent,
     hash: number,
@@ -254,7 +255,7 @@ export class Activity {
 
   /** The slow way, for a play that spans sessions: what its entries count is taken back, then counted anew. */
   private addSplit(
-    user: StoredUser,
+    user: UserState,
     session: SessionState,
     current: CurrentEvent,
     hash: number,
@@ -283,19 +284,19 @@ export class Activity {
     }
   }
 
-  private reorder(user: StoredUser, session: SessionState): void {
+  private reorder(user: UserState, session: SessionState): void {
     orderItems(user, session)
     this.users.touchSession(user, session)
   }
 
-  private feedback(user: StoredUser, current: CurrentEvent): void {
+  private feedback(user: UserState, current: CurrentEvent): void {
     const { kind } = current.event as Feedback
     if (kind === 'hide') this.exclude(user, current, HIDDEN)
     else if (kind === 'dislike') this.exclude(user, current, DISLIKED)
     else if (kind === 'report') this.exclude(user, current, REPORTED)
   }
 
-  private exclude(user: StoredUser, current: CurrentEvent, reason: number): void {
+  private exclude(user: UserState, current: CurrentEvent, reason: number): void {
     const chunk = user.exclude(current.item, reason, current.ts)
     if (user.excluded)
       this.users.touchChunk(this.users.stores.exclusions, user, user.excluded, chunk)

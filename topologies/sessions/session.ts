@@ -17,15 +17,15 @@ import {
   playItem,
   STRIDE,
 } from '../user/plays.ts'
-import type { StoredUser } from '../user/stored-user.ts'
 import type { Session } from '../user/user.ts'
+import type { UserState } from '../user/user-state.ts'
 
 const ITEMS_KEPT = 50
 
 export class SessionState implements Session, Row, PlayCounts {
   dirty = false
   private cleared = false
-  readonly user: StoredUser
+  readonly user: UserState
   startedAt: number
   lastEventAt: number
   impressions = 0
@@ -36,14 +36,14 @@ export class SessionState implements Session, Row, PlayCounts {
   skips = 0
   items: number[] = []
 
-  constructor(user: StoredUser, startedAt: number) {
+  constructor(user: UserState, startedAt: number) {
     this.user = user
     this.startedAt = startedAt
     this.lastEventAt = startedAt
   }
 
   get removed(): boolean {
-    return this.cleared || this.user.gone
+    return this.cleared || this.user.removed
   }
 
   set removed(value: boolean) {
@@ -72,7 +72,7 @@ export interface Placement {
 }
 
 /** Finds or makes the session of an event of an existing user at `ts` and stretches it: S1 to S3. Hot. */
-export function place(user: StoredUser, ts: number, gapMs: number, out: Placement): void {
+export function place(user: UserState, ts: number, gapMs: number, out: Placement): void {
   const newest = user.session
   out.started = false
   out.closed = null
@@ -97,7 +97,7 @@ export function place(user: StoredUser, ts: number, gapMs: number, out: Placemen
 }
 
 /** The slow way, for an event before the newest session's start. */
-function placeBefore(user: StoredUser, ts: number, gapMs: number, out: Placement): void {
+function placeBefore(user: UserState, ts: number, gapMs: number, out: Placement): void {
   const older = user.older ?? []
   let at = older.length - 1
   while (at >= 0 && older[at].startedAt > ts) at--
@@ -155,7 +155,7 @@ export function itemFirst(session: SessionState, item: number): void {
  * Puts the items in order of their newest play again, from the plays; items whose plays have expired (a session longer
  * than a day) come behind them as they stood.
  */
-export function orderItems(user: StoredUser, session: SessionState): void {
+export function orderItems(user: UserState, session: SessionState): void {
   const { plays } = user
   const started: number[] = []
   for (let at = 0; at < plays.length; at += STRIDE) {

@@ -53,7 +53,7 @@ describe('a session', () => {
     task.commit()
     const user = task.users.get('u')
     expect(user?.session).toMatchObject({ startedAt: START, watches: 2, positives: 2 })
-    expect(user?.older).toBeNull()
+    expect(user?.state.older).toBeNull()
     const view = task.views().at(-1)
     expect(view).toMatchObject({ op: 'hash', key: 'session:u', ttlMs: GAP + HOUR })
     const fields = view?.op === 'hash' ? view.fields : []

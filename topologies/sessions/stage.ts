@@ -16,7 +16,7 @@ import type { ItemTable } from '../items/table.ts'
 import type { CurrentEvent } from '../user/current-event.ts'
 import type { UserEvent } from '../user/event.ts'
 import { USER_STORES } from '../user/store-ids.ts'
-import type { StoredUser } from '../user/stored-user.ts'
+import type { UserState } from '../user/user-state.ts'
 import type { UserTable } from '../user/users.ts'
 import { Activity } from './activity.ts'
 import { listKey, sessionFeatures, sessionKey, sessionView } from './views.ts'
@@ -53,8 +53,8 @@ class SessionsStage implements Stage<UserEvent> {
   private readonly counters
   private readonly lateness
   /** Users whose view is to be written, oldest change first. */
-  private viewQueue: StoredUser[] = []
-  private changedUsers: StoredUser[] = []
+  private viewQueue: UserState[] = []
+  private changedUsers: UserState[] = []
   private removedUsers = new Set<string>()
   private lateRecords: { topic: string; record: LogRecord; ts: number }[] = []
 
@@ -117,9 +117,9 @@ class SessionsStage implements Stage<UserEvent> {
     }
     if (users.withdrawals.size > 0 && this.wasWithdrawn(current)) return 'drop'
     if (consent === 'contextual') return this.inPassing(current)
-    const user = this.activity.take(known, current, true)
+    const user = this.activity.take(known?.state, current, true)
     if (user === null) return this.double()
-    current.user = user
+    current.user = user.user
     users.cleanAfter(user, current.ts + users.settings.graceMs)
     this.changed(user, current.recordTs)
     return undefined
@@ -134,7 +134,7 @@ class SessionsStage implements Stage<UserEvent> {
       users.remove(known)
       known = undefined
     }
-    const user = this.activity.take(known, current, false)
+    const user = this.activity.take(known?.state, current, false)
     if (user === null) return this.double()
     users.cleanAfter(user, user.lastSeenAt + gapMs)
     return undefined
@@ -168,7 +168,7 @@ class SessionsStage implements Stage<UserEvent> {
     this.removedUsers.add(userId)
   }
 
-  private changed(user: StoredUser, recordTs: number): void {
+  private changed(user: UserState, recordTs: number): void {
     if (!user.changed) {
       user.changed = true
       this.changedUsers.push(user)
@@ -181,6 +181,7 @@ class SessionsStage implements Stage<UserEvent> {
   }
 
   tick(): boolean {
+    this.users.packIdle()
     return this.users.clean(CLEAN_SLICE)
   }
 
@@ -212,7 +213,7 @@ class SessionsStage implements Stage<UserEvent> {
     const { features } = this.deps
     for (const user of this.changedUsers) {
       user.changed = false
-      if (user.gone || !features) continue
+      if (user.removed || !features) continue
       const draft = sessionFeatures(user.id, user.session, this.items, user.lastOffset)
       out.publish('session-features', user.id, features.encode('SessionFeatures', draft))
     }
@@ -221,10 +222,10 @@ class SessionsStage implements Stage<UserEvent> {
 
   private flushViews(out: Outbox): void {
     const now = this.now() - this.startedAt
-    const waiting: StoredUser[] = []
+    const waiting: UserState[] = []
     const ttlMs = this.users.settings.gapMs + HOUR
     for (const user of this.viewQueue) {
-      if (user.gone || !this.deps.views) user.viewWaits = false
+      if (user.removed || !this.deps.views) user.viewWaits = false
       else if (user.viewedAt >= 0 && now - user.viewedAt < this.deps.minIntervalMs)
         waiting.push(user)
       else {
@@ -243,7 +244,7 @@ class SessionsStage implements Stage<UserEvent> {
       if (row.store !== USER_STORES.users) continue
       const userId = new ByteReader(row.key).string()
       const user = this.users.byId.get(userId)
-      if (user) this.changed(user, this.now())
+      if (user) this.changed(user.state, this.now())
       else this.removedUsers.add(userId)
     }
   }

@@ -20,15 +20,26 @@ export function readHash(reader: ByteReader): number {
   return low + (reader.u8() + reader.u8() * 256 + reader.u8() * 65536) * 4294967296
 }
 
-const interned = new Map<string, string>()
+const numbers = new Map<string, number>()
+const names: string[] = []
+const NAMES_KEPT = 10_000
 
 /** One copy of each cohort and surface name; bounded, since a producer may put anything there. */
-export function intern(text: string): string {
-  const known = interned.get(text)
-  if (known !== undefined) return known
-  if (interned.size < 10_000) interned.set(text, text)
-  return text
+export function intern(name: string): string {
+  const number = numberOfName(name)
+  return number < 0 ? name : names[number]
 }
+
+/** A number for the name within this process; -1 where there are too many. */
+export function numberOfName(name: string): number {
+  const known = numbers.get(name)
+  if (known !== undefined) return known
+  if (names.length >= NAMES_KEPT) return -1
+  numbers.set(name, names.length)
+  return names.push(name) - 1
+}
+
+export const nameAt = (number: number): string => names[number]
 
 export function writeCounts(session: SessionState, w: ByteWriter): void {
   w.uint(session.lastEventAt - session.startedAt)

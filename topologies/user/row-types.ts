@@ -15,7 +15,7 @@ export class PlayRow implements Row {
   }
 
   get removed(): boolean {
-    return this.user.gone || findPlay(this.user.plays, this.hash) < 0
+    return this.user.gone || findPlay(this.user.state.plays, this.hash) < 0
   }
 
   set removed(_value: boolean) {

@@ -24,14 +24,14 @@ import {
   itemOfExclusion,
   itemShown,
   minuteShown,
-  type StoredUser,
   shownOf,
   timeOfExclusion,
-} from './stored-user.ts'
+  type UserState,
+} from './user-state.ts'
 import type { UserTable } from './users.ts'
 
 export interface UserStores {
-  readonly users: Store<StoredUser>
+  readonly users: Store<UserState>
   readonly sessions: Store<SessionState | MovedSession>
   readonly plays: Store<PlayRow>
   readonly positives: Store<ChunkRow>
@@ -65,11 +65,11 @@ export function createUserStores(table: UserTable): UserStores {
   const sessions = new Map<string, Map<number, SessionState>>()
   const tails = new Map<string, { total: number; values: number[] }>()
 
-  function userOf(userId: string, startedAt: number): StoredUser {
-    return table.byId.get(userId) ?? table.add(userId, startedAt, true)
+  function userOf(userId: string, startedAt: number): UserState {
+    return (table.byId.get(userId) ?? table.add(userId, startedAt, true)).state
   }
 
-  function sessionOf(user: StoredUser, startedAt: number): SessionState {
+  function sessionOf(user: UserState, startedAt: number): SessionState {
     let own = sessions.get(user.id)
     if (!own) {
       own = new Map()
@@ -83,7 +83,7 @@ export function createUserStores(table: UserTable): UserStores {
     return session
   }
 
-  const users = new Store<StoredUser>({
+  const users = new Store<UserState>({
     id: USER_STORES.users,
     name: 'users',
     write: 'exact',
@@ -166,7 +166,7 @@ export function createUserStores(table: UserTable): UserStores {
     write: 'exact',
     writeKey: (row, w) => writeHash(writePart(w, row.user.id), row.hash),
     writeValue(row, w) {
-      const { plays } = row.user
+      const { plays } = row.user.state
       const entries = entriesOf(plays, row.hash)
       const first = entries[0]
       w.string(items.idOf(Math.floor(plays[first + COLUMNS.ITEM] / COLUMNS.FLAGS)))
@@ -182,7 +182,7 @@ export function createUserStores(table: UserTable): UserStores {
     restore(key, value) {
       const userId = key.string()
       const hash = readHash(key)
-      const known = table.byId.get(userId)
+      const known = table.byId.get(userId)?.state
       if (value === null) {
         if (known) removePlay(known.plays, hash)
         return
@@ -293,7 +293,7 @@ export function createUserStores(table: UserTable): UserStores {
     withdrawals,
     watermark,
     restored() {
-      for (const user of table.byId.values()) {
+      for (const { state: user } of table.byId.values()) {
         const own = [...(sessions.get(user.id)?.values() ?? [])]
         const older = own
           .filter(session => session !== user.session && session.startedAt < user.session.startedAt)
@@ -304,6 +304,10 @@ export function createUserStores(table: UserTable): UserStores {
         user.excluded = orNull(joined(EXCLUSIONS, pending.exclusions, user))
         user.recentlyShown = orNull(joined(SHOWN, pending.shown, user))
         restoreDoubles(user, pending.doubles.get(user.id), tails.get(user.id))
+        sessions.delete(user.id)
+        tails.delete(user.id)
+        for (const lists of Object.values(pending)) lists.delete(user.id)
+        table.restoredUser(user)
       }
       sessions.clear()
       tails.clear()
@@ -312,7 +316,7 @@ export function createUserStores(table: UserTable): UserStores {
   }
 }
 
-function joined(shape: ChunkShape, lists: Map<string, Chunks>, user: StoredUser): ChunkedList {
+function joined(shape: ChunkShape, lists: Map<string, Chunks>, user: UserState): ChunkedList {
   return joinChunks(shape, [...(lists.get(user.id)?.values() ?? [])])
 }
 
@@ -321,7 +325,7 @@ function orNull(list: ChunkedList): ChunkedList | null {
 }
 
 function restoreDoubles(
-  user: StoredUser,
+  user: UserState,
   chunks: Chunks | undefined,
   tail: { total: number; values: number[] } | undefined,
 ): void {
@@ -343,7 +347,7 @@ function chunkStore(spec: {
   write: StoreSpec<ChunkRow>['write']
   shape: ChunkShape
   pending: Map<string, Chunks>
-  listOf(user: StoredUser): ChunkedList | null
+  listOf(user: UserState): ChunkedList | null
   write1(values: readonly number[], at: number, w: ByteWriter): void
   read1(value: ByteReader, values: number[]): void
 }): Store<ChunkRow> {
@@ -354,7 +358,7 @@ function chunkStore(spec: {
     write: spec.write,
     writeKey: (row, w) => writePart(w, row.user.id).uint(row.chunk % shape.slots),
     writeValue(row, w) {
-      const list = spec.listOf(row.user)
+      const list = spec.listOf(row.user.state)
       w.uint(row.chunk)
       if (list === null) return
       if (list.open === row) list.open = null

@@ -1,233 +1,94 @@
 /**
- * A user as a user task keeps it. Lists are plain arrays, plays are packed, and nothing is a Map: a user with 20 items of
- * history is to stay near 1 KB.
+ * A user as the stages of a user task hold it: the same object as long as the user is known, whether its state stands
+ * unpacked or as bytes in the arena. Small on purpose: 80 B, and what it names.
  */
-import type { Row } from '../../streams/topology/store.ts'
 import type { LabelEntry } from '../labels/pending.ts'
-import { SessionState } from '../sessions/session.ts'
-import { ChunkedList, EXCLUSIONS, POSITIVES, SHOWN } from './chunks.ts'
-import type { PositiveHistory, Session, User, UserScratch } from './user.ts'
+import type { SessionState } from '../sessions/session.ts'
+import type { PositiveHistory, User, UserScratch } from './user.ts'
+import { UserState } from './user-state.ts'
 
-/** Why an item is excluded. */
-export const FINISHED = 0
-export const HIDDEN = 1
-export const DISLIKED = 2
-export const REPORTED = 3
-
-const HOUR = 3_600_000
-const MINUTE = 60_000
-/** An exclusion is (item * 2^20 + hour) * 4 + reason; 2^20 hours reach to 2089. */
-const HOURS = 1_048_576
-const EXCLUSION_UNIT = HOURS * 4
-/** Something shown is item * 2^26 + minute; 2^26 minutes reach to 2097. */
-const MINUTES = 67_108_864
-
-/** What stays of the wish to see a creator after each kind of feedback. */
-const CREATOR_WEIGHTS = [1, 0.7, 0.5, 0.2]
-
-const POSITIVES_KEPT = 200
-
-/** What a user needs to know of its surroundings; one object a task. */
+/** What users need to know of their surroundings; one object for all stored users of a task, one for those in passing. */
 export interface Surroundings {
+  /** False for consent `contextual`: in memory only. */
+  readonly stored: boolean
   /** How long a finished item stays out of the lists, ms: Infinity never comes back, 0 may come at once. */
   readonly repeatAfterMs: number
   /** Newest event time of the partition, ms. */
   watermark(): number
   /** Index of an item's creator; -1 unknown. */
   creatorOf(item: number): number
+  /** The state of a packed user; it counts as active from now on. */
+  unpack(user: StoredUser): UserState
+  /** The offset of a packed user's newest event. */
+  packedOffset(user: StoredUser): number
 }
 
-export class StoredUser implements User, Row, PositiveHistory {
+export class StoredUser implements User {
   readonly id: string
   readonly around: Surroundings
-  /** False for consent `contextual`: in memory only. */
-  readonly stored: boolean
-  dirty = false
-  removed = false
-  session: SessionState
-  /** Sessions before the newest that late events may still change, oldest first. */
-  older: SessionState[] | null = null
-  plays: number[] = []
-  readonly liked = new ChunkedList()
-  excluded: ChunkedList | null = null
-  /** Hashes of the last 512 events; null: none within the grace. */
-  seen: ChunkedList | null = null
-  /** Numbers dropped with `seen`, so that chunk numbers go on. */
-  seenBefore = 0
-  recentlyShown: ChunkedList | null = null
-  lastSeenAt = 0
-  lastOffset = 0
-  cohort = ''
-  surface = ''
-  readonly scratch: UserScratch = {}
-  /** Processing time of the last view, ms since the task started; -1: none yet. */
-  viewedAt = -1
-  /** Waits in the queue of views. */
-  viewWaits = false
-  /** Kafka timestamp of the oldest record that the next view answers. */
-  answersTs = 0
-  /** Changed since the last commit: its features are to be published. */
-  changed = false
+  /** Erased, or known only in passing: its rows are tombstones. */
+  gone = false
+  /** null: packed. */
+  unpacked: UserState | null
+  /** Handle of the packed state in the arena; 0: unpacked. */
+  packed = 0
   /** Impressions whose outcome is not known yet, oldest first; kept by the labels stage. */
   pendingLabels: LabelEntry[] | null = null
-  /** The hour of event time in which what has expired is cleared; 0: none. */
-  cleanupHour = 0
+  private slots: UserScratch | null = null
 
-  constructor(id: string, around: Surroundings, stored: boolean, startedAt: number) {
+  constructor(id: string, around: Surroundings, startedAt: number) {
     this.id = id
     this.around = around
-    this.stored = stored
-    this.session = new SessionState(this, startedAt)
+    this.unpacked = new UserState(this, startedAt)
   }
 
-  /** Erased, or known only in passing: its rows are tombstones. */
-  get gone(): boolean {
-    return this.removed
+  /** Valid until the next `tick`, longer only while it has changes that are not committed. */
+  get state(): UserState {
+    return this.unpacked ?? this.around.unpack(this)
+  }
+
+  get stored(): boolean {
+    return this.around.stored
+  }
+
+  get session(): SessionState {
+    return this.state.session
   }
 
   get positives(): PositiveHistory {
-    return this
-  }
-
-  get length(): number {
-    return Math.min(POSITIVES_KEPT, this.liked.values.length / 2)
-  }
-
-  item(k: number): number {
-    const { values } = this.liked
-    return values[values.length - 2 * k - 2]
-  }
-
-  at(k: number): number {
-    const { values } = this.liked
-    return values[values.length - 2 * k - 1]
-  }
-
-  /** Is the item among the positives? */
-  likes(item: number): boolean {
-    const { values } = this.liked
-    const oldest = Math.max(0, values.length - 2 * POSITIVES_KEPT)
-    for (let k = values.length - 2; k >= oldest; k -= 2) if (values[k] === item) return true
-    return false
-  }
-
-  addPositive(item: number, at: number): void {
-    this.liked.trim(POSITIVES)
-    this.liked.values = this.liked.values.concat(item, at)
-  }
-
-  excludes(item: number): boolean {
-    const { excluded } = this
-    if (excluded === null) return false
-    const at = findExclusion(excluded.values, item)
-    if (at < 0) return false
-    const value = excluded.values[at]
-    if (value % 4 !== FINISHED) return true
-    const { repeatAfterMs } = this.around
-    if (repeatAfterMs === Number.POSITIVE_INFINITY) return true
-    const hour = Math.floor(value / 4) % HOURS
-    return repeatAfterMs > 0 && this.around.watermark() < (hour + 1) * HOUR + repeatAfterMs
-  }
-
-  /** Takes an item out of the user's lists; gives the chunk that changed. */
-  exclude(item: number, reason: number, ts: number): number {
-    this.excluded ??= new ChunkedList()
-    const list = this.excluded
-    const hour = Math.floor(ts / HOUR)
-    let at = findExclusion(list.values, item)
-    if (at >= 0) {
-      const old = list.values[at]
-      const oldReason = old % 4
-      const newest = Math.max(hour, Math.floor(old / 4) % HOURS)
-      list.values[at] = exclusion(item, newest, Math.max(reason, oldReason))
-    } else {
-      list.trim(EXCLUSIONS)
-      at = list.values.length
-      list.values = list.values.concat(exclusion(item, hour, reason))
-    }
-    return list.chunkOf(EXCLUSIONS, at)
+    return this.state
   }
 
   get shown(): User['shown'] {
-    return this
+    return this.state
   }
 
-  last24h(item: number, now: number): number {
-    return this.shownSince(item, now - 24 * HOUR)
-  }
-
-  last7d(item: number, now: number): number {
-    return this.shownSince(item, now - 168 * HOUR)
-  }
-
-  private shownSince(item: number, from: number): number {
-    if (this.recentlyShown === null) return 0
-    const { values } = this.recentlyShown
-    const low = item * MINUTES + Math.max(0, Math.floor(from / MINUTE))
-    const high = (item + 1) * MINUTES
-    let n = 0
-    for (let k = 0; k < values.length; k++) if (values[k] >= low && values[k] < high) n++
-    return n
-  }
-
-  addShown(item: number, ts: number): number {
-    this.recentlyShown ??= new ChunkedList()
-    const list = this.recentlyShown
-    list.trim(SHOWN)
-    list.values.push(item * MINUTES + Math.floor(ts / MINUTE))
-    return list.chunkOf(SHOWN, list.values.length - 1)
-  }
-
-  /** A watch forgives the impressions before it; gives the chunks that changed. */
-  forgetShown(item: number, touch: (chunk: number) => void): void {
-    const list = this.recentlyShown
-    if (list === null) return
-    for (let k = 0; k < list.values.length; k++)
-      if (Math.floor(list.values[k] / MINUTES) === item) {
-        list.values[k] = -1
-        touch(list.chunkOf(SHOWN, k))
-      }
+  excludes(item: number): boolean {
+    return this.state.excludes(item)
   }
 
   creatorWeight(creator: number): number {
-    if (this.excluded === null || creator < 0) return 1
-    let weight = 1
-    for (const value of this.excluded.values) {
-      const reason = value % 4
-      if (reason !== FINISHED && this.around.creatorOf(itemOfExclusion(value)) === creator)
-        weight *= CREATOR_WEIGHTS[reason]
-    }
-    return weight
+    return this.state.creatorWeight(creator)
   }
 
-  /** The session that holds a time; undefined where it was forgotten. */
-  sessionAt(ts: number): SessionState | undefined {
-    if (ts >= this.session.startedAt) return this.session
-    const { older } = this
-    if (older === null) return undefined
-    for (let k = older.length - 1; k >= 0; k--)
-      if (ts >= older[k].startedAt) return ts <= older[k].lastEventAt ? older[k] : undefined
-    return undefined
+  get lastSeenAt(): number {
+    return this.state.lastSeenAt
+  }
+
+  get cohort(): string {
+    return this.state.cohort
+  }
+
+  get surface(): string {
+    return this.state.surface
+  }
+
+  get lastOffset(): number {
+    return this.unpacked === null ? this.around.packedOffset(this) : this.unpacked.lastOffset
+  }
+
+  get scratch(): UserScratch {
+    this.slots ??= {}
+    return this.slots
   }
 }
-
-function exclusion(item: number, hour: number, reason: number): number {
-  return (item * HOURS + hour) * 4 + reason
-}
-
-export const itemOfExclusion = (value: number): number => Math.floor(value / EXCLUSION_UNIT)
-export const timeOfExclusion = (value: number): number => value % EXCLUSION_UNIT
-export const exclusionOf = (item: number, time: number): number => item * EXCLUSION_UNIT + time
-
-export const itemShown = (value: number): number => Math.floor(value / MINUTES)
-export const minuteShown = (value: number): number => value % MINUTES
-export const shownOf = (item: number, minute: number): number => item * MINUTES + minute
-
-function findExclusion(values: readonly number[], item: number): number {
-  const low = item * EXCLUSION_UNIT
-  const high = low + EXCLUSION_UNIT
-  for (let k = values.length - 1; k >= 0; k--) if (values[k] >= low && values[k] < high) return k
-  return -1
-}
-
-export type { Session }
