@@ -1,6 +1,6 @@
 /**
  * `npm run bench [NAME...] [--events N]`: speeds and sizes on this machine, against real services started for it.
- * docs/benchmarks.md has results, and what they do not show. Names: throughput, redis, latency.
+ * docs/benchmarks.md has results, and what they do not show. Names: throughput, redis, latency, peers.
  */
 import { cpus, totalmem } from 'node:os'
 import { parseArgs } from 'node:util'
@@ -8,6 +8,7 @@ import { startKafka } from '../support/kafka.ts'
 import { startRegistry } from '../support/registry.ts'
 import { startRedis } from '../support/services-redis.ts'
 import { latency } from './latency.ts'
+import { PEER_PORT, preparePeer } from './peer.ts'
 import { fillTopic, measure, type ThroughputResult } from './throughput.ts'
 
 const { values, positionals } = parseArgs({
@@ -22,7 +23,7 @@ console.log(
   `${cpus().length} x ${cpus()[0].model}, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.version}; ${events} events, ${runs} runs, medians`,
 )
 
-const kafka = await startKafka()
+const kafka = await startKafka(wanted.has('peers') ? { port: PEER_PORT } : {})
 const registry = await startRegistry()
 const redis = wanted.has('redis') || wanted.has('latency') ? await startRedis() : undefined
 const prefix = 'bench.'
@@ -70,6 +71,24 @@ try {
       [...job, '--user.commitInterval', '1s'],
       topicsOnly,
     )
+  }
+  if (wanted.has('peers')) {
+    const peer = preparePeer(events)
+    if (!peer) console.log('peers: left out, FRESHET_PEERS names no folder with kafka-streams')
+    for (const [name, args] of [
+      ['Kafka Streams, RocksDB, exactly once, 100 ms', ['-Dstore=rocks', '-Deos=true', '-Dci=100']],
+      ['Kafka Streams, in memory, at least once, 1 s', ['-Dstore=mem', '-Dci=1000']],
+    ] as const) {
+      if (!peer) break
+      const results = Array.from({ length: runs }, () => peer(args))
+      console.log(
+        `${name.padEnd(44)} CPU-s/M steady ${median(results.map(r => r.steadyCpuPerMillion))
+          .toFixed(2)
+          .padStart(9)} whole ${median(results.map(r => r.cpuPerMillion))
+          .toFixed(2)
+          .padStart(9)}`,
+      )
+    }
   }
   if (redis && wanted.has('redis'))
     await repeat('the same with session hashes in Redis, 100 ms', job, {
