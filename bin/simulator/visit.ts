@@ -2,58 +2,12 @@
  * One user's visit: pages of a list, plays with heartbeats, feedback; then gone. A visit makes one page at a time, when its
  * time comes, so that a list read then knows what the user has done before.
  */
-import type {
-  CandidateSource,
-  EndReason,
-  FeedbackDraft,
-  FeedbackKind,
-  ImpressionDraft,
-  ItemDraft,
-  WatchDraft,
-} from '../../schemas/index.ts'
+import type { CandidateSource, EndReason, FeedbackKind } from '../../schemas/index.ts'
 import type { Drift } from './drift.ts'
 import { type LoggingPolicy, loggingPolicy } from './policy.ts'
 import { type Catalog, type CatalogSlot, normal, type User } from './population.ts'
+import type { ListProvider, ServedList, SimulatedEvent } from './traffic.ts'
 import { examined, type Truth } from './truth.ts'
-
-export type SimulatedRecord =
-  | { readonly kind: 'Impression'; readonly record: ImpressionDraft }
-  | { readonly kind: 'Watch'; readonly record: WatchDraft }
-  | { readonly kind: 'Feedback'; readonly record: FeedbackDraft }
-
-/** `at`: when it is sent, ms; the event's own `ts` unless it is late or a double. */
-export type SimulatedEvent =
-  | (SimulatedRecord & { readonly topic: 'events'; readonly key: string; readonly at: number })
-  | {
-      readonly topic: 'items'
-      readonly kind: 'Item'
-      readonly key: string
-      readonly at: number
-      /** null: the item is withdrawn. */
-      readonly record: ItemDraft | null
-    }
-
-/** A list as Redis has it (CONTRACT 2). */
-export interface ServedList {
-  readonly version: string
-  readonly policy: string
-  readonly model?: string
-  readonly experiments?: Readonly<Record<string, string>>
-  readonly items: readonly {
-    readonly id: string
-    readonly score: number
-    readonly p: number | null
-    readonly src: string
-    readonly x?: boolean
-  }[]
-}
-
-/** Gives the list that would be shown now, or undefined: then the logging policy of the simulator chooses. */
-export type ListProvider = (who: {
-  readonly userId: string
-  readonly cohort: string
-  readonly surface: string
-}) => ServedList | undefined
 
 export interface Habits {
   readonly surfaces: readonly string[]

@@ -12,17 +12,11 @@ import { hash53, randomFrom } from '../../streams/serde/hash.ts'
 import { type Drift, parseDrift } from './drift.ts'
 import { LoggingPolicy } from './policy.ts'
 import { Catalog, Users } from './population.ts'
+import type { ListProvider, SimulatedEvent } from './traffic.ts'
 import { Truth } from './truth.ts'
-import {
-  type ListProvider,
-  restMs,
-  type SimulatedEvent,
-  type Stage,
-  Visit,
-  visitSeed,
-} from './visit.ts'
+import { restMs, type Stage, Visit, visitSeed } from './visit.ts'
 
-export type { ListProvider, ServedList, SimulatedEvent } from './visit.ts'
+export type { ListProvider, ServedList, SimulatedEvent } from './traffic.ts'
 
 export interface WorldOptions {
   readonly seed: number
