@@ -253,6 +253,8 @@ export class MemoryItemTable implements ItemTable, FollowedTable {
       counts.positives,
     )
     this.shown[index] = counts.impressions
+    // decayed counts change with positives alone; most rows are impressions
+    if (this.liked[index] === counts.positives) return
     this.liked[index] = counts.positives
     const at = counts.decayedMinute * 60_000
     this.decayedAt[index] = at

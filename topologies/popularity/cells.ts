@@ -2,8 +2,8 @@
  * What a user task counts between two commits, and the packets made of it: totals by item, and positives also by cohort and
  * minute, which is all that windows are made of.
  *
- * Hot: `add` is called for most events. Totals stand in arrays by item; the cells of an item hang in a chain, newest first,
- * in typed arrays that are used again. The chain is looked through for at most `MAX_STEPS` cells: a doubled cell is only a
+ * Hot: `add` is called for most events. Totals stand side by side in slots of the items counted since the last commit; the
+ * cells of an item hang in a chain, newest first; all in typed arrays that are used again. The chain is looked through for at most `MAX_STEPS` cells: a doubled cell is only a
  * few bytes more, since the receiver adds.
  *
  * Packet: layout u8, base = newest event time (uint), then per item {itemId, base - its newest event time, a mask u8 of what
@@ -25,31 +25,32 @@ const POSITIVES = 4
 const WATCHED_MS = 8
 
 export class CellCounts {
-  /** By item. `newest` is -1 where the item was not touched since the last drain. */
-  private newest = new Float64Array(1024).fill(-1)
+  /** By item: its slot + 1. Slots keep what is counted side by side, however many items there are. */
+  private slotOf = new Int32Array(1024)
+  private slots = 0
+  /** By slot. */
+  private items = new Int32Array(1024)
+  private newest = new Float64Array(1024)
   private impressions = new Uint32Array(1024)
   private watches = new Uint32Array(1024)
   private watchedMs = new Float64Array(1024)
-  /** By item: its newest cell + 1. */
+  /** By slot: its newest cell + 1. */
   private heads = new Int32Array(1024)
-  private touched: number[] = []
   private cohorts = new Names()
   private count = 0
-  private capacity = 0
   /** By cell. */
-  private next = new Int32Array(0)
-  private cohort = new Int32Array(0)
-  private minute = new Int32Array(0)
-  private positives = new Uint32Array(0)
+  private next = new Int32Array(1024)
+  private cohort = new Int32Array(1024)
+  private minute = new Int32Array(1024)
+  private positives = new Uint32Array(1024)
 
   constructor() {
     this.cohorts.index('')
-    this.grow(1024)
   }
 
   /** Rough number of entries of the packets to come. */
   get size(): number {
-    return this.touched.length + this.count
+    return this.slots + this.count
   }
 
   /** `ts` in ms, from 0. */
@@ -62,32 +63,47 @@ export class CellCounts {
     positives: number,
     watchedMs: number,
   ): void {
-    if (item >= this.newest.length) this.growItems(item * 2)
-    const newest = this.newest[item]
-    if (newest < 0) this.touched.push(item)
-    if (ts > newest) this.newest[item] = ts
-    this.impressions[item] += impressions
-    this.watches[item] += watches
-    this.watchedMs[item] += watchedMs
+    const slot = this.slot(item)
+    if (ts > this.newest[slot]) this.newest[slot] = ts
+    this.impressions[slot] += impressions
+    this.watches[slot] += watches
+    this.watchedMs[slot] += watchedMs
     if (positives === 0) return
-    const cell = this.find(item, cohort === '' ? 0 : this.cohorts.index(cohort), minuteOf(ts))
+    const cell = this.find(slot, cohort === '' ? 0 : this.cohorts.index(cohort), minuteOf(ts))
     this.positives[cell] += positives
   }
 
-  private find(item: number, cohort: number, minute: number): number {
-    const head = this.heads[item]
+  /** The slot of an item, made if it has none. */
+  private slot(item: number): number {
+    if (item >= this.slotOf.length) this.slotOf = copyInto(new Int32Array(item * 2), this.slotOf)
+    const known = this.slotOf[item]
+    if (known !== 0) return known - 1
+    if (this.slots === this.items.length) this.growSlots(this.slots * 2)
+    const slot = this.slots++
+    this.slotOf[item] = this.slots
+    this.items[slot] = item
+    this.newest[slot] = 0
+    this.impressions[slot] = 0
+    this.watches[slot] = 0
+    this.watchedMs[slot] = 0
+    this.heads[slot] = 0
+    return slot
+  }
+
+  private find(slot: number, cohort: number, minute: number): number {
+    const head = this.heads[slot]
     let cell = head - 1
     for (let steps = 0; cell >= 0 && steps < MAX_STEPS; steps++) {
       if (this.minute[cell] === minute && this.cohort[cell] === cohort) return cell
       cell = this.next[cell] - 1
     }
-    if (this.count === this.capacity) this.grow(this.capacity * 2)
+    if (this.count === this.next.length) this.growCells(this.count * 2)
     const fresh = this.count++
     this.next[fresh] = head
     this.cohort[fresh] = cohort
     this.minute[fresh] = minute
     this.positives[fresh] = 0
-    this.heads[item] = fresh + 1
+    this.heads[slot] = fresh + 1
     return fresh
   }
 
@@ -101,25 +117,19 @@ export class CellCounts {
     to: (partition: number) => ByteWriter,
   ): void {
     const byPartition = new Map<number, number[]>()
-    for (const item of this.touched) {
-      const partition = partitionOf(item)
-      const items = byPartition.get(partition)
-      if (items) items.push(item)
-      else byPartition.set(partition, [item])
+    for (let slot = 0; slot < this.slots; slot++) {
+      const partition = partitionOf(this.items[slot])
+      const slots = byPartition.get(partition)
+      if (slots) slots.push(slot)
+      else byPartition.set(partition, [slot])
     }
     const known = new Int32Array(this.cohorts.size)
-    for (const [partition, items] of byPartition) {
+    for (const [partition, slots] of byPartition) {
       known.fill(0)
-      this.write(items, known, idOf, to(partition))
+      this.write(slots, known, idOf, to(partition))
     }
-    for (const item of this.touched) {
-      this.newest[item] = -1
-      this.impressions[item] = 0
-      this.watches[item] = 0
-      this.watchedMs[item] = 0
-      this.heads[item] = 0
-    }
-    this.touched = []
+    for (let slot = 0; slot < this.slots; slot++) this.slotOf[this.items[slot]] = 0
+    this.slots = 0
     this.count = 0
     if (this.cohorts.size <= MAX_COHORT_NAMES) return
     this.cohorts = new Names()
@@ -127,24 +137,24 @@ export class CellCounts {
   }
 
   private write(
-    items: readonly number[],
+    slots: readonly number[],
     known: Int32Array,
     idOf: (item: number) => string,
     w: ByteWriter,
   ): void {
     let cohorts = 0
     let newestAt = 0
-    for (const item of items) newestAt = Math.max(newestAt, this.newest[item])
+    for (const slot of slots) newestAt = Math.max(newestAt, this.newest[slot])
     const base = minuteOf(newestAt)
     w.u8(layout).uint(newestAt)
-    for (const item of items) {
-      w.string(idOf(item)).uint(newestAt - this.newest[item])
-      this.writeTotals(item, w)
-      if (this.heads[item] === 0) continue
+    for (const slot of slots) {
+      w.string(idOf(this.items[slot])).uint(newestAt - this.newest[slot])
+      this.writeTotals(slot, w)
+      if (this.heads[slot] === 0) continue
       let cells = 0
-      for (let at = this.heads[item]; at !== 0; at = this.next[at - 1]) cells++
+      for (let at = this.heads[slot]; at !== 0; at = this.next[at - 1]) cells++
       w.uint(cells)
-      for (let at = this.heads[item]; at !== 0; at = this.next[at - 1]) {
+      for (let at = this.heads[slot]; at !== 0; at = this.next[at - 1]) {
         const cell = at - 1
         const cohort = this.cohort[cell]
         if (cohort === 0) w.uint(0)
@@ -158,35 +168,35 @@ export class CellCounts {
     }
   }
 
-  private writeTotals(item: number, w: ByteWriter): void {
-    const impressions = this.impressions[item]
-    const watches = this.watches[item]
-    const watchedMs = this.watchedMs[item]
+  private writeTotals(slot: number, w: ByteWriter): void {
+    const impressions = this.impressions[slot]
+    const watches = this.watches[slot]
+    const watchedMs = this.watchedMs[slot]
     w.u8(
       (impressions && IMPRESSIONS) |
         (watches && WATCHES) |
         (watchedMs && WATCHED_MS) |
-        (this.heads[item] && POSITIVES),
+        (this.heads[slot] && POSITIVES),
     )
     if (impressions) w.uint(impressions)
     if (watches) w.uint(watches)
     if (watchedMs) w.uint(watchedMs)
   }
 
-  private growItems(size: number): void {
-    this.newest = copyInto(new Float64Array(size).fill(-1), this.newest)
+  private growSlots(size: number): void {
+    this.items = copyInto(new Int32Array(size), this.items)
+    this.newest = copyInto(new Float64Array(size), this.newest)
     this.impressions = copyInto(new Uint32Array(size), this.impressions)
     this.watches = copyInto(new Uint32Array(size), this.watches)
     this.watchedMs = copyInto(new Float64Array(size), this.watchedMs)
     this.heads = copyInto(new Int32Array(size), this.heads)
   }
 
-  private grow(capacity: number): void {
-    this.capacity = capacity
-    this.next = copyInto(new Int32Array(capacity), this.next)
-    this.cohort = copyInto(new Int32Array(capacity), this.cohort)
-    this.minute = copyInto(new Int32Array(capacity), this.minute)
-    this.positives = copyInto(new Uint32Array(capacity), this.positives)
+  private growCells(size: number): void {
+    this.next = copyInto(new Int32Array(size), this.next)
+    this.cohort = copyInto(new Int32Array(size), this.cohort)
+    this.minute = copyInto(new Int32Array(size), this.minute)
+    this.positives = copyInto(new Uint32Array(size), this.positives)
   }
 }
 

@@ -70,7 +70,7 @@ function uniform(random: () => number): () => Act {
 
 function measure(name: string, act: () => Act): void {
   const cluster = new ItemCluster(1)
-  const spent = { user: 0, item: 0, global: 0 }
+  const spent = { idle: 0, user: 0, item: 0, global: 0 }
   const cpu = (part: keyof typeof spent, work: () => void): void => {
     const from = process.cpuUsage()
     work()
@@ -82,7 +82,13 @@ function measure(name: string, act: () => Act): void {
   let half = { ...spent }
   for (let made = 0, commits = 0; made < EVENTS; made += 2_000) {
     if (made === EVENTS / 2) half = { ...spent }
-    const events = Array.from({ length: 2_000 }, () => cluster.prepare(act()))
+    const acts = Array.from({ length: 2_000 }, act)
+    const events = acts.map(made => cluster.prepare(made))
+    // what is not counted tells what the task around the stages costs
+    const uncounted = acts.map(made => cluster.prepare({ ...made, consent: 'none' }))
+    cpu('idle', () => {
+      for (const event of uncounted) cluster.process(event)
+    })
     cpu('user', () => {
       for (const event of events) cluster.process(event)
       cluster.commitUser(0)
@@ -101,6 +107,8 @@ function measure(name: string, act: () => Act): void {
   const late = (part: keyof typeof spent): string =>
     ((spent[part] - half[part]) / (EVENTS / 2)).toFixed(2).padStart(6)
   console.log(`${name}                 whole, second half (us an event)`)
+  spent.user -= spent.idle
+  half.user -= half.idle
   console.log(`  user stages           ${each(spent.user)} ${late('user')}`)
   console.log(`  item task, follower   ${each(spent.item)} ${late('item')}`)
   console.log(`  global sets           ${each(spent.global)} ${late('global')}`)

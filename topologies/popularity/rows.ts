@@ -40,7 +40,7 @@ export function emptyItemCounts(): ItemCounts {
 export function writeCounts(counts: ItemCounts, w: ByteWriter): void {
   w.u8(layout).uint(counts.newestAt).uint(counts.impressions).uint(counts.watches)
   w.uint(counts.positives).uint(counts.watchedMs).uint(counts.decayedMinute)
-  for (const value of counts.decayed) w.f32(value)
+  for (let h = 0; h < counts.decayed.length; h++) w.f32(counts.decayed[h])
 }
 
 /** Reads into `counts`. Errors: CHANGELOG_NEWER for another layout; RangeError for a row that is cut. */
