@@ -3,7 +3,7 @@ import { totalmem } from 'node:os'
 import { count } from '../terminal.ts'
 import { type Finding, ok, warning } from './finding.ts'
 
-/** Measured: session, positives, pending impressions, the doubles' ring; and an item with neighbours and vectors. */
+/** Estimated: session, positives, pending impressions, the doubles' ring; and an item with neighbours and vectors. */
 const USER_BYTES = 1024
 const ITEM_BYTES = 1536
 /** Node, its code and the buffers of a busy worker. */

@@ -107,7 +107,7 @@ function keyProblem(key: Buffer, userId: string): Bad {
 function partitionProblem(userId: string, expected: number, found: number): Bad {
   return {
     bad: 'PARTITION_MISMATCH',
-    message: `user ${JSON.stringify(userId.slice(0, 60))} belongs on partition ${expected} (murmur2 of the key, as Java's client has it) and came on ${found}: set partitioner=murmur2_random in librdkafka clients (Go, Python, .NET), or input.rekey=true here`,
+    message: `user ${JSON.stringify(userId.slice(0, 60))} belongs on partition ${expected} (murmur2 of the key, as Java's client has it) and came on ${found}: set partitioner=murmur2_random in librdkafka clients (Go, Python, .NET)`,
   }
 }
 
