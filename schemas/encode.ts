@@ -19,10 +19,16 @@ export class Encoder {
     return new Encoder(await registry.registerAll(prefix))
   }
 
-  /** The framed record; fields left out take their defaults. Errors: BUG for a field of a wrong type, naming it. */
-  encode<N extends RecordName>(name: N, record: RecordDrafts[N]): Buffer {
+  /** The registered id, for those who write bytes themselves. Errors: BUG where there is none. */
+  idOf(name: RecordName): number {
     const id = this.ids.get(name)
     if (id === undefined) throw new FreshetError('BUG', `no schema id is registered for ${name}`)
+    return id
+  }
+
+  /** The framed record; fields left out take their defaults. Errors: BUG for a field of a wrong type, naming it. */
+  encode<N extends RecordName>(name: N, record: RecordDrafts[N]): Buffer {
+    const id = this.idOf(name)
     const type = this.type(name)
     let end = this.write(type, name, record)
     if (end < 0) {

@@ -35,6 +35,9 @@ export class SessionState implements Session, Row, PlayCounts {
   completes = 0
   skips = 0
   items: number[] = []
+  /** `id`, and the start that it was made for: writing it costs more than the event. */
+  private text = ''
+  private textOf = -1
 
   constructor(user: UserState, startedAt: number) {
     this.user = user
@@ -52,7 +55,11 @@ export class SessionState implements Session, Row, PlayCounts {
 
   /** A stable function of user and start. */
   get id(): string {
-    return hash53(this.user.id, this.startedAt % 4294967296).toString(36)
+    if (this.textOf !== this.startedAt) {
+      this.textOf = this.startedAt
+      this.text = hash53(this.user.id, this.startedAt % 4294967296).toString(36)
+    }
+    return this.text
   }
 }
 

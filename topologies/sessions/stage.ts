@@ -19,7 +19,8 @@ import { USER_STORES } from '../user/store-ids.ts'
 import type { UserState } from '../user/user-state.ts'
 import type { UserTable } from '../user/users.ts'
 import { Activity } from './activity.ts'
-import { listKey, sessionFeatures, sessionKey, sessionView } from './views.ts'
+import { FeaturesEncoder } from './features.ts'
+import { listKey, sessionKey, sessionView } from './views.ts'
 
 const HOUR = 3_600_000
 /** Users cleaned in one tick: some tens of microseconds each at worst. */
@@ -27,7 +28,7 @@ const CLEAN_SLICE = 200
 
 export interface SessionsDeps {
   readonly users: UserTable
-  /** Encodes session-features; undefined: none are published. */
+  /** Knows the schema of session-features; undefined: none are published. */
   readonly features: Encoder | undefined
   /** Write session hashes. */
   readonly views: boolean
@@ -48,6 +49,7 @@ class SessionsStage implements Stage<UserEvent> {
   private readonly users: UserTable
   private readonly activity: Activity
   private readonly items: ItemTable
+  private readonly features: FeaturesEncoder | null
   private readonly now: () => number
   private readonly startedAt: number
   private readonly counters
@@ -63,6 +65,9 @@ class SessionsStage implements Stage<UserEvent> {
     this.users = deps.users
     this.activity = new Activity(deps.users)
     this.items = ctx.table<ItemTable>('items')
+    this.features = deps.features
+      ? new FeaturesEncoder(deps.features.idOf('SessionFeatures'), this.items)
+      : null
     this.now = () => ctx.now()
     this.startedAt = ctx.now()
     const { stores } = deps.users
@@ -173,7 +178,7 @@ class SessionsStage implements Stage<UserEvent> {
       user.changed = true
       this.changedUsers.push(user)
     }
-    if (!user.viewWaits) {
+    if (this.deps.views && !user.viewWaits) {
       user.viewWaits = true
       user.answersTs = recordTs
       this.viewQueue.push(user)
@@ -210,12 +215,12 @@ class SessionsStage implements Stage<UserEvent> {
   }
 
   private flushFeatures(out: Outbox): void {
-    const { features } = this.deps
+    const { features } = this
     for (const user of this.changedUsers) {
       user.changed = false
       if (user.removed || !features) continue
-      const draft = sessionFeatures(user.id, user.session, this.items, user.lastOffset)
-      out.publish('session-features', user.id, features.encode('SessionFeatures', draft))
+      const record = features.encode(user.id, user.session, user.lastOffset)
+      out.publish('session-features', user.id, record)
     }
     this.changedUsers = []
   }
@@ -225,7 +230,7 @@ class SessionsStage implements Stage<UserEvent> {
     const waiting: UserState[] = []
     const ttlMs = this.users.settings.gapMs + HOUR
     for (const user of this.viewQueue) {
-      if (user.removed || !this.deps.views) user.viewWaits = false
+      if (user.removed) user.viewWaits = false
       else if (user.viewedAt >= 0 && now - user.viewedAt < this.deps.minIntervalMs)
         waiting.push(user)
       else {

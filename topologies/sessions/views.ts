@@ -1,5 +1,4 @@
-/** A user's newest session as outside readers see it: the Redis hash and the record of session-features. */
-import type { SessionFeaturesDraft } from '../../schemas/index.ts'
+/** A user's newest session as the Redis hash that outside readers see. */
 import type { ViewWrite } from '../../streams/topology/outbox.ts'
 import type { ItemTable } from '../items/table.ts'
 import type { SessionState } from './session.ts'
@@ -42,30 +41,6 @@ export function sessionView(
     ],
     ttlMs,
     recordTs,
-  }
-}
-
-/** `eventId` is stable for a state of the session: readers drop repetitions by it. */
-export function sessionFeatures(
-  userId: string,
-  session: SessionState,
-  items: ItemTable,
-  offset: number,
-): SessionFeaturesDraft {
-  const session_id = session.id
-  return {
-    eventId: `${session_id}-${offset}`,
-    userId,
-    session_id,
-    started_at: session.startedAt,
-    last_event_at: session.lastEventAt,
-    impressions: session.impressions,
-    watches: session.watches,
-    positives: session.positives,
-    watched_ms: session.watchedMs,
-    completes: session.completes,
-    skips: session.skips,
-    last_items: itemIds(session, items),
   }
 }
 
