@@ -61,7 +61,7 @@ export async function startWorker(
     opened.push(publisher)
     const worker = new Worker({
       application: createApplication({
-        options: views ? values : { ...values, 'session.views': false },
+        options: views ? values : { ...values, 'session.views': false, 'covisit.similar': false },
         topologies: parseTopologies(values.topologies),
         schemas: registry,
         encoder,

@@ -5,6 +5,7 @@ import { ItemCluster, plainItem } from '../../test/support/item-cluster.ts'
 import { BoardAdder, emptyBoard, nthLargest, sortBoard } from './neighbours.ts'
 import { PendingEdges } from './pending-edges.ts'
 import { weightUnit } from './rows.ts'
+import { fiveDigits, similarBody } from './similar.ts'
 import { readVisits, Visits } from './visits.ts'
 
 const t0 = 1_780_000_000_000
@@ -177,6 +178,39 @@ describe('co-visitation', () => {
           .sort((x, y) => b.weights[y.i] - b.weights[x.i] || (x.id < y.id ? -1 : 1))
           .map(({ i }) => [b.items[i], b.weights[i]])
         expect(Array.from({ length: a.size }, (_, i) => [a.items[i], a.weights[i]])).toEqual(sorted)
+      }),
+    )
+  })
+
+  it('writes views that JSON reads: best first, five digits, ids of any text, nothing that may not be listed', () => {
+    const ids = ['plain-1', 'ü "quoted"\\', 'c', 'd', 'self\n']
+    const board = emptyBoard()
+    const adder = new BoardAdder(8, item => ids[item])
+    for (const [item, weight] of [
+      [0, 4096],
+      [1, 9000],
+      [2, 3277],
+      [3, 3277],
+    ])
+      adder.addOne(board, item, weight)
+    const items = {
+      idOf: (item: number) => ids[item],
+      positives: (item: number) => item * 3,
+      listable: (item: number) => item !== 2,
+    }
+    expect(JSON.parse(`{${similarBody(4, board, 2, items, 77)}`)).toEqual({
+      item: ids[4],
+      at: 77,
+      items: [
+        { id: ids[1], score: Number((9000 / 4096 / Math.sqrt(8)).toPrecision(5)) },
+        { id: ids[0], score: Number((1 / Math.sqrt(5)).toPrecision(5)) },
+      ],
+    })
+    fc.assert(
+      fc.property(fc.double({ min: 1e-4, max: 1e9, noNaN: true }), x => {
+        const found = fiveDigits(x)
+        expect(Math.abs(found - x)).toBeLessThanOrEqual(5.01e-5 * x)
+        expect(String(found).replace(/^0\.0*|\.|0+$/g, '').length).toBeLessThanOrEqual(5)
       }),
     )
   })

@@ -18,7 +18,7 @@ import { type Board, BoardAdder, emptyBoard, sortBoard } from './neighbours.ts'
 import type { covisitOptions } from './options.ts'
 import { PendingEdges } from './pending-edges.ts'
 import { positionWeights, readNeighboursHead, writeNeighbour, writeNeighboursHead } from './rows.ts'
-import { similarBody, similarOf } from './similar.ts'
+import { similarBody } from './similar.ts'
 import { readVisits } from './visits.ts'
 
 export type CovisitOptions = OptionValues<typeof covisitOptions>
@@ -129,16 +129,16 @@ export function createCovisitItemStage(ctx: TaskContext, options: CovisitOptions
   }
 
   function writeView(row: NeighbourRow, to: Outbox): void {
-    const itemId = idOf(row.item)
-    const key = `similar:${itemId}`
     stale.delete(row)
+    if (!options['covisit.similar']) return
+    const key = `similar:${idOf(row.item)}`
     if (items.withdrawnAt(row.item) !== 0) {
       to.view({ op: 'delete', key })
       return
     }
-    const now = ctx.now()
-    const similar = similarOf(row.board, options['covisit.similarSize'], items, now)
-    to.view({ op: 'json', key, body: similarBody(itemId, now, similar), ttlMs: life })
+    const size = options['covisit.similarSize']
+    const body = similarBody(row.item, row.board, size, items, ctx.now())
+    to.view({ op: 'json', key, body, ttlMs: life })
   }
 
   function publish(row: NeighbourRow, to: Outbox): void {

@@ -11,8 +11,9 @@ export interface Board {
   size: number
 }
 
+/** Room for 16, then 64: few boards stay small, and an array costs more to make than to hold. */
 export function emptyBoard(): Board {
-  return { items: new Int32Array(8), weights: new Float64Array(8), size: 0 }
+  return { items: new Int32Array(16), weights: new Float64Array(16), size: 0 }
 }
 
 /** From so many edges at once a board's entries are laid out by item first; below, searching it each time is cheaper. */
@@ -72,7 +73,7 @@ export class BoardAdder {
   }
 
   private append(board: Board, item: number, weight: number): void {
-    if (board.size === board.items.length) widen(board, Math.min(board.size * 2, 2 * this.keep))
+    if (board.size === board.items.length) widen(board, Math.min(board.size * 4, 2 * this.keep))
     board.items[board.size] = item
     board.weights[board.size++] = weight
   }

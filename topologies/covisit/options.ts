@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { duration, durationTakes } from '../../streams/option-types.ts'
+import { duration, durationTakes, flag, flagTakes } from '../../streams/option-types.ts'
 import { defineOptions, option } from '../../streams/options.ts'
 
 export const covisitOptions = defineOptions({
@@ -14,6 +14,10 @@ export const covisitOptions = defineOptions({
   'covisit.publishThreshold': option(z.coerce.number().min(0).max(10), 0.05, {
     help: 'By what share of its sum a row of neighbours must have grown to be published again. .05 cannot turn an order that matters.',
     takes: 'a number from 0 to 10',
+  }),
+  'covisit.similar': option(flag(), true, {
+    help: 'Write `similar:<itemId>`. On, as it is what a reader without a user has; off without a view store.',
+    takes: flagTakes,
   }),
   'covisit.similarSize': option(z.coerce.number().int().min(1).max(200), 50, {
     help: 'Items in `similar:<itemId>`. 50 is a page of "watch next" with room for what the reader drops.',
