@@ -73,6 +73,10 @@ export class FakeItems implements ItemTable {
     this.gone.set(index, this.countedUntil)
     this.withdrawals.push(index)
   }
+  /** Published again. */
+  restore(index: number): void {
+    this.gone.delete(index)
+  }
   index(itemId: string): number {
     return Number(itemId)
   }

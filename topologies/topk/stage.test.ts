@@ -122,6 +122,30 @@ describe("users' lists", () => {
     expect(flush().writes).toMatchObject([{ op: 'delete', key: 'topk:home:u:u1' }])
   })
 
+  it('K4: are made for those who came before anything could be listed', () => {
+    const { users, items, stage, flush, event, clock } = setUp({}, 3)
+    for (const item of [0, 1, 2]) items.withdraw(item)
+    for (let n = 0; n < 30; n++) event(users.add(fakeUser(`u${n}`, [])))
+    const written = () => {
+      while (stage.tick?.(5));
+      return flush().writes
+    }
+    expect(written().every(write => write.op === 'delete')).toBe(true)
+    clock.now += 10_000
+    expect(written(), 'one stands for all').toHaveLength(1)
+    items.restore(1)
+    for (let step = 0; step < 3; step++) clock.now += 2_000
+    const made = [...written(), ...written()]
+    clock.now += 1_000
+    made.push(...written())
+    expect(
+      made
+        .filter(write => write.op === 'json')
+        .map(write => write.key)
+        .sort(),
+    ).toEqual(Array.from({ length: 30 }, (_, n) => `topk:home:u:u${n}`).sort())
+  })
+
   it('are not written for who is gone', () => {
     const { users, stage, flush, event } = setUp()
     const [a, b] = [users.add(fakeUser('a', [1])), users.add(fakeUser('b', [1]))]

@@ -7,6 +7,7 @@
  *  - K2 `unfinishedFrom` is never above the newest event of a user whose list was not acknowledged: after a crash those
  *       users are dirty again.
  *  - K3 nothing is written for a user who is gone: the sessions stage has removed the lists.
+ *  - K4 who came before anything could be listed has a list soon after something can, without another event.
  */
 import { hash53 } from '../../streams/serde/hash.ts'
 import type { ViewWrite } from '../../streams/topology/outbox.ts'
@@ -36,6 +37,8 @@ declare module '../user/user.ts' {
 const listsPerBudgetMs = 4
 /** Users whose lists are looked through for withdrawn items, per ms of a slice. */
 const usersPerBudgetMs = 500
+/** How often one of the users with an empty list is tried again (K4). */
+const retryEmptyMs = 2_000
 
 export interface TopkDeps {
   readonly users: Users
@@ -61,6 +64,9 @@ class TopkStage implements Stage<UserEvent> {
   /** Users whose lists left with the last commit and are not acknowledged. */
   private inFlight: User[] = []
   private readonly scratchList: number[] = []
+  /** Users whose list came out empty, the one that was tried longest ago first. */
+  private readonly empty = new Set<User>()
+  private emptyTriedAt = 0
   private coalescedTold = 0
   private readonly metrics
 
@@ -105,6 +111,7 @@ class TopkStage implements Stage<UserEvent> {
       user => queue.markUrgent(user, start),
       user => queue.markDirty(user, start),
     )
+    this.retryEmpty(start)
     const most = Math.max(1, Math.floor(budgetMs * listsPerBudgetMs))
     for (let n = 0; n < most; n++) {
       const now = ctx.now()
@@ -122,6 +129,7 @@ class TopkStage implements Stage<UserEvent> {
     const { scratch } = user
     if (users.get(user.id) !== user) {
       queue.forget(user)
+      this.empty.delete(user)
       return
     }
     const subject = `${user.id} ${user.lastOffset}`
@@ -158,6 +166,23 @@ class TopkStage implements Stage<UserEvent> {
     this.metrics.built.add()
     queue.built(user, now)
     this.pending.set(user, writes)
+    this.noteEmpty(user, now)
+  }
+
+  /** K4: one stands for all, so that users who will never have a list cost next to nothing. */
+  private retryEmpty(now: number): void {
+    if (this.empty.size === 0 || now - this.emptyTriedAt < retryEmptyMs) return
+    this.emptyTriedAt = now
+    for (const user of this.empty) {
+      this.queue.markDirty(user, now)
+      return
+    }
+  }
+
+  private noteEmpty(user: User, now: number): void {
+    const wasEmpty = this.empty.delete(user)
+    if (this.scratchList.length === 0) this.empty.add(user)
+    else if (wasEmpty) for (const other of this.empty) this.queue.markDirty(other, now)
   }
 
   flush(out: Parameters<NonNullable<Stage['flush']>>[0]): void {
