@@ -80,6 +80,17 @@ describe('sliding windows', () => {
     )
   })
 
+  it('W5: all is the sum of cohorts for many items, beyond what is first made room for', () => {
+    const windows = new PositiveWindows(halfLifeMs)
+    const items = Array.from({ length: 5_000 }, (_, i) => `i${String(i).padStart(4, '0')}`)
+    for (const cohort of ['x', 'y', ''])
+      for (const item of items) windows.put(item, cohort, start / 60, [64])
+    windows.advance(start)
+    expect(board(windows, 0, 0, 5_000)).toEqual(items.map(item => [item, 3]))
+    for (const cohort of [1, 2])
+      expect(board(windows, cohort, 0, 5_000)).toEqual(items.map(item => [item, 1]))
+  })
+
   it('W3: the trend is the decayed sum over the longest window, also over years and with rescaling', () => {
     for (const halfLife of [60_000 * 7, halfLifeMs]) {
       const windows = new PositiveWindows(halfLife)

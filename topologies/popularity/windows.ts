@@ -29,6 +29,8 @@ export const BOARDS = WINDOWS + 1
 const LONGEST = WINDOWS - 1
 /** Doublings after which the trend's scale is moved; float64 has 1,023. */
 const MAX_DOUBLINGS = 500
+/** So many series of a cohort stand side by side: a board is read a cache line at a time. */
+const BLOCK = 64
 
 interface Board {
   changed: boolean
@@ -55,10 +57,14 @@ export class PositiveWindows {
   private readonly seriesOf: Map<number, number>[] = []
   private readonly members: number[][] = []
   private readonly boards: Board[][] = []
-  private readonly itemOf: number[] = []
-  private readonly cohortOf: number[] = []
+  /** By cohort: its next series; at the end of a block, none yet. */
+  private readonly nextSeries: number[] = []
+  /** Number of series in blocks given to cohorts. */
+  private allocated = 0
+  private itemOf = new Int32Array(0)
+  private cohortOf = new Int32Array(0)
   /** By series: that of its item among all; its own for the cohort ''. */
-  private readonly allOf: number[] = []
+  private allOf = new Int32Array(0)
   /** By hour: series -> the minutes of its rows; of '' those that came for '' alone. */
   private readonly hours = new Map<number, Map<number, HourMinutes>>()
   private capacity = 0
@@ -211,7 +217,7 @@ export class PositiveWindows {
 
   private rescale(reference: number): void {
     const factor = 2 ** ((this.reference - reference) / this.halfLifeMinutes)
-    for (let series = 0; series < this.itemOf.length; series++) this.trend[series] *= factor
+    for (let series = 0; series < this.allocated; series++) this.trend[series] *= factor
     this.reference = reference
     for (const boards of this.boards) boards[WINDOWS].changed = true
   }
@@ -247,6 +253,7 @@ export class PositiveWindows {
     if (cohort === this.boards.length) {
       this.seriesOf.push(new Map())
       this.members.push([])
+      this.nextSeries.push(0)
       this.boards.push(
         Array.from({ length: BOARDS }, () => ({ changed: true, threshold: 0, last: [] })),
       )
@@ -257,28 +264,38 @@ export class PositiveWindows {
   private series(item: number, cohort: number): number {
     const known = this.seriesOf[cohort].get(item)
     if (known !== undefined) return known
-    const series = this.itemOf.length
-    if (series >= this.capacity) this.grow(series + 1)
+    let series = this.nextSeries[cohort]
+    if (series % BLOCK === 0) {
+      series = this.allocated
+      this.allocated += BLOCK
+      if (this.allocated > this.capacity) this.grow(this.allocated)
+    }
+    this.nextSeries[cohort] = series + 1
     this.seriesOf[cohort].set(item, series)
     this.members[cohort].push(series)
-    this.itemOf.push(item)
-    this.cohortOf.push(cohort)
-    this.allOf.push(series)
-    if (cohort !== 0) this.allOf[series] = this.series(item, 0)
+    this.itemOf[series] = item
+    this.cohortOf[series] = cohort
+    // apart: it may replace the arrays
+    const all = cohort === 0 ? series : this.series(item, 0)
+    this.allOf[series] = all
     return series
   }
 
   private grow(size: number): void {
     this.capacity = Math.max(size, this.capacity * 2)
-    for (let w = 0; w < WINDOWS; w++) {
-      const larger = new Int32Array(this.capacity)
-      larger.set(this.sums[w])
-      this.sums[w] = larger
-    }
-    const larger = new Float64Array(this.capacity)
-    larger.set(this.trend)
-    this.trend = larger
+    const { capacity } = this
+    for (let w = 0; w < WINDOWS; w++)
+      this.sums[w] = copyInto(new Int32Array(capacity), this.sums[w])
+    this.trend = copyInto(new Float64Array(capacity), this.trend)
+    this.itemOf = copyInto(new Int32Array(capacity), this.itemOf)
+    this.cohortOf = copyInto(new Int32Array(capacity), this.cohortOf)
+    this.allOf = copyInto(new Int32Array(capacity), this.allOf)
   }
+}
+
+function copyInto<T extends { set(from: T): void }>(larger: T, from: T): T {
+  larger.set(from)
+  return larger
 }
 
 const nothing: HourMinutes = []
