@@ -11,6 +11,7 @@
 import type { CandidateSource, Impression } from '../../schemas/index.ts'
 import type { Row } from '../../streams/topology/store.ts'
 import { gradedLabel, isPositive } from '../sessions/outcome.ts'
+import { intern } from '../user/codec.ts'
 import type { StoredUser } from '../user/stored-user.ts'
 
 export interface LabelTimes {
@@ -19,6 +20,10 @@ export interface LabelTimes {
   readonly silenceMs: number
   readonly longestMs: number
 }
+
+const noExperiments: Readonly<Record<string, string>> = Object.freeze({})
+/** Stands for an entry without a heartbeat; a small integer, so that an entry without play needs no boxed number. */
+const NEVER = -(2 ** 30)
 
 /** What the impressions of one list request have in common. */
 export class LabelRequest implements Row {
@@ -43,12 +48,15 @@ export class LabelRequest implements Row {
     this.user = user
     this.openedAt = openedAt
     this.requestId = from.requestId
-    this.policy = from.policy
-    this.model = from.model
-    this.surface = from.surface
-    this.cohort = from.cohort
+    // names that nearly all requests share: one copy of each
+    this.policy = intern(from.policy)
+    this.model = intern(from.model)
+    this.surface = intern(from.surface)
+    this.cohort = intern(from.cohort)
     this.listVersion = from.listVersion
-    this.experiments = from.experiments
+    this.experiments = sameExperiments(from.experiments, noExperiments)
+      ? noExperiments
+      : from.experiments
   }
 
   /** May the impression stand under this request's columns? */
@@ -98,7 +106,9 @@ export class LabelEntry implements Row {
   removed = false
   readonly request: LabelRequest
   readonly item: number
-  readonly shownAt: number
+  /** Times are kept as differences: a small integer takes 8 B, a time of its own 24. */
+  private readonly shownAfterMs: number
+  private heardAfterMs = NEVER
   readonly position: number
   readonly propensity: number | null
   readonly prediction: number | null
@@ -113,12 +123,8 @@ export class LabelEntry implements Row {
   ended = false
   /** The label was given to the other stages: once an impression. */
   told = false
-  /** Event time of the newest heartbeat. */
-  heardAt = 0
   /** Of the row in `examples` that was written last. */
   revision = 1
-  /** The minute of event time whose sweep looks at it. */
-  dueMinute = -1
 
   constructor(
     request: LabelRequest,
@@ -128,12 +134,25 @@ export class LabelEntry implements Row {
   ) {
     this.request = request
     this.item = item
-    this.shownAt = shownAt
+    this.shownAfterMs = shownAt - request.openedAt
     this.position = from.position
     this.propensity = from.propensity
     this.prediction = from.prediction
     this.explore = from.explore
     this.source = from.source
+  }
+
+  get shownAt(): number {
+    return this.request.openedAt + this.shownAfterMs
+  }
+
+  /** Event time of the newest heartbeat; 0: none. */
+  get heardAt(): number {
+    return this.heardAfterMs === NEVER ? 0 : this.shownAt + this.heardAfterMs
+  }
+
+  set heardAt(ts: number) {
+    this.heardAfterMs = ts - this.shownAt
   }
 
   /** Event time at which the present state ends (L1, L2). */

@@ -175,7 +175,7 @@ function readEntry(value: ByteReader, item: number, shownAt: number): MakeEntry 
     entry.play = play
     entry.watchedMs = watchedMs
     entry.durationMs = durationMs
-    entry.heardAt = heardAt
+    if (played && heardAt > 0) entry.heardAt = heardAt
     return entry
   }
 }

@@ -141,10 +141,10 @@ class LabelsStage implements Stage<UserEvent> {
 
   private enqueue(entry: LabelEntry): void {
     const minute = Math.floor((entry.deadline(this.deps.times) + this.deps.slackMs) / MINUTE) + 1
-    entry.dueMinute = Math.max(minute, this.sweptMinute + 1)
-    const waiting = this.due.get(entry.dueMinute)
+    const due = Math.max(minute, this.sweptMinute + 1)
+    const waiting = this.due.get(due)
     if (waiting) waiting.push(entry)
-    else this.due.set(entry.dueMinute, [entry])
+    else this.due.set(due, [entry])
   }
 
   tick(): boolean {
@@ -212,8 +212,10 @@ class LabelsStage implements Stage<UserEvent> {
     const { request } = entry
     const { user } = request
     this.rows.entries.remove(entry)
-    const kept = (user.pendingLabels ?? []).filter(other => other !== entry)
-    user.pendingLabels = kept.length > 0 ? kept : null
+    const pending = user.pendingLabels ?? []
+    const at = pending.indexOf(entry)
+    if (at >= 0) pending.splice(at, 1)
+    if (pending.length === 0) user.pendingLabels = null
     if (--request.waiting === 0) this.rows.requests.remove(request)
   }
 
@@ -234,8 +236,7 @@ class LabelsStage implements Stage<UserEvent> {
   private emit(entry: LabelEntry, label: 0 | 1 | null): void {
     if (!this.deps.examples) return
     const { request } = entry
-    if (request.pseudonym === '')
-      request.pseudonym = pseudonym(request.user.id, this.deps.pseudonymKey)
+    if (request.pseudonym === '') request.pseudonym = this.pseudonymOf(request.user)
     this.waitingRows.push({
       revision: entry.revision,
       ts: entry.shownAt,
@@ -258,6 +259,13 @@ class LabelsStage implements Stage<UserEvent> {
       graded: label === null ? null : entry.graded,
       watched_ms: label === null ? null : entry.watchedMs,
     })
+  }
+
+  /** That of another pending request of the user where there is one: making it costs more than the rest of the row. */
+  private pseudonymOf(user: StoredUser): string {
+    for (const { request } of user.pendingLabels ?? [])
+      if (request.pseudonym !== '') return request.pseudonym
+    return pseudonym(user.id, this.deps.pseudonymKey)
   }
 
   flush(out: Outbox): void {
