@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { Partitioners } from 'kafkajs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { runPython } from '../support/python.ts'
-import { answerOf, Run } from './command.ts'
+import { answerOf, endRuns, Run } from './command.ts'
 import { type DeadLetter, eventually, Setting } from './setting.ts'
 
 const PARTITIONS = 4
@@ -142,7 +142,7 @@ describe('what producers get wrong', () => {
   }, 300_000)
 
   afterAll(async () => {
-    await run?.kill9()
+    await endRuns()
     await setting?.close()
   })
 

@@ -23,6 +23,12 @@ process.once('exit', () => {
   for (const pid of alive) signalGroup(pid, 'SIGKILL')
 })
 
+/** Ends all that this test file started and that still runs: also what never became ready. */
+export async function endRuns(): Promise<void> {
+  for (const pid of alive) signalGroup(pid, 'SIGKILL')
+  while (alive.size > 0) await sleep(20)
+}
+
 function signalGroup(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(-pid, signal)

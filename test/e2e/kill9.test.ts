@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, describe, expect, it } from 'vitest'
-import { answerOf, Run } from './command.ts'
+import { answerOf, endRuns, Run } from './command.ts'
 import { expectKnownKeys, expectPopularity, expectSessions } from './expectations.ts'
 import { simulateLog } from './rating-log.ts'
 import { type Play, playsOf } from './recount.ts'
@@ -72,7 +72,7 @@ describe('freshet run killed -9 in mid-stream', () => {
   let run: Run
 
   afterEach(async () => {
-    await run?.kill9()
+    await endRuns()
     await setting?.close()
   })
 

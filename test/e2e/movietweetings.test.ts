@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { answerOf, Run } from './command.ts'
+import { answerOf, endRuns, Run } from './command.ts'
 import { expectKnownKeys, expectLists, expectPopularity, expectSessions } from './expectations.ts'
 import { cutRealLog, howToGetIt, realLog, simulateLog } from './rating-log.ts'
 import { type Play, playsOf } from './recount.ts'
@@ -35,7 +35,7 @@ describe(name, () => {
   }, 600_000)
 
   afterAll(async () => {
-    await run?.kill9()
+    await endRuns()
     await setting?.close()
   })
 

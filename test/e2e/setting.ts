@@ -21,7 +21,7 @@ export interface DeadLetter {
 }
 
 export class Setting implements Place {
-  readonly cwd = mkdtempSync(join(tmpdir(), 'freshet-e2e-'))
+  readonly cwd: string
   readonly name = uniqueName('e2e')
   readonly kafka: Kafka
   readonly admin: Admin
@@ -33,11 +33,13 @@ export class Setting implements Place {
   readonly clickhouse: ClickHouseProcess | undefined
 
   private constructor(parts: {
+    cwd: string
     brokers: string
     redisUrl: string
     registry: RegistryServer
     clickhouse: ClickHouseProcess | undefined
   }) {
+    this.cwd = parts.cwd
     this.brokers = parts.brokers
     this.redisUrl = parts.redisUrl
     this.registry = parts.registry
@@ -48,11 +50,13 @@ export class Setting implements Place {
     this.redis = new Redis(parts.redisUrl)
   }
 
-  static async open(with_: { clickhouse?: boolean } = {}): Promise<Setting> {
-    const clickhouse = with_.clickhouse
-      ? spawnClickHouseHttp({ directory: mkdtempSync(join(tmpdir(), 'freshet-e2e-ch-')) })
+  static async open(wanted: { clickhouse?: boolean } = {}): Promise<Setting> {
+    const cwd = mkdtempSync(join(tmpdir(), 'freshet-e2e-'))
+    const clickhouse = wanted.clickhouse
+      ? spawnClickHouseHttp({ directory: join(cwd, 'clickhouse') })
       : undefined
     const setting = new Setting({
+      cwd,
       brokers: await kafkaBrokers(),
       redisUrl: await redisUrl(),
       registry: await startRegistry(),

@@ -1,7 +1,7 @@
 /** An item withdrawn by its tombstone: it leaves popularity and lists, stands in `blocked`, and does not come back. */
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, onTestFailed } from 'vitest'
-import { answerOf, Run } from './command.ts'
+import { answerOf, endRuns, Run } from './command.ts'
 import { writeLog } from './rating-log.ts'
 import { eventually, Setting, until } from './setting.ts'
 
@@ -48,7 +48,7 @@ describe('a withdrawn item', () => {
   }, 300_000)
 
   afterAll(async () => {
-    await run?.kill9()
+    await endRuns()
     await setting?.close()
   })
 

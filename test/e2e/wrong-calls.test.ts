@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type Answer, freshet, Run } from './command.ts'
+import { type Answer, endRuns, freshet, Run } from './command.ts'
 import { Setting } from './setting.ts'
 
 const WRONG_CALL = 2
@@ -176,6 +176,7 @@ describe('what is missing around it ends with 1', () => {
     setting = await Setting.open()
   }, 300_000)
   afterAll(async () => {
+    await endRuns()
     await setting?.close()
   })
 
