@@ -96,7 +96,12 @@ export function openViews(
   const url = values['redis.url']
   if (url === 'none') return null
   if (url === '')
-    return createEmbeddedStore({ dir: embeddedFolder(values, 'views'), readOnly, clock })
+    return createEmbeddedStore({
+      // who only looks makes nothing
+      dir: readOnly ? join(values['data.dir'], 'views') : embeddedFolder(values, 'views'),
+      readOnly,
+      clock,
+    })
   return createRedisStore({ url, prefix: values['redis.prefix'], log, clock, metrics })
 }
 
