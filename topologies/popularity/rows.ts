@@ -61,7 +61,7 @@ export function readNewestAt(r: ByteReader): number {
   return r.uint()
 }
 
-export interface HourKey {
+interface HourKey {
   /** Hours since 1970. */
   readonly hour: number
   /** The positives of one cohort: '' is a cohort like others, all together are summed by the reader. */
