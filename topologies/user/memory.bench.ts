@@ -2,7 +2,7 @@
  * What a user takes in memory: `npx tsx --expose-gc topologies/user/memory.bench.ts [users]`. Each user has played 20
  * distinct items to their end, one every 30 minutes, and the task was restored from its changelog; heap and buffers of
  * the process after a full collection, less those before the restore, over the number of users: once with every user
- * packed, as all but 8,192 of a task are, and once with every user unpacked. Counted are the table of users by their id
+ * packed, as all but 16,384 of a task are, and once with every user unpacked. Counted are the table of users by their id
  * (12 bytes), sessions, plays, positives, exclusions, doubles and cleaning; not counted are the item table, pending
  * labels and lists, which are stages of their own.
  */

@@ -3,7 +3,8 @@
  * as objects. In memory only, so the layout may change at will; items stand as numbers of the process' item table.
  *
  * Every item is written once; lists refer to it by its place among the user's items. Times are differences.
- * Hot: a user that comes back is unpacked once and packed again, about 2 us each.
+ * A user with 20 plays that comes back costs 8 us to unpack and 11 us to pack again (a busy
+ * machine, two to three times a quiet one's): several events' worth, so users that are active stay unpacked.
  */
 import type { ByteReader, ByteWriter } from '../../streams/serde/bytes.ts'
 import { SessionState } from '../sessions/session.ts'

@@ -29,11 +29,11 @@ export interface UsersSettings {
   readonly gapMs: number
   readonly graceMs: number
   readonly repeatAfterMs: number
-  /** Users of a task that stay unpacked, those touched last; default 8,192: some 25 MB, and they cost no unpacking. */
+  /** Users of a task that stay unpacked, those touched last; default 16,384: some 50 MB; unpacking and packing cost more than an event. */
   readonly unpackedUsers?: number
 }
 
-const UNPACKED_USERS = 8192
+const UNPACKED_USERS = 16_384
 
 export class UserTable implements Users {
   readonly settings: UsersSettings
