@@ -4,7 +4,7 @@
  * Processing goes on meanwhile, until the next commit would be too large (C7).
  */
 import type { Clock } from '../clock.ts'
-import { FreshetError, messageOf } from '../errors.ts'
+import { FreshetError } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import type { TaskKind } from '../topology/stage.ts'
@@ -22,13 +22,13 @@ import { InputQueue } from './input-queue.ts'
 import { Lifecycle, type TaskState } from './lifecycle.ts'
 import { taskName, viewVersion } from './names.ts'
 import { readUpTo } from './restore.ts'
+import { DeltaTrim } from './trim.ts'
 
 /** Records that may wait in a task before its topics are paused, and below which they are fetched again. */
 const QUEUE_HIGH = 20_000
 const QUEUE_LOW = 5_000
 /** An idle task writes an empty commit this often: brokers forget idle producer ids after a day (C2). */
 const TOUCH_MS = 10 * 60_000
-const TRIM_MS = 30_000
 
 export interface TaskSurroundings {
   readonly transport: Transport
@@ -67,8 +67,7 @@ export class Task {
   private cycleUnderWay: Promise<void> | undefined
   private seq = 0
   private lastCommitAt = 0
-  private lastTrimAt = 0
-  private trimmedTo = 0
+  private readonly trim: DeltaTrim
   private blocked = false
   private draining = false
   private pausedTopics = false
@@ -84,6 +83,9 @@ export class Task {
     for (const input of kind.inputs) this.shortName.set(names.outside(input), input)
     if (kind.deltas) this.shortName.set(names.deltas(kind.name), DELTAS)
     this.topics = [...this.shortName.keys()]
+    const { clock, log, transport } = around
+    const deltas = { topic: names.deltas(kind.name), partition: id.partition }
+    this.trim = new DeltaTrim(deltas, { topics: transport.topics, clock, log })
   }
 
   get state(): TaskState {
@@ -165,11 +167,27 @@ export class Task {
     this.life.to('waiting')
     await around.tablesReady(this.kind.tables)
     if (cancelled()) return
+    const first = await this.showRestored(core, this.delivery)
+    if (cancelled()) return
     await this.assignInputs(core)
     if (cancelled()) return
     this.lastCommitAt = around.clock.now()
     this.life.to('running')
+    if (first) this.startCycle(core, first)
     around.wake()
+  }
+
+  /**
+   * What the last batch's rows show may never have left, and only as long as they are the last ones does a restore know
+   * them: so it leaves before anything is appended. Returns the commit it was made with, less what has left.
+   */
+  private async showRestored(core: TaskCore, delivery: Delivery): Promise<Commit | undefined> {
+    const commit = core.commit()
+    if (commit === undefined) return undefined
+    const { effects } = commit
+    const shown = { ...effects, packets: [], records: [], blocks: [] }
+    await delivery.deliver(shown, this.nextVersion())
+    return { ...commit, effects: { ...effects, views: [], published: [] } }
   }
 
   private nextVersion(): string {
@@ -310,26 +328,7 @@ export class Task {
     core.delivered()
     this.committed = commit.positions
     if (this.life.state === 'committing') this.life.to('running')
-    this.trimDeltas(commit.positions)
-  }
-
-  /** Deltas below what is committed are never read again. */
-  private trimDeltas(positions: ReadonlyMap<string, number>): void {
-    const position = positions.get(DELTAS)
-    const now = this.around.clock.now()
-    if (position === undefined || position <= this.trimmedTo || now - this.lastTrimAt < TRIM_MS)
-      return
-    this.lastTrimAt = now
-    const at = {
-      topic: this.around.outlets.names.deltas(this.kind.name),
-      partition: this.id.partition,
-    }
-    this.around.transport.topics.trim(at, position).then(
-      () => {
-        this.trimmedTo = position
-      },
-      error => this.around.log.warn({ task: this.name }, `deltas not trimmed: ${messageOf(error)}`),
-    )
+    this.trim.below(commit.positions.get(DELTAS))
   }
 
   /** Committed positions of the outside inputs, for lag tools. */

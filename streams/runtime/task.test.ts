@@ -1,0 +1,165 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { toyApplication } from '../../test/support/toy-application.ts'
+import { systemClock } from '../clock.ts'
+import { silentLogger } from '../log.ts'
+import { noMetrics } from '../metrics.ts'
+import type { TableStore, ViewStore } from '../sinks.ts'
+import type { TaskKind } from '../topology/stage.ts'
+import { createEmbeddedTransport } from '../transport/embedded/index.ts'
+import type { LogReader, Transport } from '../transport/port.ts'
+import { topicNames } from './names.ts'
+import { Task, type TaskSurroundings } from './task.ts'
+import { ensureInternalTopics, internalTopics } from './topics.ts'
+
+const names = topicNames('t.', 1)
+const counts = new Map([
+  ['words', 1],
+  ['totals', 2],
+])
+const never = new Promise<never>(() => undefined)
+const silentTables: TableStore = {
+  name: 'nowhere',
+  insert: async () => undefined,
+  waiting: () => undefined,
+  close: async () => undefined,
+}
+
+let dir: string
+let transport: Transport
+const running: Harness[] = []
+
+beforeEach(async () => {
+  dir = mkdtempSync(join(tmpdir(), 'freshet-task-'))
+  transport = await createEmbeddedTransport({ dir })
+  await transport.topics.create([
+    { topic: 't.text', partitions: 1, config: {} },
+    { topic: 't.dead-letters', partitions: 1, config: {} },
+  ])
+  await ensureInternalTopics(transport.topics, internalTopics(toyApplication(), names, counts))
+})
+
+afterEach(async () => {
+  for (const harness of running.splice(0)) await harness.abandon()
+  await transport.close()
+  rmSync(dir, { recursive: true, force: true })
+})
+
+/** A view store that remembers what it took; `away`: it answers nothing. */
+function views(away = false): ViewStore & { readonly keys: string[] } {
+  const keys: string[] = []
+  return {
+    name: 'views',
+    keys,
+    write: async writes => {
+      if (away) return never
+      for (const { key } of writes) keys.push(key)
+    },
+    waiting: () => undefined,
+    close: async () => undefined,
+  }
+}
+
+interface Harness {
+  readonly task: Task
+  readonly lost: unknown[]
+  /** Stops feeding it, as a process that is gone would. */
+  abandon(): Promise<void>
+}
+
+/** Opens words-0 and feeds it as a worker does. */
+function run(
+  viewStore: ViewStore,
+  over: Partial<TaskSurroundings> & { tables?: TableStore; kind?: TaskKind } = {},
+): Harness {
+  const { tables = silentTables, kind: given, ...surroundings } = over
+  const kind = given ?? (toyApplication().kinds[0] as TaskKind)
+  const reader: LogReader = surroundings.reader ?? transport.reader()
+  const lost: unknown[] = []
+  const task = new Task({ kind: kind.name, partition: 0 }, kind, {
+    transport,
+    outlets: {
+      views: viewStore,
+      tables,
+      publisher: transport.publisher(),
+      names,
+      silent: new Set(),
+    },
+    clock: systemClock,
+    log: silentLogger,
+    metrics: noMetrics,
+    generation: 1,
+    writerDeadlineMs: 10_000,
+    startAt: 'earliest',
+    partitionsOf: name => counts.get(name) ?? 0,
+    table: <T>() => undefined as T,
+    tablesReady: async () => undefined,
+    deltaPartitions: () => [0, 1].map(partition => ({ topic: names.deltas('totals'), partition })),
+    wake: () => undefined,
+    onLost: (_task, error) => lost.push(error),
+    ...surroundings,
+    reader,
+  })
+  let feeding = true
+  const feed = async (): Promise<void> => {
+    while (feeding) {
+      task.step(5)
+      for (const batch of await reader.poll(5)) task.accept(batch)
+    }
+  }
+  const fed = feed()
+  void task.open()
+  const harness = {
+    task,
+    lost,
+    abandon: async () => {
+      feeding = false
+      await reader.close()
+      await fed
+    },
+  }
+  running.push(harness)
+  return harness
+}
+
+async function send(...words: string[]): Promise<void> {
+  await transport.publisher().send(
+    't.text',
+    words.map(word => ({ key: Buffer.from(word), value: Buffer.from(word), partition: 0 })),
+  )
+}
+
+const changelogEnd = async (): Promise<number> =>
+  (await transport.topics.offsets([{ topic: names.changelog('words'), partition: 0 }]))[0].end
+
+async function until(holds: () => boolean | Promise<boolean>, what: string): Promise<void> {
+  for (let i = 0; i < 250; i++) {
+    if (await holds()) return
+    await new Promise(resolve => setTimeout(resolve, 20))
+  }
+  throw new Error(`${what} did not come true within 5 s`)
+}
+
+describe('C3: a task', () => {
+  it('shows what its last batch held although two owners in a row are gone before it is shown', async () => {
+    await send('a')
+    const first = run(views(true))
+    await until(async () => (await changelogEnd()) > 1, 'the first commit')
+    await first.abandon()
+
+    const before = await changelogEnd()
+    await send('b')
+    const second = run(views(true))
+    await until(async () => (await changelogEnd()) > before, 'the second claim')
+    // time enough to commit what stands open, which it may only do once `a` is shown
+    await new Promise(resolve => setTimeout(resolve, 300))
+    await second.abandon()
+
+    const shown = views()
+    run(shown)
+    await until(() => shown.keys.includes('word:b'), 'the view of b')
+    expect(shown.keys).toContain('word:a')
+  })
+})
