@@ -1,5 +1,5 @@
 /**
- * What is known of an active user, as plain objects and arrays: quick to change, some 3 KB. Who is not active is packed
+ * What is known of an active user, as plain objects and arrays: quick to change, 2 to 6 KB. Who is not active is packed
  * (packing.ts), and this object is gone: nothing but `StoredUser` may hold on to it beyond a commit.
  */
 import type { Row } from '../../streams/topology/store.ts'

@@ -29,7 +29,7 @@ export interface UsersSettings {
   readonly gapMs: number
   readonly graceMs: number
   readonly repeatAfterMs: number
-  /** Users of a task that stay unpacked, those touched last; default 16,384: some 50 MB; unpacking and packing cost more than an event. */
+  /** Users of a task that stay unpacked, those touched last; default 16,384: 2 to 6 KB each; unpacking and packing cost more than an event. */
   readonly unpackedUsers?: number
 }
 
