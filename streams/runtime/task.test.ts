@@ -163,3 +163,84 @@ describe('C3: a task', () => {
     expect(shown.keys).toContain('word:a')
   })
 })
+
+describe('a task that ends', () => {
+  it('lets go although the table store does not answer: its blocks stand in the changelog', async () => {
+    await send('a')
+    const { task } = run(views(), {
+      tables: { ...silentTables, insert: () => never },
+    })
+    await until(async () => (await changelogEnd()) > 1, 'the first commit')
+    await until(() => task.state === 'running', 'its effects')
+    await task.close()
+    expect(task.state).toBe('closed')
+  })
+
+  it('is lost, and says why, when its last commit can not be made', async () => {
+    const kind = toyApplication().kinds[0] as TaskKind
+    let broken = false
+    const { task, lost } = run(views(), {
+      kind: {
+        ...kind,
+        create: ctx => {
+          const logic = kind.create(ctx)
+          const flush = (): void => {
+            if (broken) throw new Error('a bug')
+          }
+          return { ...logic, stages: [...logic.stages, { name: 'broken', flush }] }
+        },
+      },
+    })
+    await until(() => task.state === 'running', 'the start')
+    broken = true
+    await task.commitNow()
+    expect(lost).toEqual([new Error('a bug')])
+    await task.close()
+  })
+
+  it('assigns no input once it is closed', async () => {
+    let answer: () => void = () => undefined
+    const asked = new Promise<void>(resolve => {
+      answer = resolve
+    })
+    let waits = false
+    const slow: Transport = Object.assign(Object.create(transport), {
+      topics: Object.assign(Object.create(transport.topics), {
+        offsets: async (at: Parameters<Transport['topics']['offsets']>[0]) => {
+          if (at[0].topic === 't.text') {
+            waits = true
+            await asked
+          }
+          return transport.topics.offsets(at)
+        },
+      }),
+    })
+    const assigned: string[] = []
+    const reader = transport.reader()
+    const { task } = run(views(), {
+      transport: slow,
+      reader: Object.assign(Object.create(reader), {
+        assign: ({ topic }: { topic: string }) => assigned.push(topic),
+      }),
+    })
+    await until(() => waits, 'the question for offsets')
+    await task.close()
+    answer()
+    await new Promise(resolve => setTimeout(resolve, 50))
+    expect(assigned).toEqual([])
+  })
+})
+
+describe('a first start at the latest record', () => {
+  it('is remembered: what came while the task was away is not passed over', async () => {
+    await send('old')
+    const first = run(views(), { startAt: 'latest' })
+    await until(async () => (await changelogEnd()) > 1, 'the first commit')
+    await first.abandon()
+    await send('new')
+    const shown = views()
+    run(shown, { startAt: 'latest' })
+    await until(() => shown.keys.length > 0, 'a view')
+    expect(shown.keys).toEqual(['word:new'])
+  })
+})

@@ -22,13 +22,18 @@ import { InputQueue } from './input-queue.ts'
 import { Lifecycle, type TaskState } from './lifecycle.ts'
 import { taskName, viewVersion } from './names.ts'
 import { readUpTo } from './restore.ts'
+import { startOffset } from './start-offset.ts'
 import { DeltaTrim } from './trim.ts'
+import { within } from './within.ts'
 
 /** Records that may wait in a task before its topics are paused, and below which they are fetched again. */
 const QUEUE_HIGH = 20_000
 const QUEUE_LOW = 5_000
 /** An idle task writes an empty commit this often: brokers forget idle producer ids after a day (C2). */
 const TOUCH_MS = 10 * 60_000
+/** How long the end of a task waits for its last commit, and then for its table blocks (gathered for a second). */
+const COMMIT_LIMIT_MS = 10_000
+const SETTLE_MS = 2_000
 
 export interface TaskSurroundings {
   readonly transport: Transport
@@ -194,21 +199,19 @@ export class Task {
     return viewVersion(this.around.generation, (this.ownership as Ownership).token, this.seq++)
   }
 
-  /** Errors: POSITION_LOST where the log no longer has what was not yet taken in; never a silent jump (C6). */
+  /** Errors: POSITION_LOST. */
   private async assignInputs(core: TaskCore): Promise<void> {
+    const { transport, reader, startAt } = this.around
     const parts = this.topics.map(topic => ({ topic, partition: this.id.partition }))
-    const offsets = await this.around.transport.topics.offsets(parts)
+    const bounds = await transport.topics.offsets(parts)
+    if (this.gone) return // the partition may be another task's by now
     parts.forEach((at, i) => {
-      const { start, end } = offsets[i]
       const name = this.shortName.get(at.topic) as string
       const position = core.position(name)
-      if (position !== undefined && position < start)
-        throw new FreshetError(
-          'POSITION_LOST',
-          `${at.topic}-${at.partition}: records ${position} to ${start - 1} are gone (the log starts at ${start}) and were not yet taken in; raise the topic's retention, and either replay from an archive or reset the application`,
-        )
-      const fresh = this.around.startAt === 'latest' && name !== DELTAS ? end : start
-      this.around.reader.assign(at, position ?? fresh)
+      const offset = startOffset(at, bounds[i], position, name === DELTAS ? 'earliest' : startAt)
+      // written down with the next commit: a restart goes on here, whatever the log's ends are by then
+      if (position === undefined) core.advance(name, offset)
+      reader.assign(at, offset)
     })
   }
 
@@ -346,22 +349,29 @@ export class Task {
     while (this.cycleUnderWay) await this.cycleUnderWay
     const { core } = this
     if (!core || this.life.state !== 'running') return
-    const commit = core.commit()
-    if (commit) this.startCycle(core, commit)
+    try {
+      const commit = core.commit()
+      if (commit) this.startCycle(core, commit)
+    } catch (error) {
+      this.lose(error)
+    }
     await this.cycleUnderWay
   }
 
   // ---- end
 
-  /** Commits, delivers, lets go. */
+  /**
+   * Commits, delivers, lets go. A store or a broker that does not answer is not waited for: what is committed the next
+   * owner delivers again, what is not it does again.
+   */
   async close(): Promise<void> {
     if (this.life.state === 'running' || this.life.state === 'committing') {
       this.draining = true
       this.unassign()
-      await this.commitNow()
+      if (!(await within(COMMIT_LIMIT_MS, this.commitNow()))) this.drop()
       if (!this.gone) {
         this.life.to('closing')
-        await this.delivery?.settled()
+        await within(SETTLE_MS, (this.delivery as Delivery).settled())
         this.life.to('closed')
       }
     } else if (!this.gone) {

@@ -13,6 +13,7 @@ import { Follower } from './follower.ts'
 import { type TopicNames, taskName } from './names.ts'
 import { Task } from './task.ts'
 import { countPartitions, ensureInternalTopics, internalTopics } from './topics.ts'
+import { within } from './within.ts'
 
 /** A task's turn. Short, so that no task waits long for its commit when many share the process. */
 const SLICE_MS = 5
@@ -99,7 +100,9 @@ export class Worker {
       topicsOf: kind =>
         (application.kinds.find(k => k.name === kind)?.inputs ?? []).map(names.outside),
       onRebalance: async () => {
-        await Promise.all([...this.tasks.values()].map(task => task.commitNow()))
+        const commits = Promise.all([...this.tasks.values()].map(task => task.commitNow()))
+        // a store that does not answer must not keep the next assignment waiting
+        await within(this.settings.sessionTimeoutMs / 2, commits)
       },
       onAssigned: tasks => this.assigned(tasks),
       onLost: async reason => {
@@ -181,6 +184,7 @@ export class Worker {
     this.wanted = new Set(ids.map(taskName))
     const revoked = [...this.tasks.values()].filter(task => !this.wanted.has(task.name))
     await Promise.all(revoked.map(task => this.close(task)))
+    if (this.stopping) return
     for (const id of ids) if (!this.tasks.has(taskName(id))) this.open(id)
     this.dealt = true
     await this.dropUnusedTables()
