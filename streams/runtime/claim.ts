@@ -5,12 +5,13 @@
  * the header of the log's last batch, which compaction never removes.
  *
  * Two contenders may both be acknowledged for one record (the broker takes the second for a repetition), so the record is
- * read back: only the uuid in it says whose it is.
+ * read back: only the uuid in it says whose it is. Two that open a line at once do not fence each other at all: the one
+ * whose record stands where the log ended when it looked is in force, the other's is void, for it and for all who read it.
  */
 import { randomUUID } from 'node:crypto'
 import type { Clock } from '../clock.ts'
 import { FreshetError } from '../errors.ts'
-import type { FencedWriter, TopicPartition, Transport } from '../transport/port.ts'
+import type { FencedWriter, FetchedBatch, TopicPartition, Transport } from '../transport/port.ts'
 import { RecordBatchBuilder } from '../transport/record-batch.ts'
 import { OWNER_KEY } from './core.ts'
 
@@ -45,19 +46,25 @@ export async function claim(settings: ClaimSettings, cancelled: () => boolean): 
 
 async function tryClaim(settings: ClaimSettings): Promise<Ownership | undefined> {
   const { transport, changelog, writerDeadlineMs } = settings
-  const last = await lastIdentity(transport, changelog)
-  const uuid = randomUUID()
-  let identity: { producerId: bigint; epoch: number }
-  if (last === undefined) identity = { producerId: await transport.newProducerId(), epoch: 0 }
-  else if (last.epoch < LAST_EPOCH)
-    identity = { producerId: last.producerId, epoch: last.epoch + 1 }
-  else {
-    if (last.epoch === LAST_EPOCH) await closeLine(settings, last)
-    identity = { producerId: await transport.newProducerId(), epoch: 0 }
+  const { last, end } = await lastIdentity(transport, changelog)
+  if (last?.epoch === LAST_EPOCH) {
+    await closeLine(settings, last)
+    return undefined // the next look finds the line closed
   }
+  const uuid = randomUUID()
+  const opens = last === undefined || last.epoch > LAST_EPOCH
+  const identity = opens
+    ? { producerId: await transport.newProducerId(), epoch: 0 }
+    : { producerId: last.producerId, epoch: last.epoch + 1 }
   const writer = transport.writer({ ...identity, deadlineMs: writerDeadlineMs })
+  const record = { uuid, ...(opens ? { opensAt: end } : {}) }
   try {
-    const { baseOffset } = await writer.append(changelog, ownershipRecord(uuid, identity, settings))
+    const { baseOffset } = await writer.append(
+      changelog,
+      ownershipRecord(record, identity, settings),
+    )
+    // a new line fences nobody: it is in force only if nobody wrote since the log was looked at
+    if (opens && baseOffset !== end) return undefined
     const mine = await readOwner(transport, changelog, baseOffset)
     return mine === uuid ? { uuid, writer, token: baseOffset } : undefined
   } catch (error) {
@@ -66,49 +73,68 @@ async function tryClaim(settings: ClaimSettings): Promise<Ownership | undefined>
   }
 }
 
+/** What an ownership record says. `opensAt`: of the first one of a line, the offset at which alone it is in force. */
+interface OwnerRecord {
+  readonly uuid: string
+  readonly opensAt?: number
+}
+
 function ownershipRecord(
-  uuid: string,
+  record: OwnerRecord,
   identity: { producerId: bigint; epoch: number },
   settings: ClaimSettings,
 ) {
   const builder = new RecordBatchBuilder()
-  builder.add(
-    OWNER_KEY,
-    Buffer.from(
-      JSON.stringify({
-        uuid,
-        producerId: identity.producerId.toString(),
-        epoch: identity.epoch,
-        at: settings.clock.now(),
-      }),
-    ),
-  )
+  const { producerId, epoch } = identity
+  const text = { ...record, producerId: producerId.toString(), epoch, at: settings.clock.now() }
+  builder.add(OWNER_KEY, Buffer.from(JSON.stringify(text)))
   return builder.finish(settings.clock.now())
 }
 
-/** Producer id and epoch of the last batch; undefined for an empty log. */
+interface Identity {
+  readonly producerId: bigint
+  readonly epoch: number
+}
+
+/** Producer id and epoch of the last batch in force, undefined for an empty log, and the log's end as seen. */
 async function lastIdentity(
   transport: Transport,
   at: TopicPartition,
-): Promise<{ producerId: bigint; epoch: number } | undefined> {
+): Promise<{ last: Identity | undefined; end: number }> {
   const [{ start, end }] = await transport.topics.offsets([at])
-  if (end === 0 || end === start) return undefined
-  let offset = end - 1
-  let last: { producerId: bigint; epoch: number } | undefined
-  for (;;) {
-    const { batches, nextOffset, highWatermark } = await transport.read(at, offset, {
-      maxWaitMs: 0,
-    })
-    for (const batch of batches) last = { producerId: batch.producerId, epoch: batch.producerEpoch }
-    if (batches.length === 0 || nextOffset >= highWatermark) break
-    offset = nextOffset
-  }
-  if (last === undefined || last.producerId < 0n)
+  if (end === start) return { last: undefined, end }
+  const found = (await lastFrom(transport, at, end - 1)) ?? (await lastFrom(transport, at, start))
+  if (found === undefined || found.producerId < 0n)
     throw new FreshetError(
       'CHANGELOG_CORRUPT',
       `${at.topic}-${at.partition}@${end - 1}: the last batch was not written by a task (no producer id); reset the application`,
     )
-  return last
+  return { last: found, end: found.end }
+}
+
+/** The last batch in force at or behind `offset`, and where the log ended. */
+async function lastFrom(
+  transport: Transport,
+  at: TopicPartition,
+  offset: number,
+): Promise<(Identity & { end: number }) | undefined> {
+  let last: Identity | undefined
+  for (let from = offset; ; ) {
+    const { batches, nextOffset, highWatermark } = await transport.read(at, from, { maxWaitMs: 0 })
+    for (const batch of batches)
+      if (!isVoid(batch)) last = { producerId: batch.producerId, epoch: batch.producerEpoch }
+    if (batches.length === 0 || nextOffset >= highWatermark)
+      return last && { ...last, end: nextOffset }
+    from = nextOffset
+  }
+}
+
+/** The opening of a line at which someone else was first: its writer has turned away. */
+function isVoid(batch: FetchedBatch): boolean {
+  const first = batch.records[0]
+  if (!first?.key?.equals(OWNER_KEY) || !first.value) return false
+  const { opensAt } = JSON.parse(first.value.toString()) as Partial<OwnerRecord>
+  return opensAt !== undefined && opensAt !== first.offset
 }
 
 async function readOwner(
@@ -120,7 +146,7 @@ async function readOwner(
   for (const batch of batches)
     for (const record of batch.records)
       if (record.offset === offset && record.key?.equals(OWNER_KEY) && record.value)
-        return (JSON.parse(record.value.toString()) as { uuid: string }).uuid
+        return (JSON.parse(record.value.toString()) as OwnerRecord).uuid
   return undefined
 }
 
