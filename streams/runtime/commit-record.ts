@@ -5,6 +5,8 @@
  */
 import { FreshetError } from '../errors.ts'
 import { ByteReader, type ByteWriter } from '../serde/bytes.ts'
+import type { ViewWrite } from '../topology/outbox.ts'
+import type { TableBlock } from './table-blocks.ts'
 
 /** Raised when a changelog's layout changes such that older programs can't read it. */
 const STATE_VERSION = 1
@@ -20,6 +22,21 @@ export interface OutgoingRecord {
   readonly key: Buffer | null
   readonly value: Buffer | null
   readonly headers: Readonly<Record<string, string>>
+}
+
+export interface Published {
+  readonly topic: string
+  readonly key: string
+  readonly value: Buffer | null
+}
+
+/** What is to leave once the batch is acknowledged (C3). */
+export interface Effects {
+  readonly packets: readonly OutgoingPacket[]
+  readonly records: readonly OutgoingRecord[]
+  readonly blocks: readonly TableBlock[]
+  readonly views: readonly ViewWrite[]
+  readonly published: readonly Published[]
 }
 
 export interface CommitRecord {

@@ -4,17 +4,25 @@ import { toyApplication } from '../../test/support/toy-application.ts'
 import { FreshetError } from '../errors.ts'
 import { silentLogger } from '../log.ts'
 import { noMetrics } from '../metrics.ts'
+import type { Stage } from '../topology/stage.ts'
+import { Store } from '../topology/store.ts'
 import type { FetchedBatch, LogRecord } from '../transport/port.ts'
 import { decodeRecordSet, type UnstampedBatch } from '../transport/record-batch.ts'
 import { type Commit, DELTAS, TaskCore } from './core.ts'
 import { encodePacket } from './packet.ts'
 
-function core(kind: 'words' | 'totals', partition = 0): TaskCore {
+function core(kind: 'words' | 'totals', partition = 0, more: Stage[] = []): TaskCore {
   const application = toyApplication()
   const found = application.kinds.find(k => k.name === kind)
   if (!found) throw new Error(kind)
   return new TaskCore({
-    kind: found,
+    kind: {
+      ...found,
+      create: ctx => {
+        const logic = found.create(ctx)
+        return { ...logic, stages: [...logic.stages, ...more] }
+      },
+    },
     partition,
     generation: 1,
     outsideName: topic => `t.${topic}`,
@@ -189,5 +197,50 @@ describe('a task core', () => {
         ],
       }),
     ).toThrow(/c-4@7: row of words/)
+  })
+
+  it('C7: is full after so many records, whatever few rows they change', () => {
+    const task = core('words')
+    for (let i = 0; i < 32_768; i++) {
+      expect(task.full).toBe(false)
+      task.process('text', record(i, 'a'))
+    }
+    expect(task.full).toBe(true)
+    task.commit()
+    expect(task.full).toBe(false)
+  })
+
+  it('C7: learns from its commits what a changed row brings with it', () => {
+    const task = core('words')
+    const word = (i: number): string => `${'w'.repeat(3000)}${i}`
+    let i = 0
+    for (; i < 500; i++) task.process('text', record(i, word(i)))
+    task.commit()
+    while (!task.full) task.process('text', record(i, word(i++)))
+    expect(task.commit()?.batch.sizeBytes).toBeLessThan(4 * 1024 * 1024)
+  })
+
+  it('C1: writes soft rows until the batch is as large as one may be, the others with the next ones', () => {
+    const rows = Array.from({ length: 5000 }, (_, key) => ({ key, dirty: false, removed: false }))
+    const store = new Store<(typeof rows)[number]>({
+      id: 9,
+      name: 'soft',
+      write: { everyMs: 0 },
+      writeKey: (row, w) => w.uint(row.key),
+      writeValue: (_row, w) => {
+        for (let k = 0; k < 250; k++) w.string('neighbour')
+      },
+      restore: () => undefined,
+    })
+    const task = core('words', 0, [{ name: 'soft', stores: [store as unknown as Store] }])
+    for (const row of rows) store.touch(row)
+    const written: number[] = []
+    while (store.dirtyCount > 0) {
+      const { batch } = task.commit() as Commit
+      expect(batch.sizeBytes).toBeLessThan(4 * 1024 * 1024)
+      written.push(batch.count - 1)
+    }
+    expect(written.reduce((a, b) => a + b, 0)).toBe(5000)
+    expect(written.length).toBeGreaterThan(1)
   })
 })

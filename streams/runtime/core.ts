@@ -9,44 +9,32 @@ import { FreshetError } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import { ByteReader, ByteWriter } from '../serde/bytes.ts'
-import type { ViewWrite } from '../topology/outbox.ts'
 import type { RestoredRow, Stage, TaskKind, TaskLogic } from '../topology/stage.ts'
 import type { Row, Store } from '../topology/store.ts'
 import type { FetchedBatch, LogRecord } from '../transport/port.ts'
 import { RecordBatchBuilder, type UnstampedBatch } from '../transport/record-batch.ts'
 import {
   type CommitRecord,
+  type Effects,
   type OutgoingPacket,
-  type OutgoingRecord,
   readCommitRecord,
   writeCommitRecord,
 } from './commit-record.ts'
-import { CommitOutbox, type Published } from './outbox.ts'
+import { COMMIT_CUT_BYTES, COMMIT_CUT_ROWS, CommitSize } from './commit-size.ts'
+import { CommitOutbox } from './outbox.ts'
 import { decodePacket, encodePacket } from './packet.ts'
-import { TABLE_BLOCK, type TableBlock, TableBlocks } from './table-blocks.ts'
+import { TABLE_BLOCK, TableBlocks } from './table-blocks.ts'
 import { TaskStores } from './task-stores.ts'
 
 /** Keys of the runtime's own records begin with 0, which no store may have as its number. */
 export const OWNER_KEY = Buffer.from([0, 1])
 const COMMIT_KEY = Buffer.from([0, 2])
 
-/** A commit is cut near here; the topic takes 8 MiB, so that what a last step adds still fits (C1). */
-const COMMIT_CUT_BYTES = 2 * 1024 * 1024
-const COMMIT_CUT_ROWS = 8192
 const ROW_LIMIT_BYTES = 1024 * 1024
-/** What a changed row is taken to cost before it is written. */
-const ROW_ESTIMATE_BYTES = 160
+/** Soft rows are taken so many at a time, to look at the batch's size in between. */
+const SOFT_SLICE_ROWS = 256
 
 export const DELTAS = '<deltas>'
-
-/** What is to leave once the batch is acknowledged (C3). */
-export interface Effects {
-  readonly packets: readonly OutgoingPacket[]
-  readonly records: readonly OutgoingRecord[]
-  readonly blocks: readonly TableBlock[]
-  readonly views: readonly ViewWrite[]
-  readonly published: readonly Published[]
-}
 
 export interface Commit {
   readonly number: number
@@ -87,6 +75,7 @@ export class TaskCore {
   private readonly applied = new Map<string, number>()
   private readonly sent = new Map<string, number>()
   private readonly blocks = new TableBlocks()
+  private readonly size = new CommitSize()
   private advanced = false
   /** Events since the last commit by type: one metric call a commit instead of one an event. */
   private readonly eventCounts = new Map<string, number>()
@@ -134,6 +123,7 @@ export class TaskCore {
     }
     if ('waitFor' in decoded) return decoded.waitFor
     this.advance(topic, record.offset + 1)
+    this.size.tookRecord()
     if ('bad' in decoded) {
       this.settings.metrics.counter('freshet_dead_letters_total', { reason: decoded.bad }).add()
       this.outbox.deadLetter(topic, record, decoded.bad, decoded.message)
@@ -170,6 +160,7 @@ export class TaskCore {
     this.advance(DELTAS, record.offset + 1)
     if (packet.number <= last) return
     this.applied.set(packet.source, packet.number)
+    this.size.tookPacket(record.value.length)
     const frames = packet.frames
     while (frames.left > 0) {
       const channel = frames.u8()
@@ -200,10 +191,7 @@ export class TaskCore {
 
   /** The next commit holds about as much as one may: input must wait for it (C7). */
   get full(): boolean {
-    const rows = this.stores.dirtyExact
-    return (
-      rows >= COMMIT_CUT_ROWS || this.outbox.bytes + rows * ROW_ESTIMATE_BYTES >= COMMIT_CUT_BYTES
-    )
+    return this.size.full(this.stores.dirtyExact, this.outbox.bytes)
   }
 
   // ---- commit
@@ -216,20 +204,14 @@ export class TaskCore {
     this.eventCounts.clear()
     for (const stage of this.stages) stage.flush?.(this.outbox)
     const { builder } = this
-    let rows = 0
-    let softLeft = COMMIT_CUT_ROWS
     const now = this.settings.now()
-    for (const store of this.stores.all) {
-      if (store.dirtyCount === 0) continue
-      const { write } = store.spec
-      if (write === 'exact') rows += this.addRows(store, Number.POSITIVE_INFINITY)
-      else if (now - store.lastWrittenAt >= write.everyMs && softLeft > 0) {
-        const added = this.addRows(store, softLeft)
-        softLeft -= added
-        rows += added
-        if (store.dirtyCount === 0) store.lastWrittenAt = now
-      }
-    }
+    let exactRows = 0
+    for (const store of this.stores.all)
+      if (store.spec.write === 'exact' && store.dirtyCount > 0)
+        exactRows += this.addRows(store, Number.POSITIVE_INFINITY)
+    const exactBytes = builder.sizeBytes
+    const softRows = this.addSoftRows(now)
+    const softBytes = builder.sizeBytes - exactBytes
     const { frames, tables, records, views, published } = this.outbox.close()
     const packets: OutgoingPacket[] = []
     for (const [to, { kind, partition, frames: list }] of frames) {
@@ -267,13 +249,33 @@ export class TaskCore {
       this.valueWriter,
     )
     builder.add(COMMIT_KEY, this.valueWriter.bytes())
+    const batch = builder.finish(now)
+    this.size.committed(exactRows, batch.sizeBytes - softBytes)
     return {
       number: this.number,
-      batch: builder.finish(now),
+      batch,
       effects: { packets, records, blocks, views, published },
       positions,
-      rows,
+      rows: exactRows + softRows,
     }
+  }
+
+  /** Rows of soft stores whose time has come, until the batch is as large as one may be; the others wait. */
+  private addSoftRows(now: number): number {
+    let rows = 0
+    for (const store of this.stores.all) {
+      const { write } = store.spec
+      if (write === 'exact' || store.dirtyCount === 0) continue
+      if (now - store.lastWrittenAt < write.everyMs) continue
+      while (
+        store.dirtyCount > 0 &&
+        rows < COMMIT_CUT_ROWS &&
+        this.builder.sizeBytes < COMMIT_CUT_BYTES
+      )
+        rows += this.addRows(store, SOFT_SLICE_ROWS)
+      if (store.dirtyCount === 0) store.lastWrittenAt = now
+    }
+    return rows
   }
 
   private addRows(store: Store<Row>, limit: number): number {

@@ -11,7 +11,7 @@ import type { TableStore, ViewStore } from '../sinks.ts'
 import type { ViewWrite } from '../topology/outbox.ts'
 import type { FencedWriter, OutsideRecord, Publisher } from '../transport/port.ts'
 import { RecordBatchBuilder } from '../transport/record-batch.ts'
-import type { Effects } from './core.ts'
+import type { Effects } from './commit-record.ts'
 import type { TopicNames } from './names.ts'
 import type { TableBlock } from './table-blocks.ts'
 

@@ -9,14 +9,8 @@ import type {
   ViewWrite,
 } from '../topology/outbox.ts'
 import type { LogRecord } from '../transport/port.ts'
-import type { OutgoingRecord } from './commit-record.ts'
+import type { OutgoingRecord, Published } from './commit-record.ts'
 import type { PacketFrame } from './packet.ts'
-
-export interface Published {
-  readonly topic: string
-  readonly key: string
-  readonly value: Buffer | null
-}
 
 /** What one commit's outbox holds when it is closed. */
 export interface OutboxContents {

@@ -360,10 +360,7 @@ export class Task {
 
   // ---- end
 
-  /**
-   * Commits, delivers, lets go. A store or a broker that does not answer is not waited for: what is committed the next
-   * owner delivers again, what is not it does again.
-   */
+  /** Commits, delivers, lets go. What does not answer is not waited for: the next owner does it again. */
   async close(): Promise<void> {
     if (this.life.state === 'running' || this.life.state === 'committing') {
       this.draining = true
