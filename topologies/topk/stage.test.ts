@@ -188,6 +188,31 @@ describe("users' lists", () => {
     expect(after.flush().writes).toMatchObject([{ key: 'topk:home:u:b' }])
   })
 
+  it('K2: are not acknowledged with the list before them, which was on its way when they were made', () => {
+    const { users, stage, flush, event } = setUp()
+    const user = users.add({ ...fakeUser('u1', [1, 2]), lastOffset: 10 })
+    event(user)
+    stage.tick?.(5)
+    flush()
+    event(user, 'feedback', 'hide')
+    stage.tick?.(5)
+    stage.delivered?.() // of the first
+    flush()
+    expect(stage.unfinishedFrom?.()).toBe(10)
+    stage.delivered?.()
+    expect(stage.unfinishedFrom?.()).toBeUndefined()
+  })
+
+  it('wait where too many are made and none are taken: a view store that is away costs no memory', () => {
+    const { users, stage, flush, event } = setUp({}, 10)
+    for (let n = 0; n < 3000; n++) event(users.add(fakeUser(`u${n}`, [1])))
+    for (let n = 0; n < 1000; n++) stage.tick?.(5)
+    expect(stage.tick?.(5)).toBe(false)
+    expect(flush().writes).toHaveLength(2048)
+    while (stage.tick?.(5));
+    expect(flush().writes).toHaveLength(952)
+  })
+
   it('lose a withdrawn item at once where they are known', () => {
     const { items, users, stage, flush, event, clock } = setUp()
     for (let u = 0; u < 30; u++) event(users.add(fakeUser(`u${u}`, [u])))

@@ -37,6 +37,8 @@ declare module '../user/user.ts' {
 const listsPerBudgetMs = 4
 /** Users whose lists are looked through for withdrawn items, per ms of a slice. */
 const usersPerBudgetMs = 500
+/** Lists that may wait for the next commit: with a view store that is slow or away they wait unmade (C7). */
+const pendingLists = 2048
 /** How often one of the users with an empty list is tried again (K4). */
 const retryEmptyMs = 2_000
 
@@ -114,6 +116,7 @@ class TopkStage implements Stage<UserEvent> {
     this.retryEmpty(start)
     const most = Math.max(1, Math.floor(budgetMs * listsPerBudgetMs))
     for (let n = 0; n < most; n++) {
+      if (this.pending.size >= pendingLists) return false
       const now = ctx.now()
       if (now - start > budgetMs) return true
       const user = queue.next(now)
@@ -202,8 +205,10 @@ class TopkStage implements Stage<UserEvent> {
   }
 
   delivered(): void {
+    // not where a newer list has been made meanwhile: it leaves with the next commit
     for (const user of this.inFlight)
-      if (user.scratch.listDirtySince === undefined) user.scratch.listAnswers = false
+      if (user.scratch.listDirtySince === undefined && !this.pending.has(user))
+        user.scratch.listAnswers = false
     this.inFlight = []
   }
 
