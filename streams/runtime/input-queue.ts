@@ -10,10 +10,16 @@ interface TopicQueue {
 export class InputQueue {
   private readonly queues: TopicQueue[] = []
   private waiting = 0
+  private waitingBytes = 0
 
   /** Records that wait. */
   get size(): number {
     return this.waiting
+  }
+
+  /** What their values hold. */
+  get bytes(): number {
+    return this.waitingBytes
   }
 
   add(batch: FetchedBatch): void {
@@ -24,6 +30,7 @@ export class InputQueue {
     }
     queue.batches.push(batch)
     this.waiting += batch.records.length
+    for (const { value } of batch.records) if (value) this.waitingBytes += value.length
   }
 
   /**
@@ -54,6 +61,7 @@ export class InputQueue {
   }
 
   taken(queue: TopicQueue): void {
+    this.waitingBytes -= this.record(queue).value?.length ?? 0
     queue.index++
     this.waiting--
   }
@@ -61,5 +69,6 @@ export class InputQueue {
   clear(): void {
     this.queues.length = 0
     this.waiting = 0
+    this.waitingBytes = 0
   }
 }

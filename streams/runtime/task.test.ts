@@ -231,6 +231,43 @@ describe('a task that ends', () => {
   })
 })
 
+describe('C7: a task', () => {
+  it('pauses its topics when what waits is large, however few records it is', async () => {
+    const reader = transport.reader()
+    const calls: string[] = []
+    const { task, abandon } = run(views(true), {
+      reader: Object.assign(Object.create(reader), {
+        pause: () => calls.push('pause'),
+        resume: () => calls.push('resume'),
+      }),
+    })
+    await send('a')
+    await until(() => task.state === 'committing', 'a commit that hangs')
+    await abandon()
+    const value = Buffer.from(`bad${'x'.repeat(1 << 20)}`)
+    const records = Array.from({ length: 40 }, (_, n) => ({
+      offset: 1 + n,
+      timestamp: 0,
+      key: null,
+      value,
+      headers: [],
+    }))
+    task.accept({
+      topic: 't.text',
+      partition: 0,
+      baseOffset: 1,
+      nextOffset: 41,
+      producerId: -1n,
+      producerEpoch: -1,
+      records,
+    })
+    expect(calls).toEqual(['pause'])
+    // dead letters are cut at 256 KB: eight fill a commit, and the one under way does not end
+    task.step(50)
+    expect(calls).toEqual(['pause'])
+  })
+})
+
 describe('a first start at the latest record', () => {
   it('is remembered: what came while the task was away is not passed over', async () => {
     await send('old')

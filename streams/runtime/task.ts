@@ -26,9 +26,9 @@ import { startOffset } from './start-offset.ts'
 import { DeltaTrim } from './trim.ts'
 import { within } from './within.ts'
 
-/** Records that may wait in a task before its topics are paused, and below which they are fetched again. */
-const QUEUE_HIGH = 20_000
-const QUEUE_LOW = 5_000
+/** What may wait in a task before its topics are paused, and below which it is fetched again: a packet is one record. */
+const QUEUE_HIGH = { records: 20_000, bytes: 16 << 20 }
+const QUEUE_LOW = { records: 5_000, bytes: 4 << 20 }
 /** An idle task writes an empty commit this often: brokers forget idle producer ids after a day (C2). */
 const TOUCH_MS = 10 * 60_000
 /** How long the end of a task waits for its last commit, and then for its table blocks (gathered for a second). */
@@ -72,6 +72,7 @@ export class Task {
   private cycleUnderWay: Promise<void> | undefined
   private seq = 0
   private lastCommitAt = 0
+  private readonly changelog: TopicPartition
   private readonly trim: DeltaTrim
   private blocked = false
   private draining = false
@@ -89,6 +90,7 @@ export class Task {
     if (kind.deltas) this.shortName.set(names.deltas(kind.name), DELTAS)
     this.topics = [...this.shortName.keys()]
     const { clock, log, transport } = around
+    this.changelog = { topic: names.changelog(kind.name), partition: id.partition }
     const deltas = { topic: names.deltas(kind.name), partition: id.partition }
     this.trim = new DeltaTrim(deltas, { topics: transport.topics, clock, log })
   }
@@ -99,13 +101,6 @@ export class Task {
 
   private get gone(): boolean {
     return ['closing', 'closed', 'lost'].includes(this.life.state)
-  }
-
-  private get changelog(): TopicPartition {
-    return {
-      topic: this.around.outlets.names.changelog(this.kind.name),
-      partition: this.id.partition,
-    }
   }
 
   /** Claims, restores, delivers the last outbox again, waits for tables, begins. Failures go to `onLost`. */
@@ -220,7 +215,9 @@ export class Task {
   accept(batch: FetchedBatch): void {
     if (this.gone) return
     this.queue.add(batch)
-    if (!this.pausedTopics && this.queue.size > QUEUE_HIGH) this.pause(true)
+    const { size, bytes } = this.queue
+    if (!this.pausedTopics && (size > QUEUE_HIGH.records || bytes > QUEUE_HIGH.bytes))
+      this.pause(true)
   }
 
   private pause(on: boolean): void {
@@ -280,8 +277,9 @@ export class Task {
         if (performance.now() > until) break
       }
     }
-    if (this.pausedTopics && this.queue.size < QUEUE_LOW) this.pause(false)
-    return this.queue.size > 0 && !this.blocked && !(this.cycleUnderWay && core.full)
+    const { size, bytes } = this.queue
+    if (this.pausedTopics && size < QUEUE_LOW.records && bytes < QUEUE_LOW.bytes) this.pause(false)
+    return size > 0 && !this.blocked && !(this.cycleUnderWay && core.full)
   }
 
   private waitFor(promise: Promise<void>): void {
