@@ -39,13 +39,18 @@ export interface DeliverySettings {
 export class Delivery {
   private readonly settings: DeliverySettings
   private readonly underWay = new Set<Promise<void>>()
+  private failure: unknown
 
   constructor(settings: DeliverySettings) {
     this.settings = settings
   }
 
-  /** Resolves when all but the table blocks are acknowledged. Errors: FENCED, STALLED from the writer. */
+  /**
+   * Resolves when all but the table blocks are acknowledged. Errors: FENCED, STALLED from the writer; what became of an
+   * earlier block, where that was neither an outage nor a row's fault.
+   */
   async deliver(effects: Effects, version: string): Promise<void> {
+    if (this.failure !== undefined) throw this.failure
     for (const block of effects.blocks) this.insert(block)
     while (this.underWay.size > MAX_BLOCKS) await Promise.race(this.underWay)
     await Promise.all([
@@ -120,10 +125,12 @@ export class Delivery {
         log.error({ table: block.table, rows: block.rows.length }, messageOf(error))
       })
       .then(() => blockDelivered(block.number))
-      // not stored (the store was closed): the block stays in the changelog for the next owner
-      .catch(error =>
-        log.warn({ table: block.table }, `rows wait for the next start: ${messageOf(error)}`),
-      )
+      // not stored: the block stays in the changelog for the next owner
+      .catch(error => {
+        log.warn({ table: block.table }, `rows wait for the next start: ${messageOf(error)}`)
+        const closed = error instanceof FreshetError && error.code === 'CLOSED'
+        if (!closed) this.failure = error
+      })
       .finally(() => this.underWay.delete(inserted))
     this.underWay.add(inserted)
   }

@@ -198,6 +198,17 @@ describe('a task that ends', () => {
     await task.close()
   })
 
+  it('is lost, and says why, when rows can not be stored for a reason that is no outage', async () => {
+    const { lost } = run(views(), {
+      tables: { ...silentTables, insert: () => Promise.reject(new TypeError('a bug')) },
+    })
+    await send('a')
+    await until(async () => (await changelogEnd()) > 1, 'the first commit')
+    await send('b')
+    await until(() => lost.length > 0, 'the loss')
+    expect(lost).toEqual([new TypeError('a bug')])
+  })
+
   it('assigns no input once it is closed', async () => {
     let answer: () => void = () => undefined
     const asked = new Promise<void>(resolve => {
