@@ -92,7 +92,7 @@ describe('health of a worker', () => {
     const text = await until(
       () => get('/metrics'),
       body =>
-        /freshet_events_total\{topology="sessions",type="watch"\} 3/.test(body) &&
+        /freshet_events_total\{topology="user",type="watch"\} 3/.test(body) &&
         /freshet_dead_letters_total\{reason="DECODE_FAILED"\} 1/.test(body) &&
         /freshet_freshness_seconds_count\{output="[^"]+"\} [1-9]/.test(body),
     )
@@ -140,7 +140,7 @@ describe('health of a worker', () => {
     )
     await until(
       () => get('/metrics'),
-      body => /freshet_events_total\{topology="sessions",type="watch"\} 1/.test(body),
+      body => /freshet_events_total\{topology="user",type="watch"\} 1/.test(body),
     )
   })
 })

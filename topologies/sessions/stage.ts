@@ -83,12 +83,7 @@ class SessionsStage implements Stage<UserEvent> {
       stores.shown,
     ]
     const topology = 'sessions'
-    const events = (type: string) => ctx.metrics.counter('freshet_events_total', { topology, type })
     this.counters = {
-      impression: events('impression'),
-      watch: events('watch'),
-      feedback: events('feedback'),
-      erasure: events('erasure'),
       withoutConsent: ctx.metrics.counter('freshet_without_consent_total', { topology }),
       late: ctx.metrics.counter('freshet_late_total', { topology }),
       doubles: ctx.metrics.counter('freshet_duplicates_total', { topology }),
@@ -98,7 +93,6 @@ class SessionsStage implements Stage<UserEvent> {
 
   process(event: UserEvent): undefined | 'drop' {
     const current = event as unknown as CurrentEvent
-    this.counters[current.kind].add()
     if (current.kind === 'erasure') {
       this.removeUser(current.userId, current.ts)
       return undefined
