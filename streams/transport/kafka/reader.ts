@@ -3,7 +3,8 @@
  * buffer that `poll` empties. While the caller works on one answer the next is already being fetched.
  *
  *  - A position moves only by whole batches that were decoded; an answer to a position that has changed since is dropped.
- *  - At most BUFFER_BYTES are fetched and not yet polled (C7), as they came over the wire.
+ *  - At most BUFFER_BYTES are fetched and not yet polled (C7), as they came over the wire. What came for a partition before
+ *    it was paused, an answer at most, does not count: one that waits must not keep the others from being fetched.
  *  - An error that ends a partition (POSITION_LOST, a refusal) is thrown by every `poll` until it is unassigned.
  *  - A position below the log's end that does not move for `stallMs` gets new connections, counted and logged.
  */
@@ -56,6 +57,7 @@ export class KafkaLogReader implements LogReader {
   private readonly loops = new Map<number, Promise<void>>()
   private readonly changed = new Signal()
   private readonly arrived = new Signal()
+  /** Of partitions that are not paused. */
   private bufferedBytes = 0
   private turn = 0
   private arranging: Promise<void> | undefined
@@ -94,19 +96,23 @@ export class KafkaLogReader implements LogReader {
     const part = this.parts.get(nameOf(at))
     if (!part) return
     this.parts.delete(nameOf(at))
-    this.bufferedBytes -= part.bufferedBytes
+    if (!part.paused) this.bufferedBytes -= part.bufferedBytes
     this.changed.fire()
   }
 
   pause(at: TopicPartition): void {
     const part = this.parts.get(nameOf(at))
-    if (part) part.paused = true
+    if (!part || part.paused) return
+    part.paused = true
+    this.bufferedBytes -= part.bufferedBytes
+    this.changed.fire()
   }
 
   resume(at: TopicPartition): void {
     const part = this.parts.get(nameOf(at))
     if (!part?.paused) return
     part.paused = false
+    this.bufferedBytes += part.bufferedBytes
     part.movedAt = this.context.clock.now()
     this.changed.fire()
     this.arrived.fire()
@@ -304,7 +310,7 @@ export class KafkaLogReader implements LogReader {
       part.buffered =
         part.buffered.length === 0 ? decoded.batches : part.buffered.concat(decoded.batches)
       part.bufferedBytes += set.length
-      this.bufferedBytes += set.length
+      if (!part.paused) this.bufferedBytes += set.length
       this.arrived.fire()
     } catch (error) {
       this.fail(part, callError(`reading ${nameOf(part)}@${part.offset}`, error))

@@ -48,6 +48,24 @@ export function readerContract(h: Harness): void {
       expect(r.highWatermark(at)).toBe(3)
     })
 
+    it('fetches the others however much was fetched of those that are paused', async () => {
+      const name = await topic(8)
+      const at = Array.from({ length: 8 }, (_, p) => ({ topic: name, partition: p }))
+      const w = await newWriter()
+      const large = 'x'.repeat(900_000)
+      for (const one of at) for (let i = 0; i < 2; i++) await w.append(one, value(large))
+      const other = await partition()
+      await w.append(other, value('other'))
+      const r = reader(...at.map((one): [typeof one, number] => [one, 0]))
+      // long enough to fetch as much as it will before anyone polls
+      await new Promise(resolve => setTimeout(resolve, 1500))
+      for (const one of at) r.pause(one)
+      r.assign(other, 0)
+      expect(textOf(recordsOf(await pollFor(r, 1)))).toEqual(['other'])
+      for (const one of at) r.resume(one)
+      expect(recordsOf(await pollFor(r, 16))).toHaveLength(16)
+    })
+
     it('gives nothing of a paused partition and all of it once resumed', async () => {
       const name = await topic(2)
       const at = [0, 1].map(p => ({ topic: name, partition: p }))
