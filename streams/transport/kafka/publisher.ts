@@ -90,6 +90,9 @@ export class KafkaPublisher implements Publisher {
       try {
         await this.ship(await this.deal(round))
       } catch (error) {
+        // some of it may be written: under its sequences the broker would take other records for repetitions
+        this.producerId = undefined
+        this.sequences.clear()
         for (const send of round) send.failed(error)
       }
     }
