@@ -2,115 +2,31 @@
  * What producers get wrong, end to end: each bad record goes to the dead letters as it came, with its reason, and what
  * stands around it in the same batch is taken in. And what they may do: other Avro writers, other clients.
  */
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { Partitioners } from 'kafkajs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { runPython } from '../support/python.ts'
 import { answerOf, endRuns, Run } from './command.ts'
+import {
+  asLongs,
+  avro,
+  type Bad,
+  DEAD_LETTER_BYTES,
+  framed,
+  json,
+  keyOn,
+  MEGABYTE,
+  type Message,
+  MINUTE_MS,
+  NOW,
+  PARTITIONS,
+  PATIENCE_MS,
+  partitionOf,
+  register,
+  text,
+  watch,
+  without,
+  written,
+} from './producers.ts'
 import { type DeadLetter, eventually, Setting } from './setting.ts'
-
-const PARTITIONS = 4
-const PATIENCE_MS = 60_000
-const NOW = Date.now()
-const MINUTE_MS = 60_000
-const MEGABYTE = 1024 * 1024
-/** A dead letter holds this much of a key or value; the offset in its headers leads to the rest. */
-const DEAD_LETTER_BYTES = 256 * 1024
-
-interface Message {
-  readonly partition: number
-  readonly key: Buffer | null
-  readonly value: Buffer | null
-}
-
-type Bad = readonly [what: string, codes: RegExp, key: Buffer | null, value: Buffer | null]
-
-const partitioner = Partitioners.DefaultPartitioner()
-/** murmur2 as kafkajs has it: not our own. */
-function partitionOf(key: string): number {
-  const partitionMetadata = Array.from({ length: PARTITIONS }, (_, partitionId) => ({
-    partitionErrorCode: 0,
-    partitionId,
-    leader: 0,
-    replicas: [0],
-    isr: [0],
-  }))
-  return partitioner({ topic: 't', partitionMetadata, message: { key, value: null } })
-}
-
-/** The first of `<prefix>0, <prefix>1, ...` that belongs to the partition. */
-function keyOn(partition: number, prefix: string): string {
-  for (let i = 0; ; i++) if (partitionOf(`${prefix}${i}`) === partition) return `${prefix}${i}`
-}
-
-const text = (value: string): Buffer => Buffer.from(value)
-const json = (value: object): Buffer => text(JSON.stringify(value))
-
-let number = 0
-function watch(userId: string, changes: object = {}): Record<string, unknown> {
-  number++
-  return {
-    type: 'watch',
-    eventId: `e${number}`,
-    userId,
-    itemId: `i${number % 7}`,
-    ts: NOW - 10 * MINUTE_MS + number * 10,
-    playId: `p${number}`,
-    watchedMs: 40_000,
-    durationMs: 60_000,
-    consent: 'full',
-    ...changes,
-  }
-}
-
-function without(event: Record<string, unknown>, field: string): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(event).filter(([name]) => name !== field))
-}
-
-function framed(id: number, body: Buffer): Buffer {
-  const head = Buffer.alloc(5)
-  head.writeInt32BE(id, 1)
-  return Buffer.concat([head, body])
-}
-
-const avro = (name: string): string =>
-  readFileSync(join(import.meta.dirname, `../../schemas/avro/${name}.avsc`), 'utf8')
-
-/** Registers a schema as some other team would; gives its id. */
-async function register(setting: Setting, subject: string, schema: string): Promise<number> {
-  const response = await fetch(`${setting.registry.url}/subjects/${subject}/versions`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/vnd.schemaregistry.v1+json' },
-    body: JSON.stringify({ schema }),
-  })
-  const { id } = (await response.json()) as { id: number }
-  expect(id, `id of ${subject}`).toBeGreaterThan(0)
-  return id
-}
-
-/** A record as fastavro writes it with the schema. */
-function written(schema: string, records: readonly object[]): Buffer[] {
-  const script = `
-import base64, io, json, sys
-from fastavro import parse_schema, schemaless_writer
-given = json.load(sys.stdin)
-schema = parse_schema(json.loads(given['schema']))
-out = []
-for record in given['records']:
-    to = io.BytesIO()
-    schemaless_writer(to, schema, record)
-    out.append(base64.b64encode(to.getvalue()).decode())
-json.dump(out, sys.stdout)
-`
-  return (runPython(script, { schema, records }) as string[]).map(each =>
-    Buffer.from(each, 'base64'),
-  )
-}
-
-/** fastavro takes datetimes for timestamps; the bytes are those of the long. */
-const asLongs = (schema: string): string =>
-  JSON.stringify(JSON.parse(schema, (key, value) => (key === 'logicalType' ? undefined : value)))
 
 describe('what producers get wrong', () => {
   let setting: Setting

@@ -148,6 +148,8 @@ export class UserTask {
   }
 
   commit(): Commit | undefined {
+    // what the last one sent out has arrived by now
+    this.core.delivered()
     const commit = this.core.commit()
     if (this.options.unpackedUsers === 0) for (let k = 0; k < 2; k++) this.users.packIdle()
     if (!commit) return undefined

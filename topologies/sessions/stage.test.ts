@@ -85,6 +85,27 @@ describe('a session', () => {
     expect(task.views()).toHaveLength(2)
   })
 
+  it('is written after a restart when it was held back while others committed', () => {
+    const task = new UserTask()
+    task.send(impression('u', 'a', START))
+    task.commit()
+    task.send(impression('u', 'b', START + 1))
+    task.now += 50
+    task.commit()
+    task.send(impression('v', 'a', START + 1))
+    task.now += 50
+    task.commit()
+    task.restart()
+    const before = task.views().length
+    task.now += 200
+    task.commit()
+    const again = task
+      .views()
+      .slice(before)
+      .map(view => view.key)
+    expect(again).toContain('session:u')
+  })
+
   it('is written again after a restart when it was in the last batch', () => {
     const task = new UserTask()
     task.send(impression('u', 'a', START))

@@ -56,6 +56,8 @@ class SessionsStage implements Stage<UserEvent> {
   private readonly lateness
   /** Users whose view is to be written, oldest change first. */
   private viewQueue: UserState[] = []
+  /** Views of the commit that is under way. */
+  private shownNow: UserState[] = []
   private changedUsers: UserState[] = []
   private removedUsers = new Set<string>()
   private lateRecords: { topic: string; record: LogRecord; ts: number }[] = []
@@ -230,10 +232,28 @@ class SessionsStage implements Stage<UserEvent> {
       else {
         user.viewWaits = false
         user.viewedAt = now
+        this.shownNow.push(user)
         out.view(sessionView(user.id, user.session, this.items, ttlMs, user.answersTs))
       }
     }
     this.viewQueue = waiting
+  }
+
+  delivered(): void {
+    this.shownNow = []
+  }
+
+  /** Views that are held back, or leave with this commit: their users' rows may stand in an earlier batch than the last. */
+  unfinishedFrom(): number | undefined {
+    let lowest: number | undefined
+    for (const user of [...this.viewQueue, ...this.shownNow])
+      if (lowest === undefined || user.lastOffset < lowest) lowest = user.lastOffset
+    return lowest
+  }
+
+  resumeUnfinished(fromOffset: number): void {
+    for (const user of this.users.byId.values())
+      if (user.lastOffset >= fromOffset) this.changed(user.state, this.now())
   }
 
   restored(last: readonly RestoredRow[]): void {
