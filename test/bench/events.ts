@@ -75,7 +75,7 @@ export class EventSource {
     const { random, workload } = this
     const slot = Math.floor(random() * workload.active)
     const userId = pad('u', this.slotUser[slot], 7)
-    let ts = workload.startTs + this.count * workload.msPerEvent
+    let ts = workload.startTs + Math.floor(this.count * workload.msPerEvent)
     if (random() < 0.01) ts -= Math.floor(random() * 30_000)
     const common = {
       eventId: `e${workload.seed}-${this.count++}`,
