@@ -173,10 +173,22 @@ export class Nearest {
   }
 
   private dot(query: Float32Array, index: number, vectors: Float32Array): number {
-    let sum = 0
-    for (let d = 0, at = index * this.dimension; d < this.dimension; d++, at++)
-      sum += query[d] * vectors[at]
-    return sum
+    // four sums: one alone waits for each addition before the next
+    const { dimension } = this
+    let a = 0
+    let b = 0
+    let c = 0
+    let e = 0
+    let d = 0
+    let at = index * dimension
+    for (; d + 3 < dimension; d += 4, at += 4) {
+      a += query[d] * vectors[at]
+      b += query[d + 1] * vectors[at + 1]
+      c += query[d + 2] * vectors[at + 2]
+      e += query[d + 3] * vectors[at + 3]
+    }
+    for (; d < dimension; d++, at++) a += query[d] * vectors[at]
+    return a + b + c + e
   }
 }
 
