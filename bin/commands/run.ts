@@ -48,6 +48,8 @@ async function run(given: Call): Promise<number> {
     await running.close()
     await health?.close()
     log.info({}, 'stopped')
+    // kafkajs keeps the timers of its last requests for seconds; all is closed, so nothing is waited for
+    setTimeout(() => process.exit(), 200).unref()
   }
 }
 
