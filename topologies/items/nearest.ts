@@ -7,6 +7,7 @@
  * Hot: brute force is one dot product of `dimension` a vector and a bounded heap.
  */
 import { BestOf } from './best-of.ts'
+import { dot } from './dot.ts'
 
 /** What is needed of an HNSW graph with inner products. */
 export interface Graph {
@@ -162,33 +163,16 @@ export class Nearest {
         Math.min(this.indexed, n + Math.min(n, this.fresh.length)),
       )
       for (const index of found)
-        if (this.isFresh[index] === 0) best.offer(index, this.dot(query, index, vectors))
+        if (this.isFresh[index] === 0)
+          best.offer(index, dot(query, 0, vectors, index * this.dimension, this.dimension))
     }
     return best.take()
   }
 
   private offer(indices: readonly number[], query: Float32Array, vectors: Float32Array): void {
+    const { best, dimension } = this
     for (let i = 0; i < indices.length; i++)
-      this.best.offer(indices[i], this.dot(query, indices[i], vectors))
-  }
-
-  private dot(query: Float32Array, index: number, vectors: Float32Array): number {
-    // four sums: one alone waits for each addition before the next
-    const { dimension } = this
-    let a = 0
-    let b = 0
-    let c = 0
-    let e = 0
-    let d = 0
-    let at = index * dimension
-    for (; d + 3 < dimension; d += 4, at += 4) {
-      a += query[d] * vectors[at]
-      b += query[d + 1] * vectors[at + 1]
-      c += query[d + 2] * vectors[at + 2]
-      e += query[d + 3] * vectors[at + 3]
-    }
-    for (; d < dimension; d++, at++) a += query[d] * vectors[at]
-    return a + b + c + e
+      best.offer(indices[i], dot(query, 0, vectors, indices[i] * dimension, dimension))
   }
 }
 

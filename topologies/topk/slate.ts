@@ -14,7 +14,7 @@
  * Hot: weights exp(x / T) are kept and renewed only where the penalty grew; the sum is taken afresh at each position, so no
  * error accumulates. Measured by topk.bench.ts.
  */
-import { dot } from './dot.ts'
+import { dot } from '../items/dot.ts'
 import { rounded } from './score.ts'
 
 export interface SlateRules {

@@ -1,7 +1,8 @@
 /** What follows the user's last items by the learner: nearest output vectors to the context u (learner/embeddings.ts). */
+
+import { dot } from '../../items/dot.ts'
 import { contextMean } from '../../learner/embeddings.ts'
 import { vectorDimension } from '../../learner/rows.ts'
-import { dot } from '../dot.ts'
 import type { Ask } from './ask.ts'
 import type { Candidates } from './candidates.ts'
 

@@ -1,6 +1,6 @@
 /**
  * Dot product of two vectors that stand in larger arrays. Four sums side by side: one sum alone waits for itself at every
- * addition, and likeness (MMR) is half of a list's time. Measured by topk.bench.ts.
+ * addition, and looking at many vectors and likeness (MMR) are half of a list's time. Measured by topk.bench.ts.
  */
 export function dot(
   a: Float32Array,
