@@ -2,9 +2,14 @@
 import { closeSync, openSync, writeSync } from 'node:fs'
 import type { Encoder } from '../schemas/index.ts'
 import { FreshetError, messageOf } from '../streams/errors.ts'
+import { noMetrics } from '../streams/metrics.ts'
 import type { TopicNames } from '../streams/runtime/names.ts'
 import type { OutsideRecord, Publisher } from '../streams/transport/port.ts'
+import type { Call } from './call.ts'
+import { isEmbedded, namesOf, openSchemas, openTransport, REACH_MS } from './compose.ts'
+import { createLogger } from './logger.ts'
 import type { Progress } from './terminal.ts'
+import { outsideTopicSpecs } from './topics.ts'
 
 export interface Sendable {
   readonly topic: string
@@ -15,17 +20,15 @@ export interface Sendable {
 
 const CHUNK = 2_000
 
-export interface Pace {
+interface Pace {
   /** Records a second at most; undefined: as fast as they are taken. */
   readonly perSecond?: number
   readonly progress?: Progress
   readonly total?: number
-  /** Ends early. */
-  readonly stopped?: () => boolean
 }
 
 /** Sends in order; a chunk is acknowledged before the next one leaves. Returns how many were sent. */
-export async function sendToTopics(
+async function sendToTopics(
   records: Iterable<Sendable>,
   to: { publisher: Publisher; encoder: Encoder; names: TopicNames },
   pace: Pace = {},
@@ -54,10 +57,7 @@ export async function sendToTopics(
     const list = batch.get(name)
     if (list) list.push(encoded)
     else batch.set(name, [encoded])
-    if (++waiting >= chunk) {
-      await flush()
-      if (pace.stopped?.()) break
-    }
+    if (++waiting >= chunk) await flush()
   }
   await flush()
   pace.progress?.end(sent)
@@ -65,7 +65,7 @@ export async function sendToTopics(
 }
 
 /** One line a record: {"type":"watch", ...}. Errors: CALL_INVALID where the file can't be written. */
-export function sendToFile(
+function sendToFile(
   records: Iterable<Sendable>,
   file: string,
   progress: Progress,
@@ -95,4 +95,30 @@ export function sendToFile(
   closeSync(handle)
   progress.end(sent)
   return sent
+}
+
+/** To the topics of the call, made first where they are embedded, or to a file where `to` is not `kafka`. */
+export async function send(
+  call: Call,
+  records: Iterable<Sendable>,
+  to: string,
+  total: number,
+  pace: Pace & { readonly progress: Progress },
+): Promise<number> {
+  const { values } = call
+  if (to !== 'kafka') return sendToFile(records, to, pace.progress, total)
+  const around = { values, log: createLogger(values['log.level']), metrics: noMetrics }
+  const transport = await openTransport(around, REACH_MS)
+  const { registry, encoder } = await openSchemas(around)
+  const names = namesOf(values)
+  const publisher = transport.publisher()
+  try {
+    if (isEmbedded(values))
+      await transport.topics.create(outsideTopicSpecs(names, values['topics.partitions']))
+    return await sendToTopics(records, { publisher, encoder, names }, { ...pace, total })
+  } finally {
+    await publisher.close()
+    registry.close()
+    await transport.close()
+  }
 }

@@ -1,13 +1,9 @@
 import { type Format, formats, parseMap } from '../../replay/import/formats.ts'
 import { type ImportedLog, importLog } from '../../replay/import/import.ts'
 import { FreshetError } from '../../streams/errors.ts'
-import { noMetrics } from '../../streams/metrics.ts'
 import { action, answer, type Call, command, EXIT } from '../call.ts'
-import { isEmbedded, namesOf, openSchemas, openTransport, REACH_MS } from '../compose.ts'
-import { createLogger } from '../logger.ts'
-import { sendToFile, sendToTopics } from '../send.ts'
+import { send } from '../send.ts'
 import { count, Progress, paint } from '../terminal.ts'
-import { outsideTopicSpecs } from '../topics.ts'
 
 const SHOWN_BAD_LINES = 10
 
@@ -41,7 +37,9 @@ async function importFile(call: Call, file: string): Promise<number> {
     delimiter: flags.delimiter as string | undefined,
     shiftMs: flags.shift === undefined ? undefined : Number(flags.shift),
   })
-  const sent = await send(call, log, String(flags.to))
+  const sent = await send(call, log.records(), String(flags.to), log.events + log.items, {
+    progress: new Progress('import'),
+  })
   const iso = (ms: number): string => new Date(ms).toISOString()
   answer(
     call,
@@ -63,30 +61,6 @@ async function importFile(call: Call, file: string): Promise<number> {
       ].join('\n'),
   )
   return log.bad.length > 0 ? EXIT.checkFailed : EXIT.done
-}
-
-async function send(call: Call, log: ImportedLog, to: string): Promise<number> {
-  const progress = new Progress('import')
-  const total = log.events + log.items
-  if (to !== 'kafka') return sendToFile(log.records(), to, progress, total)
-  const around = {
-    values: call.values,
-    log: createLogger(call.values['log.level']),
-    metrics: noMetrics,
-  }
-  const transport = await openTransport(around, REACH_MS)
-  const { registry, encoder } = await openSchemas(around)
-  const names = namesOf(call.values)
-  const publisher = transport.publisher()
-  try {
-    if (isEmbedded(call.values))
-      await transport.topics.create(outsideTopicSpecs(names, call.values['topics.partitions']))
-    return await sendToTopics(log.records(), { publisher, encoder, names }, { progress, total })
-  } finally {
-    await publisher.close()
-    registry.close()
-    await transport.close()
-  }
 }
 
 function badLines(log: ImportedLog): string[] {

@@ -1,11 +1,9 @@
-import { noMetrics } from '../../streams/metrics.ts'
 import { action, answer, type Call, command, EXIT, wholeNumber } from '../call.ts'
-import { isEmbedded, namesOf, openSchemas, openTransport, REACH_MS } from '../compose.ts'
-import { createLogger } from '../logger.ts'
-import { type Sendable, sendToFile, sendToTopics } from '../send.ts'
+import { type Sendable, send } from '../send.ts'
 import { createWorld, type World } from '../simulator/world.ts'
 import { count, Progress } from '../terminal.ts'
-import { outsideTopicSpecs } from '../topics.ts'
+
+const SIGNALS = ['SIGINT', 'SIGTERM'] as const
 
 export function simulateCommand() {
   return command(
@@ -47,7 +45,12 @@ async function simulate(call: Call): Promise<number> {
     drift: flags.drift as string[],
   })
   const total = events + items
-  const sent = await send(call, take(world, eventRate, total), rate, total)
+  const to = String(flags.to)
+  const records = take(world, eventRate, total)
+  const sent = await send(call, to === 'kafka' ? untilSignal(records) : records, to, total, {
+    progress: new Progress('simulate'),
+    perSecond: rate || undefined,
+  })
   answer(call, { sent, drifts: world.drifts }, () => `${count(sent)} records sent`)
   return EXIT.done
 }
@@ -60,43 +63,19 @@ function* take(world: World, ratePerSecond: number, total: number): Generator<Se
   }
 }
 
-async function send(
-  call: Call,
-  records: Iterable<Sendable>,
-  rate: number,
-  total: number,
-): Promise<number> {
-  const progress = new Progress('simulate')
-  const to = String(call.flags.to)
-  if (to !== 'kafka') return sendToFile(records, to, progress, total)
-  const around = {
-    values: call.values,
-    log: createLogger(call.values['log.level']),
-    metrics: noMetrics,
-  }
-  const transport = await openTransport(around, REACH_MS)
-  const { registry, encoder } = await openSchemas(around)
-  const names = namesOf(call.values)
-  const publisher = transport.publisher()
+/** Ends in good order at a signal, from the first record on: what was sent until then is a simulation too. */
+function* untilSignal(records: Iterable<Sendable>): Generator<Sendable> {
   let stopping = false
   const stop = (): void => {
     stopping = true
   }
-  process.on('SIGINT', stop)
-  process.on('SIGTERM', stop)
+  for (const signal of SIGNALS) process.on(signal, stop)
   try {
-    if (isEmbedded(call.values))
-      await transport.topics.create(outsideTopicSpecs(names, call.values['topics.partitions']))
-    return await sendToTopics(
-      records,
-      { publisher, encoder, names },
-      { progress, total, perSecond: rate || undefined, stopped: () => stopping },
-    )
+    for (const record of records) {
+      if (stopping) return
+      yield record
+    }
   } finally {
-    process.off('SIGINT', stop)
-    process.off('SIGTERM', stop)
-    await publisher.close()
-    registry.close()
-    await transport.close()
+    for (const signal of SIGNALS) process.off(signal, stop)
   }
 }
