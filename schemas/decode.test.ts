@@ -1,6 +1,7 @@
 /** The decoder's invariants, the life of a schema id, and what Avro values may do to it. fastavro.test.ts has the oracle. */
 import fc from 'fast-check'
 import { beforeAll, describe, expect, it } from 'vitest'
+import { systemClock } from '../streams/clock.ts'
 import { feedbacks, impressions, items, watches } from '../test/support/records.ts'
 import {
   Decoder,
@@ -10,6 +11,7 @@ import {
   SchemaRegistry,
   type SchemaSource,
 } from './index.ts'
+
 import type { FoundSchema } from './registry.ts'
 
 const ts = 1_790_000_000_000
@@ -117,7 +119,7 @@ describe('a schema id', () => {
   })
 
   it('that the registry does not know makes dead letters, and is asked for again later', async () => {
-    const clock = { now: () => now, sleep: async () => undefined }
+    const clock = { ...systemClock, now: () => now, sleep: async () => undefined }
     let now = 0
     let found: FoundSchema | null = null
     const decoder = new Decoder('events', { find: async () => found }, clock)
@@ -145,6 +147,7 @@ describe('a schema id', () => {
         },
       },
       {
+        ...systemClock,
         now: () => ts,
         sleep: async () => {
           waits.push(decoder.waiting())
@@ -164,7 +167,7 @@ describe('a schema id', () => {
     const decoder = new Decoder(
       'events',
       { find: () => Promise.reject(new Error('away')) },
-      { now: () => ts, sleep: async () => stop.abort(new Error('closing')) },
+      { ...systemClock, now: () => ts, sleep: async () => stop.abort(new Error('closing')) },
     )
     await expect(decoder.resolve(2, stop.signal)).rejects.toThrow('closing')
   })

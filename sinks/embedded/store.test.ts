@@ -3,13 +3,18 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import type { Clock } from '../../streams/clock.ts'
+import { type Clock, systemClock } from '../../streams/clock.ts'
 import { createEmbeddedStore } from './store.ts'
 
 const version = '000001-0000000000000001-0000000001'
 
 function handClock(): Clock & { at: number } {
-  const clock = { at: 1_790_000_000_000, now: () => clock.at, sleep: async () => undefined }
+  const clock = {
+    ...systemClock,
+    at: 1_790_000_000_000,
+    now: () => clock.at,
+    sleep: async () => undefined,
+  }
   return clock
 }
 
@@ -51,7 +56,7 @@ describe('embedded view store', () => {
     const dir = mkdtempSync(join(tmpdir(), 'freshet-views-'))
     const store = createEmbeddedStore({
       dir,
-      clock: { now: () => Date.now(), sleep: async () => undefined },
+      clock: systemClock,
     })
     await store.write(
       [{ op: 'json', key: 'topk:home:u:u1', body: '"user":"u1"}', ttlMs: 60_000 }],

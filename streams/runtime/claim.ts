@@ -86,9 +86,9 @@ function ownershipRecord(
 ) {
   const builder = new RecordBatchBuilder()
   const { producerId, epoch } = identity
-  const text = { ...record, producerId: producerId.toString(), epoch, at: settings.clock.now() }
+  const text = { ...record, producerId: producerId.toString(), epoch, at: settings.clock.wall() }
   builder.add(OWNER_KEY, Buffer.from(JSON.stringify(text)))
-  return builder.finish(settings.clock.now())
+  return builder.finish(settings.clock.wall())
 }
 
 interface Identity {
@@ -165,7 +165,7 @@ async function closeLine(
     const builder = new RecordBatchBuilder()
     builder.add(OWNER_KEY, Buffer.from(JSON.stringify({ closed: last.producerId.toString() })))
     try {
-      await writer.append(at, builder.finish(settings.clock.now()))
+      await writer.append(at, builder.finish(settings.clock.wall()))
     } catch (error) {
       if (!(error instanceof FreshetError && error.code === 'FENCED')) throw error
     }

@@ -28,6 +28,7 @@ function core(kind: 'words' | 'totals', partition = 0, more: Stage[] = []): Task
     outsideName: topic => `t.${topic}`,
     partitionsOf: () => 2,
     now: () => 1_800_000_000_000,
+    wall: () => 1_800_000_000_000,
     table: <T>() => undefined as T,
     metrics: noMetrics,
     log: silentLogger,

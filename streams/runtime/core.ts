@@ -51,6 +51,8 @@ export interface CoreSettings {
   readonly outsideName: (topic: string) => string
   readonly partitionsOf: (kind: string) => number
   readonly now: () => number
+  /** The date of a batch: brokers compare it with their own clocks. */
+  readonly wall: () => number
   readonly table: <T>(name: string) => T
   readonly metrics: Metrics
   readonly log: Logger
@@ -249,7 +251,7 @@ export class TaskCore {
       this.valueWriter,
     )
     builder.add(COMMIT_KEY, this.valueWriter.bytes())
-    const batch = builder.finish(now)
+    const batch = builder.finish(this.settings.wall())
     this.size.committed(exactRows, batch.sizeBytes - softBytes)
     return {
       number: this.number,

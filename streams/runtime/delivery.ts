@@ -4,6 +4,7 @@
  * each stands in the changelog as a row of its own until it is acknowledged. At most `MAX_BLOCKS` of them: then the next
  * commit waits (C7).
  */
+import type { Clock } from '../clock.ts'
 import { FreshetError, messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
@@ -30,7 +31,7 @@ export interface Outlets {
 export interface DeliverySettings {
   readonly outlets: Outlets
   readonly writer: FencedWriter
-  readonly now: () => number
+  readonly clock: Clock
   readonly metrics: Metrics
   readonly log: Logger
   readonly blockDelivered: (number: number) => void
@@ -67,14 +68,14 @@ export class Delivery {
 
   private async sendPackets({ packets }: Effects): Promise<void> {
     if (packets.length === 0) return
-    const { writer, outlets, now } = this.settings
+    const { writer, outlets, clock } = this.settings
     await writer.appendAll(
       packets.map(packet => {
         const builder = new RecordBatchBuilder(packet.value.length + 128)
         builder.add(null, packet.value)
         return {
           at: { topic: outlets.names.deltas(packet.kind), partition: packet.partition },
-          batch: builder.finish(now()),
+          batch: builder.finish(clock.wall()),
         }
       }),
     )
@@ -99,10 +100,10 @@ export class Delivery {
   }
 
   private async writeViews(views: readonly ViewWrite[], version: string): Promise<void> {
-    const { outlets, metrics, now } = this.settings
+    const { outlets, metrics, clock } = this.settings
     if (outlets.views === null || views.length === 0) return
     await outlets.views.write(views, version)
-    const at = now()
+    const at = clock.now()
     for (const { key, recordTs } of views) {
       if (recordTs === undefined) continue
       const output = key.slice(0, key.indexOf(':'))

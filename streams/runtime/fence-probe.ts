@@ -43,7 +43,7 @@ function probe() {
   const builder = new RecordBatchBuilder()
   builder.add(Buffer.from('probe'), Buffer.alloc(0))
   // dated by the clock: brokers remember a producer by the date of its records
-  return builder.finish(systemClock.now())
+  return builder.finish(systemClock.wall())
 }
 
 async function expectTaken(

@@ -138,6 +138,7 @@ export class Task {
       outsideName: around.outlets.names.outside,
       partitionsOf: around.partitionsOf,
       now: () => around.clock.now(),
+      wall: () => around.clock.wall(),
       table: around.table,
       metrics: around.metrics,
       log: around.log,
@@ -146,7 +147,7 @@ export class Task {
     this.delivery = new Delivery({
       outlets: around.outlets,
       writer: ownership.writer,
-      now: () => around.clock.now(),
+      clock: around.clock,
       metrics: around.metrics,
       log: around.log,
       blockDelivered: number => core.blockDelivered(number),
@@ -250,7 +251,8 @@ export class Task {
   }
 
   private processSlice(core: TaskCore, budgetMs: number): boolean {
-    const until = performance.now() + budgetMs
+    const { clock } = this.around
+    const until = clock.now() + budgetMs
     let count = 0
     while (!this.blocked && !(this.cycleUnderWay && core.full)) {
       const queue = this.queue.head((topic, next) => {
@@ -274,7 +276,7 @@ export class Task {
       this.queue.taken(queue)
       if ((++count & 63) === 0) {
         if (core.full) this.maybeCommit(core)
-        if (performance.now() > until) break
+        if (clock.now() > until) break
       }
     }
     const { size, bytes } = this.queue
@@ -363,10 +365,10 @@ export class Task {
     if (this.life.state === 'running' || this.life.state === 'committing') {
       this.draining = true
       this.unassign()
-      if (!(await within(COMMIT_LIMIT_MS, this.commitNow()))) this.drop()
+      if (!(await within(this.around.clock, COMMIT_LIMIT_MS, this.commitNow()))) this.drop()
       if (!this.gone) {
         this.life.to('closing')
-        await within(SETTLE_MS, (this.delivery as Delivery).settled())
+        await within(this.around.clock, SETTLE_MS, (this.delivery as Delivery).settled())
         this.life.to('closed')
       }
     } else if (!this.gone) {

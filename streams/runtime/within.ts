@@ -1,12 +1,14 @@
+import type { Clock } from '../clock.ts'
+
 /** Waits for `work`, at most `ms`; false where it is still under way. Errors: those of `work`. */
-export async function within(ms: number, work: Promise<unknown>): Promise<boolean> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<boolean>(resolve => {
-    timer = setTimeout(() => resolve(false), ms)
-  })
+export async function within(clock: Clock, ms: number, work: Promise<unknown>): Promise<boolean> {
+  const done = new AbortController()
   try {
-    return await Promise.race([work.then(() => true), late])
+    return await Promise.race([
+      work.then(() => true),
+      clock.sleep(ms, done.signal).then(() => false),
+    ])
   } finally {
-    clearTimeout(timer)
+    done.abort()
   }
 }

@@ -102,7 +102,7 @@ export class Worker {
       onRebalance: async () => {
         const commits = Promise.all([...this.tasks.values()].map(task => task.commitNow()))
         // a store that does not answer must not keep the next assignment waiting
-        await within(this.settings.sessionTimeoutMs / 2, commits)
+        await within(this.settings.clock, this.settings.sessionTimeoutMs / 2, commits)
       },
       onAssigned: tasks => this.assigned(tasks),
       onLost: async reason => {
@@ -321,7 +321,7 @@ export class Worker {
       for (const batch of batches)
         this.routes.get(`${batch.topic}-${batch.partition}`)?.accept(batch)
       // sockets and timers get their turn even under full load
-      if (more || batches.length > 0) await new Promise(resolve => setImmediate(resolve))
+      if (more || batches.length > 0) await this.settings.clock.turn()
       if (this.settings.clock.now() - this.lastOffsetsAt > 5_000) void this.reportOffsets()
     }
   }

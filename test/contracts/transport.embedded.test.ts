@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import fc from 'fast-check'
 import { afterEach, describe, expect, it } from 'vitest'
-import type { Clock } from '../../streams/clock.ts'
+import { type Clock, systemClock } from '../../streams/clock.ts'
 import {
   createEmbeddedTransport,
   type EmbeddedTransport,
@@ -89,7 +89,12 @@ function stateOf(records: readonly LogRecord[]): Map<string, string> {
 }
 
 function settableClock(): Clock & { ms: number } {
-  const clock = { ms: 1_790_000_000_000, now: () => clock.ms, sleep: async () => {} }
+  const clock = {
+    ...systemClock,
+    ms: 1_790_000_000_000,
+    now: () => clock.ms,
+    sleep: async () => {},
+  }
   return clock
 }
 

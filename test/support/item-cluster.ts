@@ -269,6 +269,7 @@ export class ItemCluster {
       outsideName: topic => topic,
       partitionsOf: () => this.partitions,
       now: () => this.now,
+      wall: () => this.now,
       table: <T>(name: string) => (name === 'items' ? this.table : this.windows) as T,
       metrics: noMetrics,
       log: silentLogger,

@@ -121,6 +121,7 @@ export class UserTask {
       outsideName: topic => topic,
       partitionsOf: () => 1,
       now: () => this.now,
+      wall: () => this.now,
       table: <T>() => this.items as T,
       metrics: noMetrics,
       log: silentLogger,

@@ -123,6 +123,7 @@ function make(): Made {
     outsideName: topic => topic,
     partitionsOf: () => 1,
     now: () => START,
+    wall: () => START,
     table: <T>() => items as unknown as T,
     metrics: noMetrics,
     log: silentLogger,
