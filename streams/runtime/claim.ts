@@ -13,7 +13,7 @@ import type { Clock } from '../clock.ts'
 import { FreshetError } from '../errors.ts'
 import type { FencedWriter, FetchedBatch, TopicPartition, Transport } from '../transport/port.ts'
 import { RecordBatchBuilder } from '../transport/record-batch.ts'
-import { OWNER_KEY } from './core.ts'
+import { OWNER_KEY, type OwnerRecord } from './ownership-record.ts'
 
 /** Kafka's epochs are 16 bit; one is left for closing the line. */
 const LAST_EPOCH = 32_766
@@ -71,12 +71,6 @@ async function tryClaim(settings: ClaimSettings): Promise<Ownership | undefined>
     if (error instanceof FreshetError && error.code === 'FENCED') return undefined
     throw error
   }
-}
-
-/** What an ownership record says. `opensAt`: of the first one of a line, the offset at which alone it is in force. */
-interface OwnerRecord {
-  readonly uuid: string
-  readonly opensAt?: number
 }
 
 function ownershipRecord(

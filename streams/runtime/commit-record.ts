@@ -8,6 +8,8 @@ import { ByteReader, type ByteWriter } from '../serde/bytes.ts'
 import type { ViewWrite } from '../topology/outbox.ts'
 import type { TableBlock } from './table-blocks.ts'
 
+export const COMMIT_KEY = Buffer.from([0, 2])
+
 /** Raised when a changelog's layout changes such that older programs can't read it. */
 const STATE_VERSION = 1
 

@@ -9,26 +9,23 @@ import { FreshetError } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import { ByteReader, ByteWriter } from '../serde/bytes.ts'
-import type { RestoredRow, Stage, TaskKind, TaskLogic } from '../topology/stage.ts'
+import type { Stage, TaskKind, TaskLogic } from '../topology/stage.ts'
 import type { Row, Store } from '../topology/store.ts'
 import type { FetchedBatch, LogRecord } from '../transport/port.ts'
 import { RecordBatchBuilder, type UnstampedBatch } from '../transport/record-batch.ts'
 import {
-  type CommitRecord,
+  COMMIT_KEY,
   type Effects,
   type OutgoingPacket,
-  readCommitRecord,
   writeCommitRecord,
 } from './commit-record.ts'
 import { COMMIT_CUT_BYTES, COMMIT_CUT_ROWS, CommitSize } from './commit-size.ts'
 import { CommitOutbox } from './outbox.ts'
+import { OWNER_KEY } from './ownership-record.ts'
 import { decodePacket, encodePacket } from './packet.ts'
-import { TABLE_BLOCK, TableBlocks } from './table-blocks.ts'
+import { RestoredLog } from './restored-log.ts'
+import { TableBlocks } from './table-blocks.ts'
 import { TaskStores } from './task-stores.ts'
-
-/** Keys of the runtime's own records begin with 0, which no store may have as its number. */
-export const OWNER_KEY = Buffer.from([0, 1])
-const COMMIT_KEY = Buffer.from([0, 2])
 
 const ROW_LIMIT_BYTES = 1024 * 1024
 /** Soft rows are taken so many at a time, to look at the batch's size in between. */
@@ -82,10 +79,7 @@ export class TaskCore {
   /** Events since the last commit by type: one metric call a commit instead of one an event. */
   private readonly eventCounts = new Map<string, number>()
 
-  private lastRows: RestoredRow[] = []
-  private lastCommit: CommitRecord | undefined
-  private lastCommitOffset = -1
-  private orphan = -1
+  private readonly restoring: RestoredLog
 
   constructor(settings: CoreSettings) {
     this.settings = settings
@@ -103,6 +97,7 @@ export class TaskCore {
     this.stages = this.logic.stages
     this.processing = this.stages.filter(stage => stage.process)
     this.stores = new TaskStores(kind.name, this.stages)
+    this.restoring = new RestoredLog(this.name, this.stores, this.blocks)
     for (const stage of this.stages)
       for (const channel of stage.receives ?? []) {
         this.receivers[channel.id] = stage
@@ -335,34 +330,7 @@ export class TaskCore {
 
   /** Takes in one batch of the changelog, in log order. Errors: CHANGELOG_CORRUPT, CHANGELOG_NEWER with the address. */
   restoreBatch(batch: FetchedBatch): void {
-    const rows: RestoredRow[] = []
-    for (const record of batch.records) {
-      const where = `${batch.topic}-${batch.partition}@${record.offset}`
-      if (record.key === null || record.key.length === 0)
-        throw new FreshetError(
-          'CHANGELOG_CORRUPT',
-          `${where}: a record without a key; someone else wrote to this topic: reset the application`,
-        )
-      if (record.key[0] === 0) this.restoreOwn(record, where, rows)
-      else rows.push(this.stores.restore(record, where))
-    }
-    if (rows.length > 0 && this.lastCommitOffset < batch.baseOffset) this.orphan = batch.baseOffset
-  }
-
-  private restoreOwn(record: LogRecord, where: string, rows: RestoredRow[]): void {
-    const key = record.key as Buffer
-    if (key[1] === TABLE_BLOCK) this.blocks.restore(key, record.value)
-    else if (key.equals(COMMIT_KEY) && record.value) {
-      const commit = readCommitRecord(record.value, where)
-      if (this.lastCommit && commit.number <= this.lastCommit.number)
-        throw new FreshetError(
-          'CHANGELOG_CORRUPT',
-          `${where}: commit ${commit.number} follows commit ${this.lastCommit.number}; two applications wrote here: reset the application`,
-        )
-      this.lastCommit = commit
-      this.lastCommitOffset = record.offset
-      this.lastRows = rows
-    }
+    this.restoring.take(batch)
   }
 
   /**
@@ -371,22 +339,16 @@ export class TaskCore {
    * Errors: CHANGELOG_CORRUPT for rows behind the last commit record (an orphan: C1 makes that impossible).
    */
   restored(): Effects {
-    if (this.orphan > this.lastCommitOffset)
-      throw new FreshetError(
-        'CHANGELOG_CORRUPT',
-        `${this.name}: rows at offset ${this.orphan} stand behind the last commit (${this.lastCommitOffset}) without one of their own; reset the application`,
-      )
-    const last = this.lastCommit
+    const { last, rows } = this.restoring.end()
     if (last) {
       this.number = last.number
       for (const [topic, offset] of last.positions) this.positions.set(topic, offset)
       for (const [source, number] of last.applied) this.applied.set(source, number)
       for (const [to, number] of last.sent) this.sent.set(to, number)
     }
-    for (const stage of this.stages) stage.restored?.(this.lastRows)
+    for (const stage of this.stages) stage.restored?.(rows)
     if (last?.unfinishedFrom !== undefined)
       for (const stage of this.stages) stage.resumeUnfinished?.(last.unfinishedFrom)
-    this.lastRows = []
     this.advanced = false
     return {
       packets: last?.packets ?? [],
