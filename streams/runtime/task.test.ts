@@ -92,6 +92,7 @@ function run(
     metrics: noMetrics,
     generation: 1,
     writerDeadlineMs: 10_000,
+    touchMs: 600_000,
     startAt: 'earliest',
     partitionsOf: name => counts.get(name) ?? 0,
     table: <T>() => undefined as T,

@@ -18,19 +18,13 @@ import type {
 import { claim, type Ownership } from './claim.ts'
 import { type Commit, DELTAS, TaskCore } from './core.ts'
 import { Delivery, type Outlets } from './delivery.ts'
-import { InputQueue } from './input-queue.ts'
 import { Lifecycle, type TaskState } from './lifecycle.ts'
 import { taskName, viewVersion } from './names.ts'
 import { readUpTo } from './restore.ts'
-import { startOffset } from './start-offset.ts'
+import { TaskInput } from './task-input.ts'
 import { DeltaTrim } from './trim.ts'
 import { within } from './within.ts'
 
-/** What may wait in a task before its topics are paused, and below which it is fetched again: a packet is one record. */
-const QUEUE_HIGH = { records: 20_000, bytes: 16 << 20 }
-const QUEUE_LOW = { records: 5_000, bytes: 4 << 20 }
-/** An idle task writes an empty commit this often: brokers forget idle producer ids after a day (C2). */
-const TOUCH_MS = 10 * 60_000
 /** How long the end of a task waits for its last commit, and then for its table blocks (gathered for a second). */
 const COMMIT_LIMIT_MS = 10_000
 const SETTLE_MS = 2_000
@@ -44,6 +38,8 @@ export interface TaskSurroundings {
   readonly metrics: Metrics
   readonly generation: number
   readonly writerDeadlineMs: number
+  /** An idle task writes an empty commit this often: brokers forget idle producer ids after a day (C2). */
+  readonly touchMs: number
   readonly startAt: 'earliest' | 'latest'
   readonly partitionsOf: (kind: string) => number
   readonly table: <T>(name: string) => T
@@ -59,13 +55,12 @@ export interface TaskSurroundings {
 export class Task {
   readonly id: TaskId
   readonly name: string
-  /** Full names of the topics it reads. */
-  readonly topics: readonly string[]
   private readonly kind: TaskKind
   private readonly around: TaskSurroundings
   private readonly life: Lifecycle
-  private readonly queue = new InputQueue()
-  private readonly shortName = new Map<string, string>()
+  private readonly input: TaskInput
+  /** An end waits for it: it would fence the next owner if it came behind that one's. */
+  private claiming: Promise<unknown> = Promise.resolve()
   private core: TaskCore | undefined
   private ownership: Ownership | undefined
   private delivery: Delivery | undefined
@@ -76,7 +71,6 @@ export class Task {
   private readonly trim: DeltaTrim
   private blocked = false
   private draining = false
-  private pausedTopics = false
   private committed: ReadonlyMap<string, number> = new Map()
 
   constructor(id: TaskId, kind: TaskKind, around: TaskSurroundings) {
@@ -85,14 +79,17 @@ export class Task {
     this.around = around
     this.name = taskName(id)
     this.life = new Lifecycle(this.name)
-    const { names } = around.outlets
-    for (const input of kind.inputs) this.shortName.set(names.outside(input), input)
-    if (kind.deltas) this.shortName.set(names.deltas(kind.name), DELTAS)
-    this.topics = [...this.shortName.keys()]
     const { clock, log, transport } = around
+    const { names } = around.outlets
+    this.input = new TaskInput(id, kind, names, around.reader)
     this.changelog = { topic: names.changelog(kind.name), partition: id.partition }
     const deltas = { topic: names.deltas(kind.name), partition: id.partition }
     this.trim = new DeltaTrim(deltas, { topics: transport.topics, clock, log })
+  }
+
+  /** Full names of the topics it reads. */
+  get topics(): readonly string[] {
+    return this.input.topics
   }
 
   get state(): TaskState {
@@ -118,7 +115,7 @@ export class Task {
     const startedAt = around.clock.now()
     const cancelled = (): boolean => this.gone
     this.life.to('claiming')
-    const ownership = await claim(
+    const claimed = claim(
       {
         transport: around.transport,
         changelog: this.changelog,
@@ -128,6 +125,8 @@ export class Task {
       },
       cancelled,
     )
+    this.claiming = claimed.catch(() => undefined)
+    const ownership = await claimed
     if (cancelled()) return
     this.life.to('restoring')
     this.ownership = ownership
@@ -170,7 +169,7 @@ export class Task {
     if (cancelled()) return
     const first = await this.showRestored(core, this.delivery)
     if (cancelled()) return
-    await this.assignInputs(core)
+    await this.input.assign(core, around.startAt, around.transport.topics, cancelled)
     if (cancelled()) return
     this.lastCommitAt = around.clock.now()
     this.life.to('running')
@@ -195,39 +194,10 @@ export class Task {
     return viewVersion(this.around.generation, (this.ownership as Ownership).token, this.seq++)
   }
 
-  /** Errors: POSITION_LOST. */
-  private async assignInputs(core: TaskCore): Promise<void> {
-    const { transport, reader, startAt } = this.around
-    const parts = this.topics.map(topic => ({ topic, partition: this.id.partition }))
-    const bounds = await transport.topics.offsets(parts)
-    if (this.gone) return // the partition may be another task's by now
-    parts.forEach((at, i) => {
-      const name = this.shortName.get(at.topic) as string
-      const position = core.position(name)
-      const offset = startOffset(at, bounds[i], position, name === DELTAS ? 'earliest' : startAt)
-      // written down with the next commit: a restart goes on here, whatever the log's ends are by then
-      if (position === undefined) core.advance(name, offset)
-      reader.assign(at, offset)
-    })
-  }
-
   // ---- input
 
   accept(batch: FetchedBatch): void {
-    if (this.gone) return
-    this.queue.add(batch)
-    const { size, bytes } = this.queue
-    if (!this.pausedTopics && (size > QUEUE_HIGH.records || bytes > QUEUE_HIGH.bytes))
-      this.pause(true)
-  }
-
-  private pause(on: boolean): void {
-    this.pausedTopics = on
-    for (const topic of this.topics) {
-      const at = { topic, partition: this.id.partition }
-      if (on) this.around.reader.pause(at)
-      else this.around.reader.resume(at)
-    }
+    if (!this.gone) this.input.accept(batch)
   }
 
   /** Works for about `budgetMs`; true where input is left that could be worked on now. */
@@ -241,7 +211,8 @@ export class Task {
       return false
     try {
       const more = this.processSlice(core, budgetMs)
-      const work = core.tick(budgetMs)
+      // what a tick makes goes out with the next commit too (C7)
+      const work = !this.mustWait(core) && core.tick(budgetMs)
       this.maybeCommit(core)
       return more || work
     } catch (error) {
@@ -250,38 +221,35 @@ export class Task {
     }
   }
 
+  /** The next commit is as large as one may be, and the one before it is not yet out (C7). */
+  private mustWait(core: TaskCore): boolean {
+    return this.cycleUnderWay !== undefined && core.full
+  }
+
   private processSlice(core: TaskCore, budgetMs: number): boolean {
     const { clock } = this.around
     const until = clock.now() + budgetMs
     let count = 0
-    while (!this.blocked && !(this.cycleUnderWay && core.full)) {
-      const queue = this.queue.head((topic, next) => {
-        const name = this.shortName.get(topic) as string
-        if (next > (core.position(name) ?? -1)) core.advance(name, next)
-      })
-      if (!queue) break
-      const record = this.queue.record(queue)
-      const name = this.shortName.get(queue.topic) as string
-      if (name === DELTAS) {
-        core.takePacket(record)
-        // a packet holds many events: the clock is looked at after each
-        count |= 63
-      } else {
-        const wait = core.process(name, record)
-        if (wait) {
-          this.waitFor(wait)
-          return false
+    let over = false
+    const { left, wait } = this.input.drain(
+      core,
+      () => !over && !this.blocked && !this.mustWait(core),
+      (name, record) => {
+        if (name === DELTAS) core.takePacket(record)
+        else {
+          const waits = core.process(name, record)
+          if (waits) return waits
         }
-      }
-      this.queue.taken(queue)
-      if ((++count & 63) === 0) {
-        if (core.full) this.maybeCommit(core)
-        if (clock.now() > until) break
-      }
-    }
-    const { size, bytes } = this.queue
-    if (this.pausedTopics && size < QUEUE_LOW.records && bytes < QUEUE_LOW.bytes) this.pause(false)
-    return size > 0 && !this.blocked && !(this.cycleUnderWay && core.full)
+        // a packet holds many events: the clock is looked at after each
+        if (name === DELTAS || (++count & 63) === 0) {
+          if (core.full) this.maybeCommit(core)
+          over = clock.now() > until
+        }
+        return undefined
+      },
+    )
+    if (wait) this.waitFor(wait)
+    return left && !this.blocked && !this.mustWait(core)
   }
 
   private waitFor(promise: Promise<void>): void {
@@ -301,7 +269,7 @@ export class Task {
     const now = this.around.clock.now()
     const idle = now - this.lastCommitAt
     if (idle < this.kind.commitIntervalMs && !core.full && !core.urgent()) return
-    const commit = core.commit(idle >= TOUCH_MS)
+    const commit = core.commit(idle >= this.around.touchMs)
     if (commit === undefined) return
     this.lastCommitAt = now
     this.startCycle(core, commit)
@@ -334,14 +302,9 @@ export class Task {
     this.trim.below(commit.positions.get(DELTAS))
   }
 
-  /** Committed positions of the outside inputs, for lag tools. */
+  /** Committed positions of the outside inputs, for lag tools (C6). */
   committedPositions(): { at: TopicPartition; offset: number }[] {
-    return [...this.shortName].flatMap(([topic, name]) => {
-      const offset = this.committed.get(name)
-      return name === DELTAS || offset === undefined
-        ? []
-        : [{ at: { topic, partition: this.id.partition }, offset }]
-    })
+    return this.input.outside(this.committed)
   }
 
   /** Commits what is open and waits until its effects are out; the task goes on. */
@@ -364,7 +327,7 @@ export class Task {
   async close(): Promise<void> {
     if (this.life.state === 'running' || this.life.state === 'committing') {
       this.draining = true
-      this.unassign()
+      this.input.unassign()
       if (!(await within(this.around.clock, COMMIT_LIMIT_MS, this.commitNow()))) this.drop()
       if (!this.gone) {
         this.life.to('closing')
@@ -373,16 +336,17 @@ export class Task {
       }
     } else if (!this.gone) {
       this.life.to('closing')
-      this.unassign()
-      this.life.to('closed')
+      this.input.unassign()
+      await within(this.around.clock, COMMIT_LIMIT_MS, this.claiming)
+      if (this.life.state === 'closing') this.life.to('closed')
     }
   }
 
   /** Lost: everything in memory is dropped, nothing more is written. */
   drop(): void {
     if (this.life.mayGo('lost')) this.life.to('lost')
-    this.unassign()
-    this.queue.clear()
+    this.input.unassign()
+    this.input.clear()
     this.core = undefined
   }
 
@@ -390,10 +354,5 @@ export class Task {
     if (this.gone) return
     this.drop()
     this.around.onLost(this, error)
-  }
-
-  private unassign(): void {
-    for (const topic of this.topics)
-      this.around.reader.unassign({ topic, partition: this.id.partition })
   }
 }

@@ -19,6 +19,9 @@ import { within } from './within.ts'
 const SLICE_MS = 5
 const IDLE_POLL_MS = 20
 const REOPEN_MS = 2_000
+const TOUCH_MS = 10 * 60_000
+/** Sockets and timers get their turn at least this often, however many tasks have work. */
+const TURN_MS = 10
 
 /** Errors that no retry mends: the process stops and says why. */
 const FATAL = new Set([
@@ -45,6 +48,8 @@ export interface WorkerSettings {
   readonly clientId: string
   readonly sessionTimeoutMs: number
   readonly writerDeadlineMs: number
+  /** How often an idle task touches its log (C2); 10 min where it is not given. Far below the broker's producer-id expiry. */
+  readonly touchMs?: number
   readonly startAt: 'earliest' | 'latest'
 }
 
@@ -208,6 +213,7 @@ export class Worker {
       metrics: settings.metrics,
       generation: settings.generation,
       writerDeadlineMs: settings.writerDeadlineMs,
+      touchMs: settings.touchMs ?? TOUCH_MS,
       startAt: settings.startAt,
       partitionsOf: name => this.partitionsOf(name),
       table: <T>(name: string) => this.follow(name).table as T,
@@ -309,20 +315,28 @@ export class Worker {
   // ---- the loop
 
   private async loop(): Promise<void> {
+    const { clock } = this.settings
+    let turnedAt = clock.now()
     let woken = false
     this.wakeUp = () => {
       woken = true
     }
     while (!this.stopping) {
       let more = false
-      for (const task of this.tasks.values()) if (task.step(SLICE_MS)) more = true
+      for (const task of this.tasks.values()) {
+        if (task.step(SLICE_MS)) more = true
+        if (clock.now() - turnedAt < TURN_MS) continue
+        await clock.turn()
+        turnedAt = clock.now()
+      }
       const batches = await this.reader.poll(more || woken ? 0 : IDLE_POLL_MS)
       woken = false
       for (const batch of batches)
         this.routes.get(`${batch.topic}-${batch.partition}`)?.accept(batch)
       // sockets and timers get their turn even under full load
-      if (more || batches.length > 0) await this.settings.clock.turn()
-      if (this.settings.clock.now() - this.lastOffsetsAt > 5_000) void this.reportOffsets()
+      if (more || batches.length > 0) await clock.turn()
+      turnedAt = clock.now()
+      if (turnedAt - this.lastOffsetsAt > 5_000) void this.reportOffsets()
     }
   }
 
