@@ -9,15 +9,18 @@ export const COMMIT_CUT_BYTES = 2 * 1024 * 1024
 export const COMMIT_CUT_ROWS = 8192
 const COMMIT_CUT_RECORDS = 32_768
 const COMMIT_CUT_PACKET_BYTES = 4 * 1024 * 1024
-/** What a changed row is taken to cost before any was written, and at least. */
-const ROW_ESTIMATE_BYTES = 160
+/** What a changed row is taken to cost before any was written: a task that starts anew begins with small commits. */
+const ROW_UNKNOWN_BYTES = 8 * 1024
+/** And at least. */
+const ROW_LEAST_BYTES = 160
 /** Fewer rows say nothing about the next ones. */
 const LEARN_FROM_ROWS = 64
 
 export class CommitSize {
   private records = 0
   private packetBytes = 0
-  private bytesPerRow = ROW_ESTIMATE_BYTES
+  private bytesPerRow = ROW_UNKNOWN_BYTES
+  private learnt = false
 
   tookRecord(): void {
     this.records++
@@ -43,6 +46,8 @@ export class CommitSize {
     this.packetBytes = 0
     if (rows < LEARN_FROM_ROWS) return
     // up at once, down slowly: a commit too large costs more than one too many
-    this.bytesPerRow = Math.max(ROW_ESTIMATE_BYTES, bytes / rows, this.bytesPerRow * 0.9)
+    const before = this.learnt ? this.bytesPerRow * 0.9 : 0
+    this.bytesPerRow = Math.max(ROW_LEAST_BYTES, bytes / rows, before)
+    this.learnt = true
   }
 }

@@ -243,7 +243,79 @@ describe('a task that ends', () => {
   })
 })
 
+describe('C2: a task', () => {
+  it('that is revoked while it claims ends only once its claim has: no later owner is fenced by it', async () => {
+    let release: () => void = () => undefined
+    const held = new Promise<void>(resolve => {
+      release = resolve
+    })
+    let appending = false
+    const slow: Transport = Object.assign(Object.create(transport), {
+      writer: (identity: Parameters<Transport['writer']>[0]) => {
+        const writer = transport.writer(identity)
+        const append: typeof writer.append = async (at, batch) => {
+          appending = true
+          await held
+          return writer.append(at, batch)
+        }
+        return Object.assign(Object.create(writer), { append })
+      },
+    })
+    const { task } = run(views(), { transport: slow })
+    await until(() => appending, 'the claim')
+    let closed = false
+    const closing = task.close().then(() => {
+      closed = true
+    })
+    await new Promise(resolve => setTimeout(resolve, 50))
+    expect(closed).toBe(false)
+    release()
+    await closing
+    expect(task.state).toBe('closed')
+    const end = await changelogEnd()
+    await new Promise(resolve => setTimeout(resolve, 50))
+    expect(await changelogEnd()).toBe(end)
+  })
+
+  it('that is idle touches its log, so that no broker forgets its producer id', async () => {
+    const { task } = run(views(), { touchMs: 60 })
+    await until(() => task.state === 'running', 'the start')
+    await until(async () => (await changelogEnd()) >= 5, 'four touches')
+  })
+})
+
 describe('C7: a task', () => {
+  it('takes in nothing and ticks no more while a full commit waits for the one before it', async () => {
+    const kind = toyApplication().kinds[0] as TaskKind
+    let ticks = 0
+    const { task } = run(views(true), {
+      kind: {
+        ...kind,
+        create: ctx => {
+          const logic = kind.create(ctx)
+          const tick = (): boolean => {
+            ticks++
+            return false
+          }
+          return { ...logic, stages: [...logic.stages, { name: 'ticking', tick }] }
+        },
+      },
+    })
+    await send('a')
+    await until(() => task.state === 'committing', 'a commit whose views hang')
+    const big = `bad${'x'.repeat(200_000)}`
+    for (let i = 0; i < 4; i++) await send(...Array.from({ length: 5 }, () => big))
+    // dead letters stand in the commit: some ten fill one
+    let before = -1
+    await until(async () => {
+      const stands = ticks === before
+      before = ticks
+      await new Promise(resolve => setTimeout(resolve, 100))
+      return stands
+    }, 'a stop of the ticks')
+    expect(ticks).toBeGreaterThan(0)
+  })
+
   it('pauses its topics when what waits is large, however few records it is', async () => {
     const reader = transport.reader()
     const calls: string[] = []
