@@ -30,11 +30,16 @@ export interface RunningWorker {
   close(): Promise<void>
 }
 
+/** What stands between the worker and what it uses: the demo looks on at the views, a bench takes the fence away. */
+export interface Between {
+  views?(views: Views): ViewStore
+  transport?(transport: Transport): Transport
+}
+
 /** Opens everything, starts the worker. Errors: each dependency that can't be reached or used, in one sentence. */
 export async function startWorker(
   around: Surroundings,
-  /** Stands between the worker and its view store: the demo looks on. */
-  between: (views: Views) => ViewStore = views => views,
+  between: Between = {},
 ): Promise<RunningWorker> {
   const { values, log, metrics, clock = systemClock } = around
   const names = namesOf(values)
@@ -67,10 +72,10 @@ export async function startWorker(
         encoder,
         clock,
       }),
-      transport,
+      transport: between.transport?.(transport) ?? transport,
       names,
       outlets: {
-        views: views && between(views),
+        views: views && (between.views?.(views) ?? views),
         tables,
         publisher,
         names,

@@ -50,10 +50,15 @@ async function demo(call: Call): Promise<number> {
   const log = createLogger('error')
   const metrics = new DemoMetrics()
   let watched: WatchedViews | undefined
-  const running = await startWorker({ values, log, metrics }, views => {
-    watched = new WatchedViews(views, Date.now)
-    return watched
-  })
+  const running = await startWorker(
+    { values, log, metrics },
+    {
+      views: views => {
+        watched = new WatchedViews(views, Date.now)
+        return watched
+      },
+    },
+  )
   try {
     const { views, tables, transport } = running
     if (!views || !tables || !watched)

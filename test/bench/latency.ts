@@ -19,6 +19,7 @@ export interface LatencySettings {
   readonly warmUpSeconds: number
   readonly seconds: number
   readonly generation: number
+  readonly mode?: 'run' | 'fenced' | 'unfenced'
 }
 
 export interface LatencyResult {
@@ -48,6 +49,7 @@ export async function latency(settings: LatencySettings): Promise<LatencyResult>
       FRESHET_REDIS_URL: settings.redis,
       FRESHET_CLICKHOUSE_URL: 'none',
     },
+    settings.mode,
   )
   try {
     await worker.ready()

@@ -1,6 +1,6 @@
 /**
  * `npm run bench [NAME...] [--events N]`: speeds and sizes on this machine, against real services started for it.
- * docs/benchmarks.md has results, and what they do not show. Names: throughput, redis, latency, peers.
+ * docs/benchmarks.md has results, and what they do not show. Names: throughput, redis, latency, peers, fencing, rebalance.
  */
 import { cpus, totalmem } from 'node:os'
 import { parseArgs } from 'node:util'
@@ -9,6 +9,7 @@ import { startRegistry } from '../support/registry.ts'
 import { startRedis } from '../support/services-redis.ts'
 import { latency } from './latency.ts'
 import { PEER_PORT, preparePeer } from './peer.ts'
+import { rebalance } from './rebalance.ts'
 import { fillTopic, measure, type ThroughputResult } from './throughput.ts'
 
 const { values, positionals } = parseArgs({
@@ -25,7 +26,8 @@ console.log(
 
 const kafka = await startKafka(wanted.has('peers') ? { port: PEER_PORT } : {})
 const registry = await startRegistry()
-const redis = wanted.has('redis') || wanted.has('latency') ? await startRedis() : undefined
+const withRedis = ['redis', 'latency', 'fencing', 'rebalance'].some(name => wanted.has(name))
+const redis = withRedis ? await startRedis() : undefined
 const prefix = 'bench.'
 const topicsOnly = { FRESHET_REDIS_URL: 'none', FRESHET_CLICKHOUSE_URL: 'none' }
 const job = ['--topology', 'sessions,popularity']
@@ -38,9 +40,10 @@ async function repeat(
   name: string,
   args: readonly string[],
   environment: Readonly<Record<string, string>>,
+  mode: 'run' | 'fenced' | 'unfenced' = 'run',
 ): Promise<void> {
   const results: ThroughputResult[] = []
-  for (let i = 0; i < runs; i++)
+  for (let i = 0; i < (mode === 'run' ? runs : 1); i++)
     results.push(
       await measure(
         {
@@ -50,6 +53,7 @@ async function repeat(
           // a new generation begins from an empty state on the same input
           args: [...args, '--generation', String(++generation)],
           environment,
+          mode,
         },
         prefix,
       ),
@@ -61,8 +65,29 @@ async function repeat(
   )
 }
 
+let latencyRuns = 0
+async function fresh(mode: 'run' | 'fenced' | 'unfenced', eventsPerSecond: number): Promise<void> {
+  if (!redis) return
+  const r = await latency({
+    brokers: kafka.brokers,
+    registry: registry.url,
+    redis: redis.url,
+    eventsPerSecond: Number(values.rate ?? eventsPerSecond),
+    active: 300,
+    warmUpSeconds: 15,
+    seconds: 20,
+    generation: ++latencyRuns,
+    mode,
+  })
+  const ms = ({ p50, p99 }: { p50: number; p99: number }): string =>
+    `p50 ${p50.toFixed(0)} ms p99 ${p99.toFixed(0)} ms`
+  console.log(
+    `latency, ${mode}: ${r.eventsPerSecond.toFixed(0)} events/s, ${r.listsPerSecond.toFixed(0)} lists/s, CPU ${(r.cpuShare * 100).toFixed(0)}%  event to session ${ms(r.sessionMs)}, to list ${ms(r.listMs)}`,
+  )
+}
+
 try {
-  if (wanted.has('throughput') || wanted.has('redis'))
+  if (['throughput', 'redis', 'fencing'].some(name => wanted.has(name)))
     await fillTopic({ brokers: kafka.brokers, registry: registry.url, prefix, events })
   if (wanted.has('throughput')) {
     await repeat('sessions + popularity to topics, 100 ms', job, topicsOnly)
@@ -95,23 +120,26 @@ try {
       ...topicsOnly,
       FRESHET_REDIS_URL: redis.url,
     })
-  if (redis && wanted.has('latency'))
+  if (wanted.has('latency')) for (let i = 0; i < runs; i++) await fresh('run', 20_000)
+  if (wanted.has('fencing'))
+    // in turn, so that what else the machine does meets both
+    for (let i = 0; i < runs; i++)
+      for (const mode of ['fenced', 'unfenced'] as const) {
+        await repeat(`${mode}: sessions + popularity, 100 ms`, job, topicsOnly, mode)
+        await fresh(mode, 2_000)
+      }
+  if (redis && wanted.has('rebalance'))
     for (let i = 1; i <= runs; i++) {
-      const r = await latency({
+      const r = await rebalance({
         brokers: kafka.brokers,
         registry: registry.url,
         redis: redis.url,
-        eventsPerSecond: Number(values.rate ?? 20_000),
-        active: 300,
-        warmUpSeconds: 15,
-        seconds: 20,
+        partitions: 8,
+        users: 100_000,
         generation: i,
       })
-      const ms = ({ p50, p99 }: { p50: number; p99: number }): string =>
-        `p50 ${p50.toFixed(0)} ms p99 ${p99.toFixed(0)} ms`
-      console.log(
-        `latency run ${i}: ${r.eventsPerSecond.toFixed(0)} events/s, ${r.listsPerSecond.toFixed(0)} lists/s, CPU ${(r.cpuShare * 100).toFixed(0)}%  event to session ${ms(r.sessionMs)}, to list ${ms(r.listMs)}`,
-      )
+      const stood = Object.entries(r).map(([what, ms]) => `${what} ${ms} ms`)
+      console.log(`rebalance run ${i}, longest a partition stood: ${stood.join(', ')}`)
     }
 } finally {
   await redis?.stop()

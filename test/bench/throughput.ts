@@ -17,6 +17,7 @@ export interface ThroughputSettings {
   readonly events: number
   readonly args: readonly string[]
   readonly environment: Readonly<Record<string, string>>
+  readonly mode?: 'run' | 'fenced' | 'unfenced'
 }
 
 export interface ThroughputResult {
@@ -66,6 +67,7 @@ export async function measure(
       FRESHET_LOG_LEVEL: 'info',
       ...settings.environment,
     },
+    settings.mode,
   )
   try {
     await worker.ready()

@@ -4,6 +4,8 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 const command = join(import.meta.dirname, '../../bin/freshet.js')
+/** The same, run from its sources: `unfenced` takes the protocol away, `fenced` leaves it. */
+const benchWorker = join(import.meta.dirname, 'fencing-worker.ts')
 
 export interface Sample {
   readonly atMs: number
@@ -19,8 +21,13 @@ export class WorkerProcess {
   private output = ''
   private port = 0
 
-  constructor(args: readonly string[], environment: Readonly<Record<string, string>>) {
-    this.child = spawn(process.execPath, [command, 'run', '--http.port', '0', ...args], {
+  constructor(
+    args: readonly string[],
+    environment: Readonly<Record<string, string>>,
+    mode: 'run' | 'fenced' | 'unfenced' = 'run',
+  ) {
+    const program = mode === 'run' ? [command, 'run'] : ['--import', 'tsx', benchWorker, mode]
+    this.child = spawn(process.execPath, [...program, '--http.port', '0', ...args], {
       env: { ...process.env, ...environment },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
