@@ -139,6 +139,16 @@ export class Run {
     await this.exited
   }
 
+  /** To all its processes: SIGSTOP is what a long pause is to them, SIGCONT its end. */
+  signal(signal: 'SIGSTOP' | 'SIGCONT'): void {
+    signalGroup(this.child.pid, signal)
+  }
+
+  /** Its exit code, once it ended by itself. */
+  get ended(): Promise<number | null> {
+    return this.exited
+  }
+
   /** SIGTERM to the command itself; gives its exit code. */
   async stop(): Promise<number | null> {
     this.child.kill('SIGTERM')

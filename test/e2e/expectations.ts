@@ -5,6 +5,7 @@ import {
   finishedBy,
   newestSessions,
   type Play,
+  type Positive,
   positivesIn,
   windows,
 } from './recount.ts'
@@ -15,8 +16,14 @@ const HOUR_MS = 3_600_000
 const VERSION = /^\d{6}-\d{16}-\d{10}$/
 const SOURCES = ['popularity', 'covisit', 'knn', 'embedding', 'content', 'explore', 'other']
 
-export async function expectSessions(setting: Setting, plays: readonly Play[]): Promise<void> {
-  const expected = newestSessions(plays)
+export const expectSessions = (setting: Setting, plays: readonly Play[]): Promise<void> =>
+  expectSessionFields(setting, newestSessions(plays))
+
+/** `expected`: user -> all fields but session_id and version. */
+export async function expectSessionFields(
+  setting: Setting,
+  expected: ReadonlyMap<string, Record<string, string>>,
+): Promise<void> {
   const users = [...expected.keys()]
   const found = await setting.hashes(users.map(user => `session:${user}`))
   const ids = new Set<string>()
@@ -38,12 +45,11 @@ export async function expectSessions(setting: Setting, plays: readonly Play[]): 
 
 export async function expectPopularity(setting: Setting, plays: readonly Play[]): Promise<void> {
   const at = Math.max(...plays.map(play => play.at))
-  expect(await setting.redis.get(setting.key('pop:at'))).toBe(String(at))
-  for (const [window, minutes] of Object.entries(windows)) {
-    const expected = positivesIn(plays, at, minutes)
-    const found = await setting.scores(`pop:${window}`)
-    expectBest(`pop:${window}`, found, expected)
-  }
+  await expectCounts(
+    setting,
+    plays.filter(play => play.positive),
+    at,
+  )
   // half-life 12 h by default; old positives are known by their hour, so a score may be an hour's decay off
   const trend = await setting.scores('pop:trend')
   const expected = decayedPositives(plays, at, 12 * HOUR_MS)
@@ -57,6 +63,20 @@ export async function expectPopularity(setting: Setting, plays: readonly Play[])
   }
   const top = [...expected].sort((a, b) => b[1] - a[1])[0]
   expect([...trend.keys()]).toContain(top[0])
+}
+
+/** The windows' sets, counted from positives as they are known at event time `at`. */
+export async function expectCounts(
+  setting: Setting,
+  positives: readonly Positive[],
+  at: number,
+): Promise<void> {
+  expect(await setting.redis.get(setting.key('pop:at'))).toBe(String(at))
+  for (const [window, minutes] of Object.entries(windows)) {
+    const expected = positivesIn(positives, at, minutes)
+    const found = await setting.scores(`pop:${window}`)
+    expectBest(`pop:${window}`, found, expected)
+  }
 }
 
 /** All there is up to 1,000, and beyond that none left out that is above one that stands there. */

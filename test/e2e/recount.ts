@@ -13,6 +13,8 @@ export interface Play {
   readonly positive: boolean
 }
 
+export type Positive = Pick<Play, 'item' | 'at'>
+
 const GAP_MS = 30 * 60_000
 
 /** `user::movie::rating::seconds`, in order of time; rows of the same second as they stand in the file. */
@@ -69,16 +71,15 @@ export const windows: Readonly<Record<string, number>> = {
 
 /** Positives by item in the minute buckets (at - w, at]. */
 export function positivesIn(
-  plays: readonly Play[],
+  positives: readonly Positive[],
   at: number,
   minutes: number,
 ): Map<string, number> {
   const last = Math.floor(at / 60_000)
   const counts = new Map<string, number>()
-  for (const play of plays) {
-    const minute = Math.floor(play.at / 60_000)
-    if (play.positive && minute > last - minutes && minute <= last)
-      counts.set(play.item, (counts.get(play.item) ?? 0) + 1)
+  for (const { item, at } of positives) {
+    const minute = Math.floor(at / 60_000)
+    if (minute > last - minutes && minute <= last) counts.set(item, (counts.get(item) ?? 0) + 1)
   }
   return counts
 }

@@ -31,15 +31,18 @@ export class Setting implements Place {
   readonly brokers: string
   readonly redisUrl: string
   readonly clickhouse: ClickHouseProcess | undefined
+  private readonly extra: Readonly<Record<string, string>>
 
   private constructor(parts: {
     cwd: string
+    extra: Readonly<Record<string, string>>
     brokers: string
     redisUrl: string
     registry: RegistryServer
     clickhouse: ClickHouseProcess | undefined
   }) {
     this.cwd = parts.cwd
+    this.extra = parts.extra
     this.brokers = parts.brokers
     this.redisUrl = parts.redisUrl
     this.registry = parts.registry
@@ -50,15 +53,24 @@ export class Setting implements Place {
     this.redis = new Redis(parts.redisUrl)
   }
 
-  static async open(wanted: { clickhouse?: boolean } = {}): Promise<Setting> {
+  /** Shares the test run's Kafka and Redis, unless others are named. `variables` are added to those of every call. */
+  static async open(
+    wanted: {
+      clickhouse?: boolean
+      brokers?: string
+      redisUrl?: string
+      variables?: Readonly<Record<string, string>>
+    } = {},
+  ): Promise<Setting> {
     const cwd = mkdtempSync(join(tmpdir(), 'freshet-e2e-'))
     const clickhouse = wanted.clickhouse
       ? spawnClickHouseHttp({ directory: join(cwd, 'clickhouse') })
       : undefined
     const setting = new Setting({
       cwd,
-      brokers: await kafkaBrokers(),
-      redisUrl: await redisUrl(),
+      extra: wanted.variables ?? {},
+      brokers: wanted.brokers ?? (await kafkaBrokers()),
+      redisUrl: wanted.redisUrl ?? (await redisUrl()),
       registry: await startRegistry(),
       clickhouse: await clickhouse,
     })
@@ -75,6 +87,7 @@ export class Setting implements Place {
       FRESHET_CLICKHOUSE_URL: this.clickhouse?.url ?? 'none',
       FRESHET_APPLICATION_ID: this.name,
       FRESHET_TOPICS_PREFIX: `${this.name}.`,
+      ...this.extra,
     }
   }
 
