@@ -1,6 +1,7 @@
 /**
  * `npm run bench [NAME...] [--events N]`: speeds and sizes on this machine, against real services started for it.
- * docs/benchmarks.md has results, and what they do not show. Names: throughput, redis, latency, peers, fencing, rebalance.
+ * docs/benchmarks.md has results, and what they do not show. Names: throughput, redis, latency, peers, fencing, rebalance,
+ * restore (with --users, --items, --partitions).
  */
 import { cpus, totalmem } from 'node:os'
 import { parseArgs } from 'node:util'
@@ -10,11 +11,19 @@ import { startRedis } from '../support/services-redis.ts'
 import { latency } from './latency.ts'
 import { PEER_PORT, preparePeer } from './peer.ts'
 import { rebalance } from './rebalance.ts'
+import { fillChangelog, restoreOnce } from './restore.ts'
 import { fillTopic, measure, type ThroughputResult } from './throughput.ts'
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { events: { type: 'string' }, runs: { type: 'string' }, rate: { type: 'string' } },
+  options: {
+    events: { type: 'string' },
+    runs: { type: 'string' },
+    rate: { type: 'string' },
+    users: { type: 'string' },
+    items: { type: 'string' },
+    partitions: { type: 'string' },
+  },
 })
 const wanted = new Set(positionals.length > 0 ? positionals : ['throughput', 'redis', 'latency'])
 const events = Number(values.events ?? 1_000_000)
@@ -141,6 +150,23 @@ try {
       const stood = Object.entries(r).map(([what, ms]) => `${what} ${ms} ms`)
       console.log(`rebalance run ${i}, longest a partition stood: ${stood.join(', ')}`)
     }
+  if (wanted.has('restore')) {
+    const settings = {
+      brokers: kafka.brokers,
+      prefix: 'restore.',
+      users: Number(values.users ?? 1_000_000),
+      items: Number(values.items ?? 10),
+      partitions: Number(values.partitions ?? 4),
+    }
+    const topic = await fillChangelog(settings)
+    for (let i = 1; i <= runs; i++) {
+      const r = await restoreOnce(settings, topic)
+      const mb = (size: number): string => `${size.toFixed(0)} MiB`
+      console.log(
+        `restore run ${i}: ${r.users} users, ${r.rows} rows, ${mb(r.changelogMb)} of keys and values: ${r.seconds.toFixed(2)} s (CPU ${r.cpuSeconds.toFixed(2)} s), resident ${mb(r.residentMb)}, at most ${mb(r.peakMb)} (empty ${mb(r.emptyMb)}), heap ${mb(r.heapMb)}, buffers ${mb(r.buffersMb)}`,
+      )
+    }
+  }
 } finally {
   await redis?.stop()
   await registry.close()
