@@ -39,22 +39,35 @@ const pom = `<project xmlns="http://maven.apache.org/POM/4.0.0">
 </project>
 `
 
+type Roles = 'broker,controller' | 'broker' | 'controller'
+
 interface Node {
-  /** The first is the controller too. */
+  /** The first is the controller. */
   readonly id: number
+  readonly roles: Roles
   readonly port: number
+  /** The port that clients are sent to: a proxy's, or its own. */
+  readonly advertised: number
   readonly folder: string
 }
 
-function properties(node: Node, controllerPort: number, nodes: number): string {
-  const isController = node.id === 1
-  const own = `PLAINTEXT://127.0.0.1:${node.port}`
-  const replicas = Math.min(3, nodes)
-  return `process.roles=${isController ? 'broker,controller' : 'broker'}
+function properties(
+  node: Node,
+  controllerPort: number,
+  brokers: number,
+  config: Readonly<Record<string, string>>,
+): string {
+  const listeners = [
+    isBroker(node) && `PLAINTEXT://127.0.0.1:${node.port}`,
+    node.roles !== 'broker' && `CONTROLLER://127.0.0.1:${controllerPort}`,
+  ]
+  const advertised = `advertised.listeners=PLAINTEXT://127.0.0.1:${node.advertised}`
+  const replicas = Math.min(3, brokers)
+  return `process.roles=${node.roles}
 node.id=${node.id}
 controller.quorum.voters=1@127.0.0.1:${controllerPort}
-listeners=${own}${isController ? `,CONTROLLER://127.0.0.1:${controllerPort}` : ''}
-advertised.listeners=${own}
+listeners=${listeners.filter(listener => listener !== false).join(',')}
+${isBroker(node) ? advertised : ''}
 controller.listener.names=CONTROLLER
 listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
 log.dirs=${path.join(node.folder, 'data')}
@@ -76,8 +89,13 @@ log.cleaner.backoff.ms=500
 log.cleaner.min.compaction.lag.ms=0
 log.cleaner.dedupe.buffer.size=33554432
 transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
+${Object.entries(config)
+  .map(([name, value]) => `${name}=${value}`)
+  .join('\n')}
 `
 }
+
+const isBroker = ({ roles }: Node): boolean => roles !== 'controller'
 
 /** Fetches the jars where they are missing; minutes on a slow line, once. */
 async function fetchJars(): Promise<void> {
@@ -112,6 +130,8 @@ export interface KafkaService {
   kill9(broker?: string): Promise<void>
   /** Starts killed brokers again on their logs and ports. */
   restart(): Promise<void>
+  /** SIGSTOP: they keep their connections, accept new ones and never answer. SIGCONT: they go on. */
+  signal(signal: 'SIGSTOP' | 'SIGCONT'): void
 }
 
 /** What KAFKA_BROKERS names: somebody else's to start and to end. */
@@ -121,7 +141,13 @@ function outsideKafka(brokers: string): KafkaService {
       `the brokers of KAFKA_BROKERS (${brokers}) are not ours to end: unset it for tests that need to`,
     )
   }
-  return { brokers, stop: async () => undefined, kill9: refuse, restart: refuse }
+  return {
+    brokers,
+    stop: async () => undefined,
+    kill9: refuse,
+    restart: refuse,
+    signal: () => void refuse(),
+  }
 }
 
 export interface KafkaOptions {
@@ -131,6 +157,12 @@ export interface KafkaOptions {
   readonly port?: number
   /** Brokers; the first is the only controller. Default 1. */
   readonly nodes?: number
+  /** The controller is a node of its own, which no kill meets: any of the brokers may die and the others elect. */
+  readonly controllerApart?: boolean
+  /** Broker settings besides, or instead of, the tests' own. */
+  readonly config?: Readonly<Record<string, string>>
+  /** The port that the first tells its clients to come to: that of a proxy before it. Default: its own. */
+  readonly advertisedPort?: number
 }
 
 /** Starts brokers of one's own, or gives what KAFKA_BROKERS names. */
@@ -142,12 +174,20 @@ export async function startKafka(options: KafkaOptions = {}): Promise<KafkaServi
   const clusterId = randomBytes(16).toString('base64url').replace(/^-/, 'A')
   const controllerPort = await freePort()
   const nodes: Node[] = []
-  for (let id = 1; id <= (options.nodes ?? 1); id++) {
+  const brokers = options.nodes ?? 1
+  const roles: Roles[] = Array.from({ length: brokers }, () => 'broker')
+  if (options.controllerApart) roles.unshift('controller')
+  else roles[0] = 'broker,controller'
+  for (const role of roles) {
+    const id = nodes.length + 1
     const folder = serviceFolder(options.run ?? runFolder(), 'kafka')
-    const port = (id === 1 ? options.port : undefined) ?? (await freePort())
-    nodes.push({ id, port, folder })
+    const isFirst = role !== 'controller' && !nodes.some(isBroker)
+    const port = (isFirst ? options.port : undefined) ?? (await freePort())
+    const advertised = (isFirst ? options.advertisedPort : undefined) ?? port
+    nodes.push({ id, roles: role, port, advertised, folder })
   }
-  for (const node of nodes) format(node, properties(node, controllerPort, nodes.length), clusterId)
+  for (const node of nodes)
+    format(node, properties(node, controllerPort, brokers, options.config ?? {}), clusterId)
   const running = new Map<Node, ServiceProcess>()
   const startMissing = async (): Promise<void> => {
     const missing = nodes.filter(node => !running.has(node))
@@ -155,18 +195,21 @@ export async function startKafka(options: KafkaOptions = {}): Promise<KafkaServi
   }
   const kill9 = async (broker?: string): Promise<void> => {
     for (const [node, { pid }] of running) {
-      if (broker !== undefined && broker !== addressOf(node)) continue
+      if (!isBroker(node) || (broker !== undefined && broker !== addressOf(node))) continue
       await endProcess(pid, 'SIGKILL')
       running.delete(node)
     }
   }
   await startMissing()
   return {
-    brokers: nodes.map(addressOf).join(','),
+    brokers: nodes.filter(isBroker).map(addressOf).join(','),
     kill9,
     restart: startMissing,
+    signal: signal => {
+      for (const { pid } of running.values()) process.kill(pid, signal)
+    },
     stop: async () => {
-      await kill9()
+      for (const { pid } of running.values()) await endProcess(pid, 'SIGKILL')
       for (const node of nodes) fs.rmSync(node.folder, { recursive: true, force: true })
     },
   }
