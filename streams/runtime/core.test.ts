@@ -11,7 +11,12 @@ import { decodeRecordSet, type UnstampedBatch } from '../transport/record-batch.
 import { type Commit, DELTAS, TaskCore } from './core.ts'
 import { encodePacket } from './packet.ts'
 
-function core(kind: 'words' | 'totals', partition = 0, more: Stage[] = []): TaskCore {
+function core(
+  kind: 'words' | 'totals',
+  partition = 0,
+  more: Stage[] = [],
+  wall = 1_800_000_000_000,
+): TaskCore {
   const application = toyApplication()
   const found = application.kinds.find(k => k.name === kind)
   if (!found) throw new Error(kind)
@@ -28,7 +33,7 @@ function core(kind: 'words' | 'totals', partition = 0, more: Stage[] = []): Task
     outsideName: topic => `t.${topic}`,
     partitionsOf: () => 2,
     now: () => 1_800_000_000_000,
-    wall: () => 1_800_000_000_000,
+    wall: () => wall,
     table: <T>() => undefined as T,
     metrics: noMetrics,
     log: silentLogger,
@@ -49,6 +54,9 @@ function asFetched(batch: UnstampedBatch, baseOffset: number): FetchedBatch {
   bytes.writeBigInt64BE(BigInt(baseOffset), 0)
   return decodeRecordSet(bytes, 'changelog', 0, baseOffset).batches[0]
 }
+
+const packetOf = (generation: number, source: string, number: number): Buffer =>
+  encodePacket({ generation, source, number, bornAt: 1_800_000_000_000, token: 0 }, [])
 
 class Log {
   readonly batches: FetchedBatch[] = []
@@ -157,9 +165,45 @@ describe('a task core', () => {
     expect(receiver.position(DELTAS)).toBe(2)
     const rows = asFetched((receiver.commit() as Commit).batch, 1).records
     expect(rows[0].value?.[0]).toBe(1)
-    expect(give(2, encodePacket(1, 'words-1', 3, []))).toThrow(/1 are missing/)
-    expect(give(2, encodePacket(2, 'words-1', 2, []))).toThrow(FreshetError)
-    expect(give(2, encodePacket(1, 'words-0', 2, []))).toThrow(/packet 2 from words-0 follows 0/)
+    expect(give(2, packetOf(1, 'words-1', 3))).toThrow(/1 are missing/)
+    expect(give(2, packetOf(2, 'words-1', 2))).toThrow(FreshetError)
+    expect(give(2, packetOf(1, 'words-0', 2))).toThrow(/packet 2 from words-0 follows 0/)
+  })
+
+  it('C3: removes views again after a restore: no row may be left that says so', () => {
+    const log = new Log()
+    const erasing: Stage = {
+      name: 'erasing',
+      flush: out => out.view({ op: 'delete', key: 'session:nobody' }),
+    }
+    const task = core('words', 0, [erasing])
+    log.append(task.commit())
+    const restored = core('words')
+    for (const batch of log.batches) restored.restoreBatch(batch)
+    expect(restored.restored().views).toEqual([{ op: 'delete', key: 'session:nobody' }])
+  })
+
+  it('C4: refuses a packet with a part that nothing here receives, rather than pass over it', () => {
+    const receiver = core('totals')
+    const head = { generation: 1, source: 'words-0', number: 1, bornAt: 1, token: 0 }
+    const value = encodePacket(head, [{ channel: 77, payload: Buffer.from('x') }])
+    expect(() =>
+      receiver.takePacket({ offset: 4, timestamp: 0, key: null, value, headers: [] }),
+    ).toThrow(/totals-0 deltas@4: .*channel 77, which nothing here receives/)
+  })
+
+  it('C4: tells a source that began anew from one that repeats itself', () => {
+    const receiver = core('totals')
+    const give = (task: TaskCore, word: string): void => {
+      task.process('text', record(0, word))
+      const { packets } = (task.commit() as Commit).effects
+      const { value } = packets.find(p => p.partition === 0) ?? packets[0]
+      receiver.takePacket({ offset: 0, timestamp: 0, key: null, value, headers: [] })
+    }
+    give(core('words'), 'a')
+    expect(() => give(core('words', 0, [], 1_900_000_000_000), 'a')).toThrow(
+      /the changelog of words-0 was removed by hand/,
+    )
   })
 
   it('refuses rows behind the last commit record: an orphan is an error, never guessed at', () => {
@@ -174,7 +218,7 @@ describe('a task core', () => {
       baseOffset: 9,
       records: orphan.records.map(r => ({ ...r, offset: 9 })),
     })
-    expect(() => restored.restored()).toThrow(/stand behind the last commit/)
+    expect(() => restored.restored()).toThrow(/changelog-0@9: rows stand behind the last commit/)
   })
 
   it('names the address of a row that can not be read', () => {

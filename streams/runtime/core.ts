@@ -8,11 +8,12 @@
 import { FreshetError } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
-import { ByteReader, ByteWriter } from '../serde/bytes.ts'
+import { ByteWriter } from '../serde/bytes.ts'
 import type { Stage, TaskKind, TaskLogic } from '../topology/stage.ts'
 import type { Row, Store } from '../topology/store.ts'
 import type { FetchedBatch, LogRecord } from '../transport/port.ts'
 import { RecordBatchBuilder, type UnstampedBatch } from '../transport/record-batch.ts'
+import { AppliedPackets } from './applied-packets.ts'
 import {
   COMMIT_KEY,
   type Effects,
@@ -22,7 +23,7 @@ import {
 import { COMMIT_CUT_BYTES, COMMIT_CUT_ROWS, CommitSize } from './commit-size.ts'
 import { CommitOutbox } from './outbox.ts'
 import { OWNER_KEY } from './ownership-record.ts'
-import { decodePacket, encodePacket } from './packet.ts'
+import { decodePacket, deliverFrames, encodePacket } from './packet.ts'
 import { RestoredLog } from './restored-log.ts'
 import { TableBlocks } from './table-blocks.ts'
 import { TaskStores } from './task-stores.ts'
@@ -45,6 +46,8 @@ export interface CoreSettings {
   readonly kind: TaskKind
   readonly partition: number
   readonly generation: number
+  /** Offset of the ownership record; 0 where nothing is claimed. */
+  readonly token?: number
   readonly outsideName: (topic: string) => string
   readonly partitionsOf: (kind: string) => number
   readonly now: () => number
@@ -70,8 +73,9 @@ export class TaskCore {
   private readonly valueWriter = new ByteWriter(4096)
 
   private number = 0
+  private bornAt = 0
   private readonly positions = new Map<string, number>()
-  private readonly applied = new Map<string, number>()
+  private readonly applied = new AppliedPackets()
   private readonly sent = new Map<string, number>()
   private readonly blocks = new TableBlocks()
   private readonly size = new CommitSize()
@@ -97,7 +101,7 @@ export class TaskCore {
     this.stages = this.logic.stages
     this.processing = this.stages.filter(stage => stage.process)
     this.stores = new TaskStores(kind.name, this.stages)
-    this.restoring = new RestoredLog(this.name, this.stores, this.blocks)
+    this.restoring = new RestoredLog(this.stores, this.blocks)
     for (const stage of this.stages)
       for (const channel of stage.receives ?? []) {
         this.receivers[channel.id] = stage
@@ -134,36 +138,27 @@ export class TaskCore {
     return undefined
   }
 
-  /** Takes in a record of the delta topic (C4). Errors: DELTA_GAP, DELTA_GENERATION, CHANGELOG_NEWER. */
+  /** Takes in a record of the delta topic (C4). Errors: DELTA_GAP, DELTA_GENERATION, CHANGELOG_NEWER, CHANGELOG_CORRUPT. */
   takePacket(record: LogRecord): void {
     if (record.key?.equals(OWNER_KEY)) {
       this.advance(DELTAS, record.offset + 1) // the end of a sender's line of epochs
       return
     }
     const where = `${this.name} deltas@${record.offset}`
-    if (record.value === null) throw new FreshetError('CHANGELOG_CORRUPT', `${where}: empty packet`)
     const packet = decodePacket(record.value, where)
     if (packet.generation !== this.settings.generation)
       throw new FreshetError(
         'DELTA_GENERATION',
         `${where}: packet of generation ${packet.generation} from ${packet.source}, this is generation ${this.settings.generation}; the state was reset in part: reset the whole application`,
       )
-    const last = this.applied.get(packet.source) ?? 0
-    if (packet.number > last + 1)
-      throw new FreshetError(
-        'DELTA_GAP',
-        `${where}: packet ${packet.number} from ${packet.source} follows ${last}; ${packet.number - last - 1} are missing: state was removed by hand, reset the whole application`,
-      )
+    const isNew = this.applied.take(packet, where)
     this.advance(DELTAS, record.offset + 1)
-    if (packet.number <= last) return
-    this.applied.set(packet.source, packet.number)
-    this.size.tookPacket(record.value.length)
-    const frames = packet.frames
-    while (frames.left > 0) {
-      const channel = frames.u8()
-      const payload = frames.blob()
-      this.receivers[channel]?.receive?.(this.channels[channel], new ByteReader(payload))
-    }
+    if (!isNew) return
+    this.size.tookPacket(record.value?.length ?? 0)
+    deliverFrames(packet, where, channel => {
+      const stage = this.receivers[channel]
+      return stage && (payload => stage.receive?.(this.channels[channel], payload))
+    })
   }
 
   /** Says that everything below `offset` is taken in although no record stood there (control batch, compaction). */
@@ -209,15 +204,20 @@ export class TaskCore {
     const exactBytes = builder.sizeBytes
     const softRows = this.addSoftRows(now)
     const softBytes = builder.sizeBytes - exactBytes
-    const { frames, tables, records, views, published } = this.outbox.close()
+    const { frames, tables, records, views, removedViews, published } = this.outbox.close()
     const packets: OutgoingPacket[] = []
+    this.bornAt ||= this.settings.wall()
+    const { generation, token = 0 } = this.settings
     for (const [to, { kind, partition, frames: list }] of frames) {
       const number = (this.sent.get(to) ?? 0) + 1
       this.sent.set(to, number)
       packets.push({
         kind,
         partition,
-        value: encodePacket(this.settings.generation, this.name, number, list),
+        value: encodePacket(
+          { generation, source: this.name, bornAt: this.bornAt, token, number },
+          list,
+        ),
       })
     }
     const blocks = this.blocks.addTo(builder, tables)
@@ -236,11 +236,13 @@ export class TaskCore {
     writeCommitRecord(
       {
         number: this.number,
+        bornAt: this.bornAt,
         positions,
-        applied: this.applied,
+        applied: this.applied.bySource,
         sent: this.sent,
         packets,
         records,
+        removedViews,
         unfinishedFrom: this.unfinishedFrom(),
       },
       this.valueWriter,
@@ -342,8 +344,9 @@ export class TaskCore {
     const { last, rows } = this.restoring.end()
     if (last) {
       this.number = last.number
+      this.bornAt = last.bornAt
       for (const [topic, offset] of last.positions) this.positions.set(topic, offset)
-      for (const [source, number] of last.applied) this.applied.set(source, number)
+      for (const [source, applied] of last.applied) this.applied.bySource.set(source, applied)
       for (const [to, number] of last.sent) this.sent.set(to, number)
     }
     for (const stage of this.stages) stage.restored?.(rows)
@@ -354,7 +357,7 @@ export class TaskCore {
       packets: last?.packets ?? [],
       records: last?.records ?? [],
       blocks: this.blocks.waiting,
-      views: [],
+      views: (last?.removedViews ?? []).map(key => ({ op: 'delete', key })),
       published: [],
     }
   }

@@ -22,6 +22,8 @@ export interface OutboxContents {
   readonly tables: ReadonlyMap<string, TableRow[]>
   readonly records: readonly OutgoingRecord[]
   readonly views: readonly ViewWrite[]
+  /** Keys of the removed among them. */
+  readonly removedViews: readonly string[]
   readonly published: readonly Published[]
 }
 
@@ -42,6 +44,7 @@ export class CommitOutbox implements Outbox {
   private tables = new Map<string, TableRow[]>()
   private records: OutgoingRecord[] = []
   private views: ViewWrite[] = []
+  private removedViews: string[] = []
   private published: Published[] = []
   /** Rough size of what stands in the commit record, to cut commits in time. */
   private storedBytes = 0
@@ -103,6 +106,9 @@ export class CommitOutbox implements Outbox {
 
   view(write: ViewWrite): void {
     this.views.push(write)
+    if (write.op !== 'delete') return
+    this.removedViews.push(write.key)
+    this.storedBytes += write.key.length + 1
   }
 
   publish(topic: string, key: string, value: Buffer | null): void {
@@ -138,12 +144,14 @@ export class CommitOutbox implements Outbox {
       tables: this.tables,
       records: this.records,
       views: this.views,
+      removedViews: this.removedViews,
       published: this.published,
     }
     this.writers = new Map()
     this.tables = new Map()
     this.records = []
     this.views = []
+    this.removedViews = []
     this.published = []
     this.storedBytes = 0
     return contents

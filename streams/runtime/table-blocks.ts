@@ -3,6 +3,7 @@
  * the commit after the table store has acknowledged it. So a takeover inserts again what may not have arrived.
  */
 import { compressSync, uncompressSync } from 'snappy'
+import { FreshetError, messageOf } from '../errors.ts'
 import { ByteReader, ByteWriter } from '../serde/bytes.ts'
 import type { TableRow } from '../topology/outbox.ts'
 import type { LogRecord } from '../transport/port.ts'
@@ -45,18 +46,33 @@ export class TableBlocks {
     return [...this.underWay.values()]
   }
 
-  /** Takes in a block's row, or its tombstone, at restore. */
-  restore(key: Buffer, value: LogRecord['value']): void {
-    const number = new ByteReader(key, 2).uint()
-    this.next = Math.max(this.next, number + 1)
-    if (value === null) {
-      this.underWay.delete(number)
-      return
+  /** Takes in a block's row, or its tombstone, at restore. Errors: CHANGELOG_CORRUPT with `where`. */
+  restore(key: Buffer, value: LogRecord['value'], where: string): void {
+    try {
+      const reader = new ByteReader(key, 2)
+      const number = reader.uint()
+      if (reader.left > 0) throw new RangeError(`its key has ${key.length} bytes`)
+      if (value === null) this.underWay.delete(number)
+      else this.underWay.set(number, { number, ...readBlock(value) })
+      this.next = Math.max(this.next, number + 1)
+    } catch (error) {
+      throw new FreshetError(
+        'CHANGELOG_CORRUPT',
+        `${where}: a block of table rows can't be read (${messageOf(error)}); restore the topic from its replicas, or begin anew with \`freshet reset\``,
+        error,
+      )
     }
-    const text = uncompressSync(value, { asBuffer: false }) as string
-    const { table, rows } = JSON.parse(text) as TableBlock
-    this.underWay.set(number, { number, table, rows })
   }
+}
+
+/** Errors: whatever snappy or JSON say of bytes that are not theirs. */
+function readBlock(value: Buffer): { table: string; rows: TableRow[] } {
+  const { table, rows } = JSON.parse(uncompressSync(value, { asBuffer: false }) as string) as {
+    table: unknown
+    rows: unknown
+  }
+  if (typeof table !== 'string' || !Array.isArray(rows)) throw new TypeError('no table, no rows')
+  return { table, rows }
 }
 
 function blockKey(number: number): Buffer {

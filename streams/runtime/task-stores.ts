@@ -31,21 +31,28 @@ export class TaskStores {
     return rows
   }
 
-  /** Gives a row of the changelog to its store; one whose store is no more is passed over. Errors: CHANGELOG_CORRUPT. */
+  /**
+   * Gives a row of the changelog to its store. Errors: CHANGELOG_NEWER for a store that this task does not have, whose rows
+   * would be lost in silence; CHANGELOG_CORRUPT for a row that is cut or not read to its end.
+   */
   restore(record: LogRecord, where: string): RestoredRow {
     const key = record.key as Buffer
     const row = { store: key[0], key: key.subarray(1) }
     const store = this.byId[key[0]]
-    if (!store) return row
-    try {
-      store.spec.restore(
-        new ByteReader(key, 1),
-        record.value === null ? null : new ByteReader(record.value),
+    if (!store)
+      throw new FreshetError(
+        'CHANGELOG_NEWER',
+        `${where}: a row of store ${key[0]}, which this task does not keep: a newer version or one with more topologies wrote it; run that version, with the same \`topologies\`, or begin anew with \`freshet reset\``,
       )
+    const value = record.value === null ? null : new ByteReader(record.value)
+    try {
+      store.spec.restore(new ByteReader(key, 1), value)
+      if (value !== null && value.left > 0)
+        throw new RangeError(`${value.left} bytes are left over`)
     } catch (error) {
       throw new FreshetError(
         'CHANGELOG_CORRUPT',
-        `${where}: row of ${store.spec.name} can't be read (${messageOf(error)}); restore the topic from its replicas or reset the application`,
+        `${where}: row of ${store.spec.name} can't be read (${messageOf(error)}); restore the topic from its replicas, or begin anew with \`freshet reset\``,
         error,
       )
     }

@@ -134,6 +134,7 @@ export class Task {
       kind: this.kind,
       partition: this.id.partition,
       generation: around.generation,
+      token: ownership.token,
       outsideName: around.outlets.names.outside,
       partitionsOf: around.partitionsOf,
       now: () => around.clock.now(),
