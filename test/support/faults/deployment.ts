@@ -20,7 +20,7 @@ import { keyOn, PARTITIONS } from '../../e2e/producers.ts'
 import { eventually, Setting } from '../../e2e/setting.ts'
 import { type KafkaOptions, type KafkaService, startKafka } from '../kafka.ts'
 import { type RedisService, startRedis } from '../services-redis.ts'
-import { itemTotals, readAllRecords } from './read-state.ts'
+import { intrusions, itemTotals, readAllRecords } from './read-state.ts'
 import { Story, type StoryOptions } from './story.ts'
 import { type StoryEvent, Tally } from './tally.ts'
 import { type VersionWatch, watchVersions } from './versions.ts'
@@ -198,6 +198,18 @@ export class FaultDeployment {
     const shown = wrong.slice(0, 3).map(([item, is]) => ({ item, is, found: found.get(item) }))
     expect(shown, `${wrong.length} of ${this.tally.items.size} items are wrong`).toEqual([])
     expect(found.size, 'items counted').toBe(this.tally.items.size)
+  }
+
+  /**
+   * C2 as the log shows it: on every changelog the epochs of a producer id only rise, and so do the numbers of commits;
+   * nothing that an older owner wrote stands behind a newer one's record.
+   */
+  async expectOneWriter(): Promise<void> {
+    const topics = await this.setting.admin.listTopics()
+    const changelogs = topics.filter(name => name.endsWith('-changelog'))
+    expect(changelogs.length, 'changelogs').toBeGreaterThan(3)
+    for (const topic of changelogs)
+      expect(await intrusions(this.transport, topic), topic).toEqual([])
   }
 
   /** Exactly the bad records that stand in the log, each by its place and code; a repeated letter is the same letter. */

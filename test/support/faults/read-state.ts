@@ -1,7 +1,12 @@
 /** freshet's own topics, read without freshet's runtime. */
-
+import { readCommitRecord } from '../../../streams/runtime/commit-record.ts'
 import { ByteReader } from '../../../streams/serde/bytes.ts'
-import type { LogRecord, Transport } from '../../../streams/transport/port.ts'
+import type {
+  FetchedBatch,
+  LogRecord,
+  TopicPartition,
+  Transport,
+} from '../../../streams/transport/port.ts'
 import { itemStores } from '../../../topologies/items/stores.ts'
 import { emptyItemCounts, readCounts } from '../../../topologies/popularity/rows.ts'
 import type { Setting } from '../../e2e/setting.ts'
@@ -43,4 +48,44 @@ export async function itemTotals(
     totals.set(item, { impressions, watches, positives, watchedMs })
   }
   return totals
+}
+
+const COMMIT_KEY = Buffer.from([0, 2])
+
+interface CommitBatch {
+  readonly batch: FetchedBatch
+  readonly where: string
+  /** Number of its commit; undefined for an ownership record. */
+  readonly number: number | undefined
+}
+
+/** All batches of one partition of a changelog, in order. */
+export async function commitsOf(transport: Transport, at: TopicPartition): Promise<CommitBatch[]> {
+  const batches = await readAll(transport, at)
+  return batches.map(batch => {
+    const where = `${at.topic}-${at.partition}@${batch.baseOffset}`
+    const commit = batch.records.find(({ key }) => key?.equals(COMMIT_KEY))
+    const number = commit?.value ? readCommitRecord(commit.value, where).number : undefined
+    return { batch, where, number }
+  })
+}
+
+/** Batches of a changelog that stand where only a newer owner may write, or whose commit numbers do not rise; a sentence each. */
+export async function intrusions(transport: Transport, topic: string): Promise<string[]> {
+  const partitions = (await transport.topics.describe([topic])).get(topic)?.partitions ?? 0
+  const found: string[] = []
+  for (let partition = 0; partition < partitions; partition++) {
+    const epochs = new Map<bigint, number>()
+    let last = 0
+    for (const { batch, where, number } of await commitsOf(transport, { topic, partition })) {
+      const { producerId, producerEpoch } = batch
+      const newest = epochs.get(producerId) ?? -1
+      if (producerEpoch < newest) found.push(`${where}: epoch ${producerEpoch} after ${newest}`)
+      epochs.set(producerId, Math.max(newest, producerEpoch))
+      if (number === undefined) continue
+      if (number <= last) found.push(`${where}: commit ${number} after ${last}`)
+      last = number
+    }
+  }
+  return found
 }
