@@ -3,7 +3,7 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { createKafkaTransport } from '../../streams/transport/kafka/index.ts'
 import { PARTITIONS } from '../e2e/producers.ts'
 import { FaultDeployment } from '../support/faults/deployment.ts'
-import { readAllRecords } from '../support/faults/read-state.ts'
+import { allRecords } from '../support/faults/read-state.ts'
 
 describe('the log cleaner', () => {
   let deployment: FaultDeployment
@@ -58,7 +58,9 @@ async function shareLeft(brokers: string, topic: string): Promise<number> {
     const partitions = Array.from({ length: PARTITIONS }, (_, partition) => ({ topic, partition }))
     const offsets = await transport.topics.offsets(partitions)
     const written = offsets.reduce((sum, { end }) => sum + end, 0)
-    return (await readAllRecords(transport, topic, PARTITIONS)).length / written
+    let left = 0
+    for await (const _ of allRecords(transport, topic, PARTITIONS)) left++
+    return left / written
   } finally {
     await transport.close()
   }

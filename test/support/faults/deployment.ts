@@ -20,7 +20,7 @@ import { keyOn, PARTITIONS } from '../../e2e/producers.ts'
 import { eventually, Setting } from '../../e2e/setting.ts'
 import { type KafkaOptions, type KafkaService, startKafka } from '../kafka.ts'
 import { type RedisService, startRedis } from '../services-redis.ts'
-import { intrusions, itemTotals, readAllRecords } from './read-state.ts'
+import { allRecords, intrusions, itemTotals } from './read-state.ts'
 import { Story, type StoryOptions } from './story.ts'
 import { type StoryEvent, Tally } from './tally.ts'
 import { type VersionWatch, watchVersions } from './versions.ts'
@@ -215,8 +215,9 @@ export class FaultDeployment {
   /** Exactly the bad records that stand in the log, each by its place and code; a repeated letter is the same letter. */
   private async expectDeadLetters(): Promise<void> {
     const expected = new Map<string, RegExp>()
-    const events = await readAllRecords(this.transport, this.setting.topic('events'), PARTITIONS)
-    for (const { partition, record } of events) {
+    const topic = this.setting.topic('events')
+    for await (const { partition, record } of allRecords(this.transport, topic, PARTITIONS)) {
+      if (this.poison.size === 0) break
       const code = record.value && this.poison.get(record.value.toString('hex'))
       if (code) expected.set(`${partition}@${record.offset}`, code)
     }

@@ -14,16 +14,19 @@ import { readAll } from '../kafka-log.ts'
 import type { ItemTotals } from './tally.ts'
 
 /** Every record of a topic that its log still has, partition by partition. */
-export async function readAllRecords(
+export async function* allRecords(
   transport: Transport,
   topic: string,
   partitions: number,
-): Promise<{ partition: number; record: LogRecord }[]> {
-  const all: { partition: number; record: LogRecord }[] = []
+): AsyncGenerator<{ partition: number; record: LogRecord }> {
   for (let partition = 0; partition < partitions; partition++)
-    for (const batch of await readAll(transport, { topic, partition }))
-      for (const record of batch.records) all.push({ partition, record })
-  return all
+    for (let from = 0; ; ) {
+      const read = await transport.read({ topic, partition }, from, { maxWaitMs: 500 })
+      for (const batch of read.batches)
+        for (const record of batch.records) yield { partition, record }
+      if (read.nextOffset >= read.highWatermark) break
+      from = read.nextOffset
+    }
 }
 
 /** The newest `counts` row of each item in the item tasks' changelog. */
@@ -34,7 +37,7 @@ export async function itemTotals(
   const topic = setting.topic('g1.item-changelog')
   const partitions = (await transport.topics.describe([topic])).get(topic)?.partitions ?? 0
   const totals = new Map<string, ItemTotals>()
-  for (const { record } of await readAllRecords(transport, topic, partitions)) {
+  for await (const { record } of allRecords(transport, topic, partitions)) {
     const { key, value } = record
     if (key === null || key[0] !== itemStores.counts) continue
     const item = key.subarray(1).toString()
