@@ -7,6 +7,8 @@ import { createEmbeddedTransport } from '../transport/embedded/index.ts'
 import type { Transport } from '../transport/port.ts'
 import { RecordBatchBuilder } from '../transport/record-batch.ts'
 import { claim } from './claim.ts'
+import type { Births } from './generations.ts'
+import { OWNER_KEY } from './ownership-record.ts'
 
 const changelog = { topic: 'changelog', partition: 0 }
 const outbox = { topic: 'deltas', partition: 0 }
@@ -26,7 +28,7 @@ afterEach(async () => {
   rmSync(dir, { recursive: true, force: true })
 })
 
-const claimOn = (on: Transport, cancelled: () => boolean = () => false) =>
+const claimOn = (on: Transport, cancelled: () => boolean = () => false, births?: Births) =>
   claim(
     {
       transport: on,
@@ -34,6 +36,7 @@ const claimOn = (on: Transport, cancelled: () => boolean = () => false) =>
       outboxPartitions: () => [outbox],
       writerDeadlineMs: 5_000,
       clock: systemClock,
+      births,
     },
     cancelled,
   )
@@ -113,5 +116,74 @@ describe('C2: a claim', () => {
     const { batches } = await transport.read(outbox, 0)
     expect(batches.map(b => b.producerEpoch)).toEqual([32_767])
     await owner.writer.append(changelog, batch())
+  })
+
+  it('of a log that is empty although the task had state is refused, and writes nothing', async () => {
+    let had = false
+    const births: Births = {
+      known: async () => had,
+      add: async () => {
+        had = true
+      },
+    }
+    await claimOn(transport, undefined, births)
+    await claimOn(transport, undefined, births)
+    await transport.topics.remove([changelog.topic])
+    await transport.topics.create([{ topic: changelog.topic, partitions: 1, config: {} }])
+    await expect(claimOn(transport, undefined, births)).rejects.toMatchObject({
+      code: 'STATE_REMOVED',
+      message: expect.stringMatching(/^changelog-0: the log is empty .*freshet reset/),
+    })
+    expect(await transport.topics.offsets([changelog])).toEqual([{ start: 0, end: 0 }])
+  })
+
+  it('that looked before another was first does not take that for removed state', async () => {
+    let had = false
+    const births: Births = {
+      known: async () => {
+        if (!had) await claimOn(transport)
+        had = true
+        return true
+      },
+      add: async () => undefined,
+    }
+    expect((await claimOn(transport, undefined, births)).token).toBe(1)
+  })
+
+  it('of a log whose head was removed is refused, and writes nothing', async () => {
+    const owner = await claimOn(transport)
+    await owner.writer.append(changelog, batch())
+    await transport.topics.trim(changelog, 1)
+    await expect(claimOn(transport)).rejects.toMatchObject({
+      code: 'CHANGELOG_CORRUPT',
+      message: expect.stringMatching(/^changelog-0@0: the log begins at 1; .*freshet reset/),
+    })
+    await transport.topics.trim(changelog, 2)
+    await expect(claimOn(transport)).rejects.toMatchObject({ code: 'CHANGELOG_CORRUPT' })
+    expect(await transport.topics.offsets([changelog])).toEqual([{ start: 2, end: 2 }])
+  })
+
+  it.each([
+    ['is no JSON', '{"uuid"'],
+    ['says nothing', '0'.repeat(0)],
+    ['opens nowhere', '{"uuid":"u","opensAt":"1"}'],
+  ])('behind an ownership record that %s is refused with its address', async (_, text) => {
+    const producerId = await transport.newProducerId()
+    const builder = new RecordBatchBuilder()
+    builder.add(OWNER_KEY, Buffer.from(text))
+    const writer = transport.writer({ producerId, epoch: 0, deadlineMs: 5_000 })
+    await writer.append(changelog, builder.finish(systemClock.now()))
+    await expect(claimOn(transport)).rejects.toMatchObject({
+      code: 'CHANGELOG_CORRUPT',
+      message: expect.stringMatching(/^changelog-0@0: the ownership record can't be read/),
+    })
+  })
+
+  it('behind a batch that no task wrote is refused with its address', async () => {
+    await transport.publisher().send(changelog.topic, [{ key: Buffer.from('x'), value: null }])
+    await expect(claimOn(transport)).rejects.toMatchObject({
+      code: 'CHANGELOG_CORRUPT',
+      message: expect.stringMatching(/^changelog-0@0: the last batch was not written by a task/),
+    })
   })
 })

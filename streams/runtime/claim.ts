@@ -13,7 +13,8 @@ import type { Clock } from '../clock.ts'
 import { FreshetError } from '../errors.ts'
 import type { FencedWriter, FetchedBatch, TopicPartition, Transport } from '../transport/port.ts'
 import { RecordBatchBuilder } from '../transport/record-batch.ts'
-import { OWNER_KEY, type OwnerRecord } from './ownership-record.ts'
+import type { Births } from './generations.ts'
+import { OWNER_KEY, type OwnerRecord, readOwnerRecord } from './ownership-record.ts'
 
 /** Kafka's epochs are 16 bit; one is left for closing the line. */
 const LAST_EPOCH = 32_766
@@ -32,14 +33,23 @@ export interface ClaimSettings {
   readonly outboxPartitions: () => readonly TopicPartition[]
   readonly writerDeadlineMs: number
   readonly clock: Clock
+  /** Absent where nobody keeps a journal. */
+  readonly births?: Births
 }
 
-/** Claims the task. Resolves once the ownership record is in the log and read back as ours; contends until then. */
+/**
+ * Claims the task. Resolves once the ownership record is in the log and read back as ours; contends until then.
+ * Errors: STATE_REMOVED for a log that is empty although the task had state; CHANGELOG_CORRUPT for one whose head was
+ * removed or whose end is not a task's.
+ */
 export async function claim(settings: ClaimSettings, cancelled: () => boolean): Promise<Ownership> {
   for (let attempt = 0; ; attempt++) {
     if (cancelled()) throw new FreshetError('CLOSED', 'the claim was given up')
     const ownership = await tryClaim(settings)
-    if (ownership) return ownership
+    if (ownership) {
+      await settings.births?.add()
+      return ownership
+    }
     await settings.clock.sleep(50 + ((attempt * 137) % 400))
   }
 }
@@ -50,6 +60,11 @@ async function tryClaim(settings: ClaimSettings): Promise<Ownership | undefined>
   if (last?.epoch === LAST_EPOCH) {
     await closeLine(settings, last)
     return undefined // the next look finds the line closed
+  }
+  if (last === undefined && (await settings.births?.known())) {
+    // its birth was written behind its first record, so a log that is still empty has lost it
+    if ((await lastIdentity(transport, changelog)).last === undefined) throw removed(changelog)
+    return undefined
   }
   const uuid = randomUUID()
   const opens = last === undefined || last.epoch > LAST_EPOCH
@@ -85,6 +100,13 @@ function ownershipRecord(
   return builder.finish(settings.clock.wall())
 }
 
+function removed({ topic, partition }: TopicPartition): FreshetError {
+  return new FreshetError(
+    'STATE_REMOVED',
+    `${topic}-${partition}: the log is empty although this task had state: the topic was emptied or made anew by hand, while what others counted of it stands; restore it from its replicas, or reset the whole application with \`freshet reset\``,
+  )
+}
+
 interface Identity {
   readonly producerId: bigint
   readonly epoch: number
@@ -96,12 +118,17 @@ async function lastIdentity(
   at: TopicPartition,
 ): Promise<{ last: Identity | undefined; end: number }> {
   const [{ start, end }] = await transport.topics.offsets([at])
+  if (start > 0)
+    throw new FreshetError(
+      'CHANGELOG_CORRUPT',
+      `${at.topic}-${at.partition}@0: the log begins at ${start}; what stood below was removed, by hand or by a cleanup.policy other than compact: restore the topic from its replicas, or begin anew with \`freshet reset\``,
+    )
   if (end === start) return { last: undefined, end }
   const found = (await lastFrom(transport, at, end - 1)) ?? (await lastFrom(transport, at, start))
   if (found === undefined || found.producerId < 0n)
     throw new FreshetError(
       'CHANGELOG_CORRUPT',
-      `${at.topic}-${at.partition}@${end - 1}: the last batch was not written by a task (no producer id); reset the application`,
+      `${at.topic}-${at.partition}@${end - 1}: the last batch was not written by a task (no producer id): someone else wrote to this topic; begin anew with \`freshet reset\``,
     )
   return { last: found, end: found.end }
 }
@@ -127,7 +154,8 @@ async function lastFrom(
 function isVoid(batch: FetchedBatch): boolean {
   const first = batch.records[0]
   if (!first?.key?.equals(OWNER_KEY) || !first.value) return false
-  const { opensAt } = JSON.parse(first.value.toString()) as Partial<OwnerRecord>
+  const where = `${batch.topic}-${batch.partition}@${first.offset}`
+  const { opensAt } = readOwnerRecord(first.value, where)
   return opensAt !== undefined && opensAt !== first.offset
 }
 
@@ -140,7 +168,7 @@ async function readOwner(
   for (const batch of batches)
     for (const record of batch.records)
       if (record.offset === offset && record.key?.equals(OWNER_KEY) && record.value)
-        return (JSON.parse(record.value.toString()) as OwnerRecord).uuid
+        return readOwnerRecord(record.value, `${at.topic}-${at.partition}@${offset}`).uuid
   return undefined
 }
 

@@ -1,4 +1,5 @@
 /** The ownership record, which opens every ownership of a task on its changelog (C2): who owns it from here on. */
+import { FreshetError, messageOf } from '../errors.ts'
 
 /** Keys of the runtime's own records begin with 0, which no store may have as its number. */
 export const OWNER_KEY = Buffer.from([0, 1])
@@ -7,4 +8,22 @@ export const OWNER_KEY = Buffer.from([0, 1])
 export interface OwnerRecord {
   readonly uuid: string
   readonly opensAt?: number
+}
+
+/** Errors: CHANGELOG_CORRUPT with `where` (topic-partition@offset). */
+export function readOwnerRecord(value: Buffer, where: string): Partial<OwnerRecord> {
+  try {
+    const found = JSON.parse(value.toString()) as Record<string, unknown> | null
+    const { uuid, opensAt } = Object(found) as Record<string, unknown>
+    if (uuid !== undefined && typeof uuid !== 'string') throw new TypeError(`its uuid is ${uuid}`)
+    if (opensAt !== undefined && !Number.isSafeInteger(opensAt))
+      throw new TypeError(`it opens at ${opensAt}`)
+    return found as Partial<OwnerRecord>
+  } catch (error) {
+    throw new FreshetError(
+      'CHANGELOG_CORRUPT',
+      `${where}: the ownership record can't be read (${messageOf(error)}); restore the topic from its replicas, or begin anew with \`freshet reset\``,
+      error,
+    )
+  }
 }

@@ -54,7 +54,7 @@ export class TaskInput {
     parts.forEach((at, i) => {
       const name = this.nameOf.get(at.topic) as string
       const position = core.position(name)
-      const offset = startOffset(at, bounds[i], position, name === DELTAS ? 'earliest' : startAt)
+      const offset = startOffset(at, bounds[i], position, name === DELTAS ? 'whole' : startAt)
       // written down with the next commit: a restart goes on here, whatever the log's ends are by then
       if (position === undefined) core.advance(name, offset)
       this.reader.assign(at, offset)

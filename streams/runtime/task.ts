@@ -18,6 +18,7 @@ import type {
 import { claim, type Ownership } from './claim.ts'
 import { type Commit, DELTAS, TaskCore } from './core.ts'
 import { Delivery, type Outlets } from './delivery.ts'
+import type { Births } from './generations.ts'
 import { Lifecycle, type TaskState } from './lifecycle.ts'
 import { taskName, viewVersion } from './names.ts'
 import { readUpTo } from './restore.ts'
@@ -42,6 +43,8 @@ export interface TaskSurroundings {
   readonly touchMs: number
   readonly startAt: 'earliest' | 'latest'
   readonly partitionsOf: (kind: string) => number
+  /** Absent where nobody keeps a journal. */
+  readonly births?: (task: string) => Births
   readonly table: <T>(name: string) => T
   readonly tablesReady: (names: readonly string[]) => Promise<void>
   /** All delta partitions there are: where a line of epochs may have written. */
@@ -122,6 +125,7 @@ export class Task {
         outboxPartitions: around.deltaPartitions,
         writerDeadlineMs: around.writerDeadlineMs,
         clock: around.clock,
+        births: around.births?.(this.name),
       },
       cancelled,
     )

@@ -73,12 +73,13 @@ export function internalTopics(
 }
 
 /**
- * Makes freshet's own topics where they are missing.
- * Errors: PARTITION_COUNT where one exists with another number: the input's partitions were changed under the state.
+ * Makes freshet's own topics where they are missing. `withState`: topics that had records.
+ * Errors: STATE_REMOVED where one of these is missing; PARTITION_COUNT where one exists with another number: the input's partitions were changed under the state.
  */
 export async function ensureInternalTopics(
   admin: TopicAdmin,
   specs: readonly TopicSpec[],
+  withState: ReadonlySet<string> = new Set(),
 ): Promise<void> {
   const found = await admin.describe(specs.map(spec => spec.topic))
   for (const spec of specs) {
@@ -86,9 +87,15 @@ export async function ensureInternalTopics(
     if (existing && existing.partitions !== spec.partitions)
       throw new FreshetError(
         'PARTITION_COUNT',
-        `${spec.topic} has ${existing.partitions} partitions, its input now has ${spec.partitions}: keys would move away from their state; put the input back to ${existing.partitions} partitions, or begin a new generation (--generation) and replay the log into it`,
+        `${spec.topic} has ${existing.partitions} partitions, its input now has ${spec.partitions}: keys would move away from their state; put the input back to ${existing.partitions} partitions, or begin a new generation with \`freshet reset\``,
       )
   }
   const missing = specs.filter(spec => !found.has(spec.topic))
+  const removed = missing.filter(spec => withState.has(spec.topic)).map(spec => spec.topic)
+  if (removed.length > 0)
+    throw new FreshetError(
+      'STATE_REMOVED',
+      `${removed.join(', ')}: not there, although there was state: removed by hand, while what others counted of it stands; restore ${removed.length === 1 ? 'it' : 'them'}, or reset the whole application with \`freshet reset\``,
+    )
   if (missing.length > 0) await admin.create(missing)
 }

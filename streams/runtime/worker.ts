@@ -10,6 +10,7 @@ import type { Application } from '../topology/stage.ts'
 import type { LogReader, Membership, TaskId, Transport } from '../transport/port.ts'
 import type { Outlets } from './delivery.ts'
 import { Follower } from './follower.ts'
+import { Generations } from './generations.ts'
 import { type TopicNames, taskName } from './names.ts'
 import { Task } from './task.ts'
 import { countPartitions, ensureInternalTopics, internalTopics } from './topics.ts'
@@ -26,6 +27,8 @@ const TURN_MS = 10
 /** Errors that no retry mends: the process stops and says why. */
 const FATAL = new Set([
   'POSITION_LOST',
+  'STATE_REMOVED',
+  'APPLICATION_OTHER',
   'CHANGELOG_CORRUPT',
   'CHANGELOG_NEWER',
   'DELTA_GAP',
@@ -61,6 +64,7 @@ export interface TaskStatus {
 export class Worker {
   private readonly settings: WorkerSettings
   private readonly reader: LogReader
+  private readonly generations: Generations
   private readonly tasks = new Map<string, Task>()
   private readonly routes = new Map<string, Task>()
   private readonly followers = new Map<string, Follower>()
@@ -82,13 +86,23 @@ export class Worker {
   constructor(settings: WorkerSettings) {
     this.settings = settings
     this.reader = settings.transport.reader()
+    const { transport, names, clock } = settings
+    this.generations = new Generations({ transport, names, wall: () => clock.wall() })
   }
 
   /** Checks topics, makes freshet's own, joins the group. Resolves when joined; tasks open behind it. */
   async start(): Promise<void> {
     const { application, names, transport } = this.settings
     this.counts = await countPartitions(application, names, transport.topics)
-    await ensureInternalTopics(transport.topics, internalTopics(application, names, this.counts))
+    const kinds = application.kinds.map(kind => kind.name)
+    const { groupId, generation } = this.settings
+    const { born } = await this.generations.enter(groupId, generation, kinds)
+    const withState = kinds.filter(kind => [...born].some(task => task.startsWith(`${kind}-`)))
+    await ensureInternalTopics(
+      transport.topics,
+      internalTopics(application, names, this.counts),
+      new Set(withState.map(names.changelog)),
+    )
     const ids = application.kinds.flatMap(kind =>
       Array.from({ length: this.partitionsOf(kind.name) }, (_, partition) => ({
         kind: kind.name,
@@ -98,7 +112,7 @@ export class Worker {
     this.finished = this.loop()
     this.finished.catch(error => this.fail(error))
     this.membership = await transport.join({
-      groupId: this.settings.groupId,
+      groupId,
       clientId: this.settings.clientId,
       sessionTimeoutMs: this.settings.sessionTimeoutMs,
       tasks: async () => ids,
@@ -216,6 +230,7 @@ export class Worker {
       touchMs: settings.touchMs ?? TOUCH_MS,
       startAt: settings.startAt,
       partitionsOf: name => this.partitionsOf(name),
+      births: name => this.generations.birthsOf(name),
       table: <T>(name: string) => this.follow(name).table as T,
       tablesReady: async names => {
         await Promise.all(names.map(name => this.follow(name).caughtUp))
