@@ -14,6 +14,7 @@ import type { ItemTable } from '../../topologies/items/table.ts'
 import { createSessionsStage } from '../../topologies/sessions/stage.ts'
 import { createUserDecode } from '../../topologies/user/decode.ts'
 import type { UserEvent } from '../../topologies/user/event.ts'
+import { UserMemory } from '../../topologies/user/user-memory.ts'
 import { UserTable } from '../../topologies/user/users.ts'
 
 export const MINUTE = 60_000
@@ -88,9 +89,7 @@ export class UserTask {
             gapMs: GAP,
             graceMs: DAY,
             repeatAfterMs: this.options.repeatAfterMs ?? Number.POSITIVE_INFINITY,
-            ...(this.options.unpackedUsers === undefined
-              ? {}
-              : { unpackedUsers: this.options.unpackedUsers }),
+            memory: new UserMemory(this.options.unpackedUsers),
           })
           const sessions = createSessionsStage(ctx, {
             users: this.users,

@@ -122,7 +122,7 @@ export function createLabelStores(users: UserTable, items: ItemTable): LabelStor
       const all: LabelEntry[] = []
       for (const { request, make } of entryRows.values()) {
         const row = requestRows.get(request)
-        const user = row && users.byId.get(row.userId)
+        const user = row && users.get(row.userId)
         if (!row || !user) continue
         let parent = made.get(request)
         if (!parent) {

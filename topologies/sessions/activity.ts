@@ -7,7 +7,7 @@
  */
 import type { Feedback, Impression, Watch } from '../../schemas/index.ts'
 import { hash53 } from '../../streams/serde/hash.ts'
-import { ChunkedList, DOUBLES, POSITIVES } from '../user/chunks.ts'
+import { ChunkedList, DOUBLES, EXCLUSIONS, POSITIVES } from '../user/chunks.ts'
 import { intern } from '../user/codec.ts'
 import type { CurrentEvent } from '../user/current-event.ts'
 import {
@@ -17,14 +17,16 @@ import {
   entriesOf,
   findPlay,
   hashOfPlay,
+  isApart,
   isSplit,
+  kept,
+  markApart,
   markSplit,
   POSITIVE,
   playFirst,
   playFlags,
   playSeqs,
   playWatched,
-  removePlay,
   SKIPPED,
   seqSeen,
   setSeqs,
@@ -64,18 +66,23 @@ export class Activity {
    */
   take(known: UserState | undefined, current: CurrentEvent, stored: boolean): UserState | null {
     const event = current.event as Impression | Watch | Feedback
-    const eventHash = hash53(event.eventId)
+    const eventHash = kept(hash53(event.eventId))
     let shownHash = -1
     let playHash = -1
     if (current.kind === 'watch') playHash = hashOfPlay((event as Watch).playId)
     else if (current.kind === 'impression' && (event as Impression).requestId !== '')
-      shownHash = hash53(event.itemId, hash53((event as Impression).requestId, SHOWN_SEED) | 0)
-    if (known !== undefined && this.isDouble(known, eventHash, shownHash)) return null
+      shownHash = kept(
+        hash53(event.itemId, hash53((event as Impression).requestId, SHOWN_SEED) | 0),
+      )
+    if (known !== undefined) {
+      this.users.forgetDoubles(known)
+      if (this.isDouble(known, eventHash, shownHash)) return null
+    }
     let playAt = -1
     if (playHash >= 0 && known !== undefined) {
       playAt = findPlay(known.plays, playHash)
       if (playAt >= 0 && this.users.playExpired(known.plays, playAt)) {
-        removePlay(known.plays, playHash)
+        this.users.forgetPlay(known, playHash)
         playAt = -1
       }
       if (playAt >= 0) {
@@ -131,7 +138,7 @@ export class Activity {
     // an open chunk stands in the user's own row; a full one gets a row once
     const total = seen.dropped + seen.values.length
     if (total % DOUBLES.size === 0)
-      this.users.touchChunk(this.users.stores.doubles, user, seen, total / DOUBLES.size - 1)
+      this.users.touchFull(this.users.stores.doubles, DOUBLES, user, seen, total / DOUBLES.size - 1)
   }
 
   private placeEvent(user: UserState, current: CurrentEvent, first: boolean): void {
@@ -175,6 +182,7 @@ export class Activity {
 
     if (known < 0) {
       appendEntry(plays, hash, current.item, current.ts, watchedMs, flags, withSeq(0, event.seq))
+      this.users.sparePlays(user)
       this.count(session, watchedMs, flags)
       session.watches++
       current.playStarted = true
@@ -201,7 +209,7 @@ export class Activity {
       current.firstPositive = true
       user.addPositive(current.item, current.ts)
       const chunk = user.liked.chunkOf(POSITIVES, user.liked.length(POSITIVES) - 1)
-      this.users.touchChunk(this.users.stores.positives, user, user.liked, chunk)
+      this.users.touchFull(this.users.stores.positives, POSITIVES, user, user.liked, chunk)
     }
     if (current.completed) this.exclude(user, current, FINISHED)
   }
@@ -268,9 +276,12 @@ export class Activity {
     contribute(plays, before, -1, sessionAt)
     const seqs = withSeq(playSeqs(plays, before[0]), event.seq)
     const own = before.find(entry => user.sessionAt(playFirst(plays, entry)) === session)
-    if (own === undefined)
+    const apart = isApart(plays, before[0])
+    if (own === undefined) {
       appendEntry(plays, hash, current.item, current.ts, event.watchedMs, flags, 0)
-    else widen(plays, own, current.ts, event.watchedMs, flags)
+      if (apart) markApart(plays, hash)
+      else this.users.sparePlays(user)
+    } else widen(plays, own, current.ts, event.watchedMs, flags)
     const after = entriesOf(plays, hash)
     for (const entry of after) {
       if (after.length > 1) markSplit(plays, entry)
@@ -298,7 +309,8 @@ export class Activity {
 
   private exclude(user: UserState, current: CurrentEvent, reason: number): void {
     const chunk = user.exclude(current.item, reason, current.ts)
-    if (user.excluded)
-      this.users.touchChunk(this.users.stores.exclusions, user, user.excluded, chunk)
+    const { excluded } = user
+    if (excluded)
+      this.users.touchFull(this.users.stores.exclusions, EXCLUSIONS, user, excluded, chunk)
   }
 }

@@ -110,7 +110,7 @@ function counted(task: UserTask, s: SessionState): Counted {
 
 function compare(task: UserTask, arrivals: readonly JsonEvent[]): void {
   const expected = recount(arrivals)
-  expect([...task.users.byId.keys()].sort()).toEqual([...expected.keys()].sort())
+  expect([...task.users.values()].map(user => user.id).sort()).toEqual([...expected.keys()].sort())
   const horizon = task.users.watermark.at - DAY
   for (const [userId, sessions] of expected) {
     const user = task.users.get(userId) as StoredUser

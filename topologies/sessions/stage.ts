@@ -105,7 +105,7 @@ class SessionsStage implements Stage<UserEvent> {
     if ((current.offset & 15) === 0) this.lateness.observe((current.recordTs - current.ts) / 1000)
     if (current.ts < users.watermark.at - users.settings.graceMs) return this.late(current)
     const { consent } = current
-    let known = users.byId.get(current.userId)
+    let known = users.get(current.userId)
     if (consent !== 'full') {
       if (known && current.ts >= known.lastSeenAt) {
         this.removeUser(current.userId, current.ts)
@@ -162,7 +162,7 @@ class SessionsStage implements Stage<UserEvent> {
     const { users } = this
     const passing = users.passing.get(userId)
     if (passing) users.remove(passing)
-    const known = users.byId.get(userId)
+    const known = users.get(userId)
     if (known) users.remove(known)
     if (known || passing) users.withdraw(userId, at)
     // also of a user that is not known here: a view may have outlived its state
@@ -252,17 +252,15 @@ class SessionsStage implements Stage<UserEvent> {
   }
 
   resumeUnfinished(fromOffset: number): void {
-    for (const user of this.users.byId.values())
-      if (user.lastOffset >= fromOffset) this.changed(user.state, this.now())
+    for (const user of this.users.withOffsetFrom(fromOffset)) this.changed(user.state, this.now())
   }
 
   restored(last: readonly RestoredRow[]): void {
-    this.users.stores.restored()
     this.users.restored()
     for (const row of last) {
       if (row.store !== USER_STORES.users) continue
       const userId = new ByteReader(row.key).string()
-      const user = this.users.byId.get(userId)
+      const user = this.users.get(userId)
       if (user) this.changed(user.state, this.now())
       else this.removedUsers.add(userId)
     }

@@ -1,7 +1,7 @@
 /**
- * Lists of numbers of a user that only grow at the end and lose their oldest part. On the log they stand in rows of one
- * chunk each, so that an append writes one small row; the row's slot is the chunk's number modulo the number of slots,
- * so that a chunk that is dropped needs no tombstone.
+ * Lists of numbers of a user that only grow at the end and lose their oldest part. On the log a full chunk stands in a row
+ * of its own, written once; what does not fill a chunk yet stands in the user's row (of what was shown, in its chunk's). The
+ * row's slot is the chunk's number modulo the number of slots, so that a chunk that is dropped needs no tombstone.
  *
  * A plain array of numbers costs 8 B an element and 48 B as a whole; a typed array costs 200 B and more as a whole, which
  * is why none stands here (a user has 20 elements, not 2,000).
@@ -18,9 +18,9 @@ export interface ChunkShape {
   readonly slots: number
 }
 
-export const POSITIVES: ChunkShape = { stride: 2, size: 20, slots: 11 }
-export const EXCLUSIONS: ChunkShape = { stride: 1, size: 20, slots: 101 }
-export const DOUBLES: ChunkShape = { stride: 1, size: 8, slots: 65 }
+export const POSITIVES: ChunkShape = { stride: 2, size: 16, slots: 14 }
+export const EXCLUSIONS: ChunkShape = { stride: 1, size: 16, slots: 126 }
+export const DOUBLES: ChunkShape = { stride: 1, size: 16, slots: 33 }
 export const SHOWN: ChunkShape = { stride: 1, size: 32, slots: 5 }
 
 /** A list and how many elements were dropped from its front since the user is known. */
@@ -57,14 +57,37 @@ export class ChunkedList {
   }
 }
 
-export class ChunkRow implements Row {
-  dirty = false
+/** Elements at a list's end that do not fill a chunk. */
+export function tailOf(shape: ChunkShape, list: ChunkedList): number {
+  const length = list.length(shape)
+  return Math.min(length, (list.dropped + length) % shape.size)
+}
+
+/** A row of a user's that holds on to it until it is written. */
+export class UserPart {
   readonly user: StoredUser
+  private waits = false
+
+  constructor(user: StoredUser) {
+    this.user = user
+  }
+
+  get dirty(): boolean {
+    return this.waits
+  }
+
+  set dirty(waits: boolean) {
+    if (waits !== this.waits) this.user.rowsWaiting += waits ? 1 : -1
+    this.waits = waits
+  }
+}
+
+export class ChunkRow extends UserPart implements Row {
   readonly chunk: number
   private cleared = false
 
   constructor(user: StoredUser, chunk: number) {
-    this.user = user
+    super(user)
     this.chunk = chunk
   }
 
@@ -77,18 +100,26 @@ export class ChunkRow implements Row {
   }
 }
 
-/** Puts chunks, in whatever order a restore met them, together again. */
+export interface Chunk {
+  readonly chunk: number
+  readonly values: number[]
+}
+
+/**
+ * Fills a list in from its chunks, in whatever order a restore met them, and what stood in the user's row behind them.
+ * `total`: how many elements there ever were. Chunks whose slot was not taken again yet may be older than what is kept.
+ */
 export function joinChunks(
+  list: ChunkedList,
   shape: ChunkShape,
-  chunks: { chunk: number; values: number[] }[],
-): ChunkedList {
-  const list = new ChunkedList()
-  chunks.sort((a, b) => a.chunk - b.chunk)
-  const newest = chunks.at(-1)
-  if (!newest) return list
-  const kept = chunks.filter(({ chunk }) => chunk > newest.chunk - shape.slots)
-  list.values = kept.flatMap(({ values }) => values)
-  const total = newest.chunk * shape.size + newest.values.length / shape.stride
+  chunks: readonly Chunk[],
+  tail: readonly number[],
+  total: number,
+): void {
+  const open = Math.floor(total / shape.size)
+  const kept = chunks.filter(({ chunk }) => chunk < open && chunk > open - shape.slots)
+  kept.sort((a, b) => a.chunk - b.chunk)
+  for (const { values } of kept) for (const value of values) list.values.push(value)
+  for (const value of tail) list.values.push(value)
   list.dropped = total - list.values.length / shape.stride
-  return list
 }

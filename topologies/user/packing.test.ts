@@ -97,7 +97,7 @@ describe('packed users', () => {
     task.users.packIdle()
     expect(task.users.memory).toEqual({ packedBytes: 0, unpackedUsers: 1 })
     task.commit()
-    expect(task.users.memory).toEqual({ packedBytes: 80, unpackedUsers: 0 })
+    expect(task.users.memory).toEqual({ packedBytes: 72, unpackedUsers: 0 })
     const user = task.users.get('u')
     expect(user?.lastOffset).toBe(0)
     expect(task.users.memory.unpackedUsers).toBe(0)

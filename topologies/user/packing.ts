@@ -9,7 +9,19 @@
 import type { ByteReader, ByteWriter } from '../../streams/serde/bytes.ts'
 import { SessionState } from '../sessions/session.ts'
 import { ChunkedList } from './chunks.ts'
-import { nameAt, numberOfName, readCounts, readHash, writeCounts, writeHash } from './codec.ts'
+import {
+  formOfSeqs,
+  fromZigzag,
+  nameAt,
+  numberOfName,
+  readCounts,
+  readHash,
+  readSeqs,
+  writeCounts,
+  writeHash,
+  writeSeqs,
+  zigzag,
+} from './codec.ts'
 import { COLUMNS, STRIDE } from './plays.ts'
 import type { StoredUser } from './stored-user.ts'
 import {
@@ -98,9 +110,9 @@ export function unpackUser(user: StoredUser, r: ByteReader): UserState {
   return state
 }
 
-/** The user's newest offset without unpacking the rest. */
-export function packedOffset(r: ByteReader): number {
-  return r.uint()
+/** What is known of a user without unpacking the rest. */
+export function packedTimes(r: ByteReader): { lastOffset: number; lastSeenAt: number } {
+  return { lastOffset: r.uint(), lastSeenAt: r.uint() }
 }
 
 function writeName(name: string, w: ByteWriter): void {
@@ -130,31 +142,24 @@ function readSession(session: SessionState, r: ByteReader): SessionState {
   return session
 }
 
-const WORD = 4294967296
-/** How the heartbeat numbers of a play stand: all up to the highest, or the highest and the mask; else none. */
-const CONTIGUOUS = 16
-const MASKED = 32
-
 function writePlays(plays: readonly number[], w: ByteWriter): void {
   w.uint(plays.length / STRIDE)
   playOf.length = 0
   let before = 0
   for (let at = 0; at < plays.length; at += STRIDE) {
     const seqs = plays[at + COLUMNS.SEQ]
-    const highest = Math.floor(seqs / WORD)
-    const form = seqs === 0 ? 0 : seqs === contiguous(highest) ? CONTIGUOUS : MASKED
+    const form = formOfSeqs(seqs)
     const item = plays[at + COLUMNS.ITEM]
     const place = places[Math.floor(item / COLUMNS.FLAGS)] - 1
     playOf[place] = at
-    w.u8((item % COLUMNS.FLAGS) | form).uint(place)
+    w.u8((item % COLUMNS.FLAGS) + form * COLUMNS.FLAGS).uint(place)
     writeHash(w, plays[at + COLUMNS.HASH])
     const first = plays[at + COLUMNS.FIRST]
     w.int(first - before)
       .uint(plays[at + COLUMNS.LAST] - first)
       .uint(plays[at + COLUMNS.WATCHED])
     before = first
-    if (form !== 0) w.uint(highest)
-    if (form === MASKED) w.uint(seqs % WORD)
+    writeSeqs(seqs, form, w)
   }
 }
 
@@ -171,16 +176,10 @@ function readPlays(r: ByteReader): number[] {
     first += r.int()
     const last = first + r.uint()
     const watched = r.uint()
-    const highest = head & (CONTIGUOUS | MASKED) ? r.uint() : 0
-    const seqs = head & MASKED ? highest * WORD + r.uint() : highest && contiguous(highest)
-    plays.push(hash, first, last, watched, item * COLUMNS.FLAGS + (head & 15), seqs)
+    const seqs = readSeqs(Math.floor(head / COLUMNS.FLAGS), r)
+    plays.push(hash, first, last, watched, item * COLUMNS.FLAGS + (head % COLUMNS.FLAGS), seqs)
   }
   return plays
-}
-
-/** Heartbeat numbers 1 to `highest`, of those before it the last 32. */
-function contiguous(highest: number): number {
-  return highest * WORD + (highest > 32 ? WORD - 1 : 2 ** (highest - 1) - 1)
 }
 
 /** How the time of a positive stands: that at which its play began or ended, else (from here) a difference. */
@@ -216,9 +215,6 @@ function readLiked(list: ChunkedList, plays: readonly number[], r: ByteReader): 
     list.values.push(read[place], time)
   }
 }
-
-const zigzag = (v: number): number => (v >= 0 ? v * 2 : -v * 2 - 1)
-const fromZigzag = (v: number): number => (v % 2 === 0 ? v / 2 : -(v + 1) / 2)
 
 /** Number of elements plus 1, then how many were dropped; 0: there is no list. */
 function writeLength(list: ChunkedList | null, w: ByteWriter): list is ChunkedList {

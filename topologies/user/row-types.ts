@@ -1,21 +1,23 @@
 /** Rows that are views into a user at the time of the commit, or tombstones of what a user no longer has. */
 import { FreshetError } from '../../streams/errors.ts'
 import type { Row } from '../../streams/topology/store.ts'
-import { findPlay } from './plays.ts'
+import { UserPart } from './chunks.ts'
+import { findPlay, isApart } from './plays.ts'
 import type { StoredUser } from './stored-user.ts'
 
-export class PlayRow implements Row {
-  dirty = false
-  readonly user: StoredUser
+export class PlayRow extends UserPart implements Row {
   readonly hash: number
 
   constructor(user: StoredUser, hash: number) {
-    this.user = user
+    super(user)
     this.hash = hash
   }
 
   get removed(): boolean {
-    return this.user.gone || findPlay(this.user.state.plays, this.hash) < 0
+    if (this.user.gone) return true
+    const { plays } = this.user.state
+    const at = findPlay(plays, this.hash)
+    return at < 0 || !isApart(plays, at)
   }
 
   set removed(_value: boolean) {

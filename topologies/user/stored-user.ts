@@ -1,11 +1,11 @@
 /**
- * A user as the stages of a user task hold it: the same object as long as the user is known, whether its state stands
- * unpacked or as bytes in the arena. Small on purpose: 80 B, and what it names.
+ * A user as the stages of a user task hold it, whether its state stands unpacked or as bytes. The same object as long as
+ * anyone may hold on to it (`idle`); small on purpose: 80 B, and what it names.
  */
 import type { LabelEntry } from '../labels/pending.ts'
 import type { SessionState } from '../sessions/session.ts'
 import type { PositiveHistory, User, UserScratch } from './user.ts'
-import { UserState } from './user-state.ts'
+import type { UserState } from './user-state.ts'
 
 /** What users need to know of their surroundings; one object for all stored users of a task, one for those in passing. */
 export interface Surroundings {
@@ -19,8 +19,8 @@ export interface Surroundings {
   creatorOf(item: number): number
   /** The state of a packed user; it counts as active from now on. */
   unpack(user: StoredUser): UserState
-  /** The offset of a packed user's newest event. */
-  packedOffset(user: StoredUser): number
+  /** Time and offset of a packed user's newest event. */
+  packedTimes(user: StoredUser): { readonly lastSeenAt: number; readonly lastOffset: number }
 }
 
 export class StoredUser implements User {
@@ -30,16 +30,30 @@ export class StoredUser implements User {
   gone = false
   /** null: packed. */
   unpacked: UserState | null
-  /** Handle of the packed state in the arena; 0: unpacked. */
-  packed = 0
+  /** Its place in the directory; -1: known only in passing. */
+  readonly entry: number
+  /** Rows that are views into it and not written yet. */
+  rowsWaiting = 0
   /** Impressions whose outcome is not known yet, oldest first; kept by the labels stage. */
   pendingLabels: LabelEntry[] | null = null
   private slots: UserScratch | null = null
 
-  constructor(id: string, around: Surroundings, startedAt: number) {
+  /** Packed; a user that is new is given its state. */
+  constructor(id: string, around: Surroundings, entry: number) {
     this.id = id
     this.around = around
-    this.unpacked = new UserState(this, startedAt)
+    this.entry = entry
+    this.unpacked = null
+  }
+
+  /** Nothing but its bytes need be kept. */
+  get idle(): boolean {
+    return (
+      this.unpacked === null &&
+      this.pendingLabels === null &&
+      this.slots === null &&
+      this.rowsWaiting === 0
+    )
   }
 
   /** Valid until the next `tick`, longer only while it has changes that are not committed. */
@@ -84,7 +98,7 @@ export class StoredUser implements User {
   }
 
   get lastOffset(): number {
-    return this.unpacked === null ? this.around.packedOffset(this) : this.unpacked.lastOffset
+    return (this.unpacked ?? this.around.packedTimes(this)).lastOffset
   }
 
   get scratch(): UserScratch {

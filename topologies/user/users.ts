@@ -5,22 +5,44 @@
  *       not depend on when `tick` runs.
  *  - U2 Users with consent `contextual` live in `passing` and touch no store.
  *  - U3 Who was erased or withdrew consent is remembered for the grace: older events that arrive later are not used.
- *  - U4 All but about `unpackedUsers` users, those touched last, are packed. A state with changes that are not committed
- *       is never packed: rows are views into it.
+ *  - U4 Users are packed but for those touched last, as many as the process' budget allows (user-memory.ts). A state with
+ *       changes that are not committed is never packed: rows are views into it.
+ *  - U5 Of a packed user whom nobody may hold on to only the bytes stay; a restore leaves all users so.
  */
-import { ByteReader, ByteWriter } from '../../streams/serde/bytes.ts'
+import { ByteWriter } from '../../streams/serde/bytes.ts'
 import type { Store } from '../../streams/topology/store.ts'
 import type { ItemTable } from '../items/table.ts'
 import type { SessionState } from '../sessions/session.ts'
-import { Arena } from './arena.ts'
-import { type ChunkedList, ChunkRow, DOUBLES, EXCLUSIONS, POSITIVES, SHOWN } from './chunks.ts'
-import { packedOffset, packUser, unpackUser } from './packing.ts'
-import { playHash, playLast, removePlay, STRIDE } from './plays.ts'
+import {
+  type ChunkedList,
+  ChunkRow,
+  type ChunkShape,
+  DOUBLES,
+  EXCLUSIONS,
+  POSITIVES,
+  SHOWN,
+} from './chunks.ts'
+import { UserDirectory } from './directory.ts'
+import { packedTimes, packUser, unpackUser } from './packing.ts'
+import {
+  findPlay,
+  findTooMany,
+  isApart,
+  markApart,
+  playHash,
+  playLast,
+  removePlay,
+  STRIDE,
+} from './plays.ts'
+import { furtherRows, PACKED, RAW, readChain, releaseRaw, removeRaw } from './raw-users.ts'
+import { cleanupHourOf, restoreUser } from './restore-user.ts'
 import { MovedSession, PlayRow, Withdrawal } from './row-types.ts'
 import { createUserStores, type UserStores } from './rows.ts'
 import { StoredUser, type Surroundings } from './stored-user.ts'
 import type { Users } from './user.ts'
-import type { UserState } from './user-state.ts'
+import { UserMemory } from './user-memory.ts'
+import { ITEMS_IN_ROW, readHead } from './user-row.ts'
+import { UserState } from './user-state.ts'
 
 const HOUR = 3_600_000
 
@@ -29,16 +51,20 @@ export interface UsersSettings {
   readonly gapMs: number
   readonly graceMs: number
   readonly repeatAfterMs: number
-  /** Users of a task that stay unpacked, those touched last; default 16,384: 2 to 6 KB each; unpacking and packing cost more than an event. */
-  readonly unpackedUsers?: number
+  /** What the tasks of the process share; without it a task has a budget of its own. */
+  readonly memory?: UserMemory
 }
 
-const UNPACKED_USERS = 16_384
+/** What a user is known by without being unpacked. */
+interface Times {
+  readonly lastSeenAt: number
+  readonly lastOffset: number
+}
 
 export class UserTable implements Users {
   readonly settings: UsersSettings
   readonly stores: UserStores
-  readonly byId = new Map<string, StoredUser>()
+  readonly directory = new UserDirectory()
   readonly passing = new Map<string, StoredUser>()
   readonly withdrawals = new Map<string, Withdrawal>()
   /** Newest event time of the partition, ms. */
@@ -47,41 +73,80 @@ export class UserTable implements Users {
   private readonly inPassing: Surroundings
   /** Later stages remove what they keep of a stored user here. */
   readonly onRemove: ((user: StoredUser) => void)[] = []
-  private readonly cleanups = new Map<number, (StoredUser | Withdrawal)[]>()
+  /** By hour: entries of stored users, users in passing, withdrawals. */
+  private readonly cleanups = new Map<number, (number | StoredUser | Withdrawal)[]>()
   private cleanedHour = 0
-  private readonly arena = new Arena()
   private readonly writer = new ByteWriter(4096)
   /** Every unpacked stored user, and those removed of late; `hand` goes round. */
   private readonly unpacked: UserState[] = []
   private hand = 0
-  private readonly unpackedLimit: number
+  private readonly shared: UserMemory
 
   constructor(settings: UsersSettings) {
     this.settings = settings
     const { items } = settings
-    this.unpackedLimit = settings.unpackedUsers ?? UNPACKED_USERS
+    this.shared = settings.memory ?? new UserMemory()
+    this.shared.add(this)
     this.around = {
       stored: true,
       repeatAfterMs: settings.repeatAfterMs,
       watermark: () => this.watermark.at,
       creatorOf: item => items.catalog(item)?.creator ?? -1,
       unpack: user => this.unpack(user),
-      packedOffset: user => packedOffset(this.packedBytes(user)),
+      packedTimes: user => this.packedTimes(user.entry),
     }
     this.inPassing = { ...this.around, stored: false }
     this.stores = createUserStores(this)
   }
 
   get size(): number {
-    return this.byId.size
+    return this.directory.size
   }
 
   get(userId: string): StoredUser | undefined {
-    return this.byId.get(userId)
+    const entry = this.directory.find(userId)
+    return entry < 0 ? undefined : this.at(entry)
   }
 
-  values(): IterableIterator<StoredUser> {
-    return this.byId.values()
+  private at(entry: number): StoredUser {
+    const { directory } = this
+    const known = directory.objectOf(entry)
+    if (known) return known
+    const user = new StoredUser(directory.idOf(entry), this.around, entry)
+    directory.setObject(entry, user)
+    return user
+  }
+
+  /** Each stored user once, whatever happens meanwhile; who is removed or new since may be left out. */
+  *values(): IterableIterator<StoredUser> {
+    const { directory } = this
+    for (let entry = 0; entry < directory.entries; entry++) {
+      if (!directory.has(entry)) continue
+      const user = this.at(entry)
+      yield user
+      if (directory.objectOf(entry) === user && user.idle) directory.setObject(entry, undefined)
+    }
+  }
+
+  /** Users whose newest event is at or after `ts` (event time, ms): by id, nobody is unpacked for it. */
+  *activeSince(ts: number): IterableIterator<string> {
+    for (const entry of this.entriesWhere(times => times.lastSeenAt >= ts))
+      yield this.directory.idOf(entry)
+  }
+
+  /** Users whose newest event has this offset or a later one. */
+  *withOffsetFrom(offset: number): IterableIterator<StoredUser> {
+    for (const entry of this.entriesWhere(times => times.lastOffset >= offset)) yield this.at(entry)
+  }
+
+  private *entriesWhere(wanted: (times: Times) => boolean): IterableIterator<number> {
+    const { directory } = this
+    for (let entry = 0; entry < directory.entries; entry++)
+      if (directory.has(entry) && wanted(this.timesOf(entry))) yield entry
+  }
+
+  private timesOf(entry: number): Times {
+    return this.directory.objectOf(entry)?.unpacked ?? this.packedTimes(entry)
   }
 
   /** Moves the watermark; it never goes back. */
@@ -92,34 +157,51 @@ export class UserTable implements Users {
   }
 
   add(userId: string, startedAt: number, stored: boolean): StoredUser {
-    const user = new StoredUser(userId, stored ? this.around : this.inPassing, startedAt)
+    const { directory } = this
+    const entry = stored ? directory.add(userId) : -1
+    const user = new StoredUser(userId, stored ? this.around : this.inPassing, entry)
+    user.unpacked = new UserState(user, startedAt)
     if (stored) {
-      this.byId.set(userId, user)
-      this.unpacked.push(user.state)
+      directory.setObject(entry, user)
+      this.unpacked.push(user.unpacked)
     } else this.passing.set(userId, user)
     return user
   }
 
-  private packedBytes(user: StoredUser): ByteReader {
-    const start = this.arena.startOf(user.packed)
-    const page = this.arena.pageOf(user.packed)
-    return new ByteReader(page, start, start + this.arena.lengthOf(user.packed))
+  private packedTimes(entry: number): Times {
+    const r = this.directory.read(entry)
+    r.raw(r.uint())
+    if (r.u8() === PACKED) return packedTimes(r)
+    readChain(r)
+    return readHead(r)
   }
 
   private unpack(user: StoredUser): UserState {
-    const state = unpackUser(user, this.packedBytes(user))
-    this.arena.release(user.packed)
-    user.packed = 0
+    const { directory } = this
+    const { entry } = user
+    const r = directory.read(entry)
+    r.raw(r.uint())
+    let state: UserState
+    if (r.u8() === RAW) {
+      const further = furtherRows(directory, readChain(r))
+      state = restoreUser(user, r, further, this.settings.items, this.settings.graceMs)
+      releaseRaw(directory, entry)
+    } else {
+      state = unpackUser(user, r)
+      directory.arena.release(directory.handleOf(entry))
+    }
+    directory.setHandle(entry, 0)
     user.unpacked = state
     this.unpacked.push(state)
     return state
   }
 
-  /** Packs users that were not touched of late, where more than the limit are unpacked: U4. */
+  /** Packs users that were not touched of late, where more than its share are unpacked: U4. */
   packIdle(): void {
     const { unpacked } = this
-    let looks = 4 * (unpacked.length - this.unpackedLimit)
-    while (looks-- > 0 && unpacked.length > this.unpackedLimit) {
+    const limit = this.shared.limitOf(unpacked.length)
+    let looks = 4 * (unpacked.length - limit)
+    while (looks-- > 0 && unpacked.length > limit) {
       if (this.hand >= unpacked.length) this.hand = 0
       const state = unpacked[this.hand]
       if (state.used || !(state.user.gone || this.pack(state))) {
@@ -136,30 +218,62 @@ export class UserTable implements Users {
   private pack(state: UserState): boolean {
     if (state.dirty || state.changed || state.viewWaits || state.session.dirty) return false
     if (state.older?.some(session => session.dirty)) return false
-    this.writer.reset()
-    packUser(state, this.writer)
-    if (this.writer.length > Arena.limit) return false
     const { user } = state
-    user.packed = this.arena.put(this.writer.bytes())
+    const { directory } = this
+    this.writer.reset().string(user.id).u8(PACKED)
+    packUser(state, this.writer)
+    directory.setHandle(user.entry, directory.arena.put(this.writer.bytes()))
     user.unpacked = null
+    if (user.idle) directory.setObject(user.entry, undefined)
     return true
   }
 
   /** Bytes of packed users, and how many users are unpacked. */
   get memory(): { packedBytes: number; unpackedUsers: number } {
-    return { packedBytes: this.arena.bytes, unpackedUsers: this.unpacked.length }
+    return { packedBytes: this.directory.arena.bytes, unpackedUsers: this.unpacked.length }
   }
 
   touchUser(user: UserState): void {
     if (user.stored) this.stores.users.touch(user)
   }
 
+  /** The newest session stands in the user's row, but for many items. */
   touchSession(user: UserState, session: SessionState): void {
-    if (user.stored) this.stores.sessions.touch(session)
+    if (!user.stored || (session === user.session && session.items.length <= ITEMS_IN_ROW)) return
+    this.stores.sessions.touch(session)
   }
 
+  /** Writes a play that has a row of its own; others stand in the user's row. */
   touchPlay(user: UserState, hash: number): void {
-    if (user.stored) this.stores.plays.touch(new PlayRow(user.user, hash))
+    if (!user.stored) return
+    const at = findPlay(user.plays, hash)
+    if (at >= 0 && isApart(user.plays, at)) this.stores.plays.touch(new PlayRow(user.user, hash))
+  }
+
+  /** Takes a play out of the user, and its row away. */
+  forgetPlay(user: UserState, hash: number): void {
+    this.touchPlay(user, hash)
+    removePlay(user.plays, hash)
+  }
+
+  /** After a play was added: the oldest in the user's row gets a row of its own where there are too many. */
+  sparePlays(user: UserState): void {
+    const at = findTooMany(user.plays)
+    if (at < 0) return
+    const hash = playHash(user.plays, at)
+    markApart(user.plays, hash)
+    this.touchPlay(user, hash)
+  }
+
+  /** Marks a chunk whose list stands in the user's row up to what does not fill one: only full chunks have a row. */
+  touchFull(
+    store: Store<ChunkRow>,
+    shape: ChunkShape,
+    user: UserState,
+    list: ChunkedList,
+    chunk: number,
+  ): void {
+    if (chunk < list.chunkOf(shape, list.length(shape))) this.touchChunk(store, user, list, chunk)
   }
 
   /** Marks one chunk of a list; the open chunk is marked over and over and costs nothing then. */
@@ -179,30 +293,34 @@ export class UserTable implements Users {
   cleanAfter(user: UserState, at: number): void {
     const hour = Math.floor(at / HOUR) + 1
     if (user.cleanupHour !== 0 && user.cleanupHour <= hour) return
-    user.cleanupHour = hour
-    this.enqueue(hour, user.user)
+    user.cleanupHour = this.enqueue(hour, user.stored ? user.user.entry : user.user)
   }
 
-  private enqueue(hour: number, entry: StoredUser | Withdrawal): void {
+  /** Gives the hour in which the entry's turn comes. */
+  private enqueue(hour: number, entry: number | StoredUser | Withdrawal): number {
     const due = Math.max(hour, this.cleanedHour + 1)
     const waiting = this.cleanups.get(due)
     if (waiting) waiting.push(entry)
     else this.cleanups.set(due, [entry])
+    return due
   }
 
   /** Removes all that is stored of a user: every row becomes a tombstone. */
   remove(user: StoredUser): void {
-    ;(user.stored ? this.byId : this.passing).delete(user.id)
-    if (!user.stored) return
+    if (!user.stored) {
+      this.passing.delete(user.id)
+      return
+    }
     const { stores } = this
     const { state } = user
     for (const remove of this.onRemove) remove(user)
     user.gone = true
+    this.directory.remove(user.entry)
     stores.users.touch(state)
     stores.sessions.touch(state.session)
     for (const session of state.older ?? []) stores.sessions.touch(session)
     for (let at = 0; at < state.plays.length; at += STRIDE)
-      stores.plays.touch(new PlayRow(user, playHash(state.plays, at)))
+      if (isApart(state.plays, at)) stores.plays.touch(new PlayRow(user, playHash(state.plays, at)))
     this.removeChunks(stores.positives, state, state.liked, POSITIVES)
     this.removeChunks(stores.exclusions, state, state.excluded, EXCLUSIONS)
     this.removeChunks(stores.doubles, state, state.seen, DOUBLES)
@@ -213,10 +331,11 @@ export class UserTable implements Users {
     store: Store<ChunkRow>,
     user: UserState,
     list: ChunkedList | null,
-    shape: typeof POSITIVES,
+    shape: ChunkShape,
   ): void {
     if (list === null || list.values.length === 0 || !user.stored) return
-    const last = list.chunkOf(shape, list.length(shape) - 1)
+    // of what was shown the open chunk has a row, too
+    const last = list.chunkOf(shape, list.length(shape)) - (shape === SHOWN ? 0 : 1)
     for (let chunk = list.chunkOf(shape, 0); chunk <= last; chunk++) {
       const row = new ChunkRow(user.user, chunk)
       row.removed = true
@@ -244,7 +363,7 @@ export class UserTable implements Users {
     const due = [...this.cleanups.keys()].filter(hour => hour <= nowHour).sort((a, b) => a - b)
     for (const hour of due) {
       const waiting = this.cleanups.get(hour) ?? []
-      while (waiting.length > 0 && left-- > 0) this.cleanOne(waiting.pop() as StoredUser, hour)
+      while (waiting.length > 0 && left-- > 0) this.cleanOne(waiting.pop() as number, hour)
       if (waiting.length > 0) return true
       this.cleanups.delete(hour)
     }
@@ -252,19 +371,22 @@ export class UserTable implements Users {
     return false
   }
 
-  private cleanOne(entry: StoredUser | Withdrawal, hour: number): void {
+  private cleanOne(entry: number | StoredUser | Withdrawal, hour: number): void {
     if (entry instanceof Withdrawal) {
       if (this.withdrawals.get(entry.userId) !== entry) return
       this.withdrawals.delete(entry.userId)
       this.stores.withdrawals.remove(entry)
       return
     }
-    if (entry.gone) return
-    const { state } = entry
+    // an entry may have been given again: whoever has it now is not due
+    if (typeof entry === 'number' && !this.directory.has(entry)) return
+    const user = typeof entry === 'number' ? this.at(entry) : entry
+    if (user.gone) return
+    const { state } = user
     if (state.cleanupHour !== hour) return
     state.cleanupHour = 0
-    if (entry.stored) this.cleanUser(state)
-    else if (this.watermark.at > state.lastSeenAt + this.settings.gapMs) this.remove(entry)
+    if (user.stored) this.cleanUser(state)
+    else if (this.watermark.at > state.lastSeenAt + this.settings.gapMs) this.remove(user)
     else this.cleanAfter(state, state.lastSeenAt + this.settings.gapMs)
   }
 
@@ -273,9 +395,8 @@ export class UserTable implements Users {
     const { plays } = user
     for (let at = plays.length - STRIDE; at >= 0; at -= STRIDE)
       if (at < plays.length && this.playExpired(plays, at)) {
-        const hash = playHash(plays, at)
-        removePlay(plays, hash)
-        this.touchPlay(user, hash)
+        this.forgetPlay(user, playHash(plays, at))
+        this.touchUser(user)
       }
     if (user.plays.length === 0) user.plays = []
     const { older } = user
@@ -284,14 +405,19 @@ export class UserTable implements Users {
         this.stores.sessions.remove(older.shift() as SessionState)
       if (older.length === 0) user.older = null
     }
-    if (user.lastSeenAt < horizon && user.seen !== null) {
-      this.removeChunks(this.stores.doubles, user, user.seen, DOUBLES)
-      user.seenBefore = user.seen.dropped + user.seen.values.length
-      user.seen = null
-      this.stores.users.touch(user)
-    }
+    this.forgetDoubles(user)
     if (user.plays.length > 0 || user.older !== null || user.seen !== null)
       this.cleanAfter(user, Math.max(this.watermark.at, user.lastSeenAt + this.settings.graceMs))
+  }
+
+  /** Forgets what a user without an event for the grace has sent. Asked before the hashes are used, too: U1. */
+  forgetDoubles(user: UserState): void {
+    const { seen } = user
+    if (seen === null || user.lastSeenAt >= this.watermark.at - this.settings.graceMs) return
+    this.removeChunks(this.stores.doubles, user, seen, DOUBLES)
+    user.seenBefore = seen.dropped + seen.values.length
+    user.seen = null
+    this.touchUser(user)
   }
 
   /** Has the play had no heartbeat for the grace? All entries of a play expire with its newest. */
@@ -304,17 +430,23 @@ export class UserTable implements Users {
     return true
   }
 
-  /** Ends the restore of one user: asks for its cleaning and packs it. */
-  restoredUser(user: UserState): void {
-    if (user.seen !== null || user.older !== null || user.plays.length > 0)
-      this.cleanAfter(user, user.lastSeenAt + this.settings.graceMs)
-    this.pack(user)
-  }
-
-  /** Ends a restore. */
+  /** Ends a restore: users stay as they came off the log, and are looked at when something of them expires. */
   restored(): void {
-    this.unpacked.length = 0
-    for (const { unpacked } of this.byId.values()) if (unpacked) this.unpacked.push(unpacked)
+    const { directory } = this
+    for (let entry = 0; entry < directory.entries; entry++) {
+      if (!directory.has(entry)) continue
+      const r = directory.read(entry)
+      r.raw(r.uint())
+      r.u8()
+      readChain(r)
+      // a row of what was shown may outlive its user
+      if (r.left === 0) {
+        removeRaw(directory, entry)
+        continue
+      }
+      const head = readHead(r)
+      if (head.expires) this.enqueue(cleanupHourOf(head.lastSeenAt, this.settings.graceMs), entry)
+    }
     for (const withdrawal of this.withdrawals.values()) this.enqueueWithdrawal(withdrawal)
   }
 }
