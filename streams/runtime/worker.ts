@@ -115,6 +115,7 @@ export class Worker {
       groupId,
       clientId: this.settings.clientId,
       sessionTimeoutMs: this.settings.sessionTimeoutMs,
+      identity: names.outside(`g${generation}`),
       tasks: async () => ids,
       topicsOf: kind =>
         (application.kinds.find(k => k.name === kind)?.inputs ?? []).map(names.outside),
@@ -124,6 +125,7 @@ export class Worker {
         await within(this.settings.clock, this.settings.sessionTimeoutMs / 2, commits)
       },
       onAssigned: tasks => this.assigned(tasks),
+      onRefused: error => this.fail(error),
       onLost: async reason => {
         this.settings.log.warn({ reason }, 'left out of the group: all tasks are dropped')
         this.dealt = false

@@ -14,6 +14,7 @@
  *       deadline.
  * What an adapter must never do: skip a position silently. A position below the log's start throws POSITION_LOST.
  */
+import type { FreshetError } from '../errors.ts'
 import type { UnstampedBatch } from './record-batch/unstamped-batch.ts'
 
 export interface TopicPartition {
@@ -133,6 +134,8 @@ export interface GroupSpec {
   readonly groupId: string
   readonly clientId: string
   readonly sessionTimeoutMs: number
+  /** What the members work on, e.g. "freshet.g1": one that says another is refused. */
+  readonly identity: string
   /** All tasks there are, the same on every member; a leader reads it at each rebalance. */
   tasks(): Promise<readonly TaskId[]>
   /** The outside topics of a kind, so that group tools can show what is assigned. */
@@ -143,6 +146,8 @@ export interface GroupSpec {
   onAssigned(tasks: readonly TaskId[]): Promise<void>
   /** The session is gone (fenced out, expired): everything owned is lost. The membership joins again by itself. */
   onLost(reason: string): Promise<void>
+  /** The group is someone else's: the membership is over, and no waiting mends it. Errors: APPLICATION_OTHER. */
+  onRefused(error: FreshetError): void
 }
 
 export interface Membership {

@@ -40,12 +40,18 @@ interface Member {
   membership: Membership
 }
 
-async function join(groupId: string, clientId: string, topic: string): Promise<Member> {
+async function join(
+  groupId: string,
+  clientId: string,
+  topic: string,
+  identity = 't.g1',
+): Promise<Member> {
   const member: Omit<Member, 'membership'> = { events: [], tasks: [], rebalanceMs: 0 }
   const membership = await transport.join({
     groupId,
     clientId,
     sessionTimeoutMs: 3000,
+    identity,
     tasks: async () => TASKS,
     topicsOf: kind => (kind === 'user' ? [topic] : []),
     async onRebalance() {
@@ -60,6 +66,9 @@ async function join(groupId: string, clientId: string, topic: string): Promise<M
     async onLost() {
       member.tasks = []
       member.events.push('lost')
+    },
+    onRefused(error) {
+      member.events.push(`${error.code}: ${error.message}`)
     },
   })
   const joined = Object.assign(member, { membership })
@@ -79,6 +88,50 @@ async function makeTopic(): Promise<string> {
 }
 
 describe('group membership', () => {
+  it('gives a member that works on something else a refusal and no task, whoever leads', async () => {
+    const topic = await makeTopic()
+    const groupId = uniqueName('group')
+    const a = await join(groupId, 'a', topic)
+    await until(() => settled(a))
+    for (let i = 0; i < 2; i++) {
+      const b = await join(groupId, 'b', topic, 'other.g1')
+      await until(() => b.events.length > 0)
+      expect(b.events).toEqual([
+        expect.stringMatching(
+          new RegExp(
+            `^APPLICATION_OTHER: group ${groupId}: its members work on t.g1, this one on other.g1`,
+          ),
+        ),
+      ])
+      await until(() => settled(a))
+    }
+    expect(a.events.filter(event => /OTHER|lost/.test(event))).toEqual([])
+    // the one at work leaves while an intruder waits to lead
+    await a.membership.leave()
+    const c = await join(groupId, 'c', topic, 'other.g1')
+    await until(() => settled(c))
+  })
+
+  it('refuses a group id that consumers of another program use', async () => {
+    const topic = await makeTopic()
+    const groupId = uniqueName('group')
+    const kafka = new kafkajs.Kafka({ brokers, logLevel: kafkajs.logLevel.NOTHING })
+    const consumer = kafka.consumer({ groupId })
+    await consumer.connect()
+    await consumer.subscribe({ topic })
+    const joined = new Promise(resolve => consumer.on('consumer.group_join', resolve))
+    await consumer.run({ eachMessage: async () => undefined })
+    await joined
+    const a = await join(groupId, 'a', topic)
+    await until(() => a.events.length > 0)
+    expect(a.events).toEqual([
+      expect.stringMatching(
+        new RegExp(`^APPLICATION_OTHER: joining group ${groupId} was refused by the broker`),
+      ),
+    ])
+    await consumer.disconnect()
+  })
+
   it('hands tasks over when members come and go, keeps the rest, and commits before it joins', async () => {
     const topic = await makeTopic()
     const groupId = uniqueName('group')

@@ -59,11 +59,13 @@ export function transportContract(
           groupId: `contract-${randomUUID()}`,
           clientId: 'contract',
           sessionTimeoutMs: 10_000,
+          identity: 't.g1',
           tasks: async () => tasks,
           topicsOf: kind => (kind === 'user' ? [name] : []),
           onRebalance: async () => {},
           onAssigned: async given => assigned(given),
           onLost: async () => {},
+          onRefused: () => {},
         })
         const order = (a: TaskId, b: TaskId): number =>
           a.kind.localeCompare(b.kind) || a.partition - b.partition

@@ -11,7 +11,7 @@ export const PROTOCOL = 'freshet-tasks-1'
 
 export function encodeMember(
   topics: readonly string[],
-  state: { owned: readonly TaskId[]; generation: number },
+  state: { owned: readonly TaskId[]; generation: number; identity: string },
 ): Buffer {
   const w = new WireWriter()
   w.int16(0).array(topics, topic => {
@@ -20,12 +20,25 @@ export function encodeMember(
   return w.bytes(Buffer.from(JSON.stringify(state))).done()
 }
 
-export function decodeMember(memberId: string, metadata: Buffer): MemberState {
+export interface MemberMetadata extends MemberState {
+  /** What it works on; undefined of a program that does not say. */
+  readonly identity: string | undefined
+}
+
+export function decodeMember(memberId: string, metadata: Buffer): MemberMetadata {
   const r = new WireReader(metadata)
   r.int16()
   r.array(() => r.string())
-  const state = JSON.parse((r.bytes() ?? Buffer.from('{}')).toString()) as Partial<MemberState>
-  return { memberId, owned: state.owned ?? [], generation: state.generation ?? -1 }
+  const state = JSON.parse((r.bytes() ?? Buffer.from('{}')).toString()) as Partial<MemberMetadata>
+  const { owned = [], generation = -1, identity } = state
+  return { memberId, owned, generation, identity }
+}
+
+/** What a member is told whose identity is not the group's. */
+export function encodeRefusal(identity: string): Buffer {
+  const w = new WireWriter()
+  w.int16(0).array([], () => undefined)
+  return w.bytes(Buffer.from(JSON.stringify({ refusedBy: identity }))).done()
 }
 
 export function encodeAssignment(
@@ -44,8 +57,10 @@ export function encodeAssignment(
   return w.bytes(Buffer.from(JSON.stringify(tasks))).done()
 }
 
-/** A member that the leader gave nothing gets no bytes at all. */
-export function decodeAssignment(assignment: Buffer | null): TaskId[] {
+/** A member that the leader gave nothing gets no bytes at all; one that was refused gets the group's identity. */
+export function decodeAssignment(
+  assignment: Buffer | null,
+): TaskId[] | { readonly refusedBy: string } {
   if (assignment === null || assignment.length === 0) return []
   const r = new WireReader(assignment)
   r.int16()
@@ -53,5 +68,5 @@ export function decodeAssignment(assignment: Buffer | null): TaskId[] {
     r.string()
     r.array(() => r.int32())
   })
-  return JSON.parse((r.bytes() ?? Buffer.from('[]')).toString()) as TaskId[]
+  return JSON.parse((r.bytes() ?? Buffer.from('[]')).toString()) as TaskId[] | { refusedBy: string }
 }

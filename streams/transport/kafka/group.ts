@@ -7,6 +7,8 @@
  *  - Heartbeats go on while onAssigned runs, so a restore may take its time.
  *  - A coordinator that cannot be reached takes nothing from a member: only its word (unknown member, another
  *    generation) does. Until then whoever else owned the tasks would have fenced them.
+ *  - Members say what they work on. One that works on something else gets no task but a refusal, and so does a leader that
+ *    finds others at work: two applications never share a group.
  */
 import { FreshetError, messageOf } from '../../errors.ts'
 import type { Logger } from '../../log.ts'
@@ -19,6 +21,7 @@ import {
   decodeMember,
   encodeAssignment,
   encodeMember,
+  encodeRefusal,
   PROTOCOL,
 } from './group-format.ts'
 import { isOutage, Signal } from './waits.ts'
@@ -98,6 +101,11 @@ export class KafkaMembership implements Membership {
         await this.turn(await this.beat(), assigned)
       } catch (error) {
         if (this.leaving) break
+        const refusal = this.refusalOf(error)
+        if (refusal !== undefined) {
+          await this.giveUp(refusal)
+          break
+        }
         this.loseCoordinator(errorType(error) === undefined)
         if (await this.lostAtJoin(error)) continue
         const failure = callError(`joining group ${this.spec.groupId}`, error)
@@ -133,6 +141,33 @@ export class KafkaMembership implements Membership {
     return true
   }
 
+  /** Why the group can't be joined, where no waiting mends it. */
+  private refusalOf(error: unknown): FreshetError | undefined {
+    if (error instanceof FreshetError && error.code === 'APPLICATION_OTHER') return error
+    if (errorType(error) !== 'INCONSISTENT_GROUP_PROTOCOL') return undefined
+    return new FreshetError(
+      'APPLICATION_OTHER',
+      `joining group ${this.spec.groupId} was refused by the broker (INCONSISTENT_GROUP_PROTOCOL): consumers of another program use this group id; give freshet an application.id of its own, or end those consumers`,
+    )
+  }
+
+  private refusedBy(identity: string): FreshetError {
+    const { groupId, identity: own } = this.spec
+    return new FreshetError(
+      'APPLICATION_OTHER',
+      `group ${groupId}: its members work on ${identity}, this one on ${own}: the group id is another application's, or workers of two generations met; give this application an application.id of its own, or stop all workers and start them with the same topics.prefix`,
+    )
+  }
+
+  /** Leaves for good; the group goes on without this member. */
+  private async giveUp(error: FreshetError): Promise<void> {
+    this.leaving = true
+    this.stop.fire()
+    await this.sayGoodbye()
+    this.cluster.close()
+    this.spec.onRefused(error)
+  }
+
   private forget(): void {
     this.memberId = ''
     this.generation = -1
@@ -150,7 +185,7 @@ export class KafkaMembership implements Membership {
 
   /** The whole new assignment; undefined where the rebalance began anew. */
   private async joinAndSync(): Promise<TaskId[] | undefined> {
-    const { groupId, sessionTimeoutMs, topicsOf } = this.spec
+    const { groupId, sessionTimeoutMs, topicsOf, identity } = this.spec
     const link = await this.findCoordinator()
     const all = await this.spec.tasks()
     const topics = new Set([...new Set(all.map(task => task.kind))].flatMap(topicsOf))
@@ -163,7 +198,11 @@ export class KafkaMembership implements Membership {
       groupProtocols: [
         {
           name: PROTOCOL,
-          metadata: encodeMember([...topics], { owned: this.owned, generation: this.generation }),
+          metadata: encodeMember([...topics], {
+            owned: this.owned,
+            generation: this.generation,
+            identity,
+          }),
         },
       ],
     })
@@ -177,7 +216,9 @@ export class KafkaMembership implements Membership {
         groupAssignment:
           joined.leaderId === joined.memberId ? await this.dealTasks(joined.members) : [],
       })
-      return decodeAssignment(memberAssignment)
+      const assigned = decodeAssignment(memberAssignment)
+      if ('refusedBy' in assigned) throw this.refusedBy(assigned.refusedBy)
+      return assigned
     } catch (error) {
       if (errorType(error) === 'REBALANCE_IN_PROGRESS') return undefined
       throw error
@@ -187,12 +228,21 @@ export class KafkaMembership implements Membership {
   private async dealTasks(
     members: readonly { memberId: string; memberMetadata: Buffer }[],
   ): Promise<{ memberId: string; memberAssignment: Buffer }[]> {
+    const { identity } = this.spec
     const states = members.map(member => decodeMember(member.memberId, member.memberMetadata))
-    const assignment = assignTasks(states, await this.spec.tasks())
-    return [...assignment].map(([memberId, tasks]) => ({
-      memberId,
-      memberAssignment: encodeAssignment(tasks, kind => this.spec.topicsOf(kind)),
-    }))
+    const ours = states.filter(member => member.identity === identity)
+    const others = states.filter(member => member.identity !== identity)
+    const atWork = others.find(member => member.owned.length > 0)
+    if (atWork !== undefined && ours.every(member => member.owned.length === 0))
+      throw this.refusedBy(atWork.identity ?? 'what they do not say')
+    const assignment = assignTasks(ours, await this.spec.tasks())
+    return [
+      ...[...assignment].map(([memberId, tasks]) => ({
+        memberId,
+        memberAssignment: encodeAssignment(tasks, kind => this.spec.topicsOf(kind)),
+      })),
+      ...others.map(({ memberId }) => ({ memberId, memberAssignment: encodeRefusal(identity) })),
+    ]
   }
 
   /** Heartbeats until the generation ends. Outages are waited for. */
