@@ -4,15 +4,41 @@
  */
 import type { TableRow, ViewWrite } from './topology/outbox.ts'
 
+/**
+ * How a task notices that the store lost what it wrote (emptied, flushed, started again from an older copy): a mark stands in
+ * the store behind all that the task wrote, on each node of a cluster, and moves on with each write. A mark that is not where
+ * it was left says that what stood before it is gone too. It is then left as it is, until a write without conditions.
+ */
+export interface ViewMark {
+  readonly task: string
+  /** What the mark says from now on: up to which commit all is there. Fixed-width text, compared as bytes. */
+  readonly through: string
+  /** The version that the mark has at least, by the owner's last write; '' where it may be absent. */
+  readonly fromVersion: string
+  /** What the mark says at least, by an earlier owner's commits; '' where nothing is known. */
+  readonly fromThrough: string
+  /** Called before the write resolves where the mark is not there or older. */
+  lost(): void
+}
+
 export interface ViewStore {
   readonly name: string
   /**
    * Writes all; resolves when acknowledged. Waits through outages without limit (visible in `waiting`).
-   * `version` is fixed-width text compared as bytes; an older one never replaces a newer one.
+   * `version` is fixed-width text compared as bytes; an older one never replaces a newer one, and for a day brings nothing
+   * back that a newer one deleted. The mark moves on behind the writes.
    */
-  write(writes: readonly ViewWrite[], version: string): Promise<void>
+  write(writes: readonly ViewWrite[], version: string, mark?: ViewMark): Promise<void>
   waiting(): string | undefined
   close(): Promise<void>
+}
+
+/** A ViewStore that another than the tasks' owner may fill: `freshet rebuild redis`. */
+export interface FillableViewStore extends ViewStore {
+  /** As `write`, but what stands with the same version stays too. Returns how many writes found something newer. */
+  fill(writes: readonly ViewWrite[], version: string): Promise<number>
+  /** Takes a task's mark away: its owner, if there is one, writes again what active users read. */
+  unmark(task: string): Promise<void>
 }
 
 export interface TableStore {

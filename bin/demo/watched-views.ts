@@ -2,7 +2,7 @@
  * The demo's eyes: a view store that also keeps each user's newest list, and notes when a list changed after something that
  * its user watched. Lists are parsed only when asked for.
  */
-import type { ViewStore } from '../../streams/sinks.ts'
+import type { ViewMark, ViewStore } from '../../streams/sinks.ts'
 import type { ViewWrite } from '../../streams/topology/outbox.ts'
 import type { ServedList } from '../simulator/world.ts'
 
@@ -38,8 +38,8 @@ export class WatchedViews implements ViewStore {
     this.now = now
   }
 
-  async write(writes: readonly ViewWrite[], version: string): Promise<void> {
-    await this.inner.write(writes, version)
+  async write(writes: readonly ViewWrite[], version: string, mark?: ViewMark): Promise<void> {
+    await this.inner.write(writes, version, mark)
     for (const write of writes)
       if (write.op === 'json' && write.key.startsWith(PREFIX))
         this.keep(write.key.slice(PREFIX.length), { body: write.body, version })

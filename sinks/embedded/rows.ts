@@ -2,9 +2,14 @@
 import { mkdirSync } from 'node:fs'
 import { open } from 'lmdb'
 
-/** `expires`: ms since 1970, 0 for never. `version` is '' for what has none. */
+/**
+ * `expires`: ms since 1970, 0 for never. `version` is '' for what has none. No reader sees what is `gone` (the version of a
+ * delete) or a `mark`.
+ */
 export type Entry = { readonly expires: number; readonly version: string } & (
   | { readonly kind: 'json' | 'string'; readonly text: string }
+  | { readonly kind: 'gone' }
+  | { readonly kind: 'mark'; readonly through: string }
   | { readonly kind: 'hash'; readonly fields: readonly string[] }
   | {
       readonly kind: 'zset'

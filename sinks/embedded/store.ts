@@ -7,7 +7,7 @@
  */
 import type { Clock } from '../../streams/clock.ts'
 import { FreshetError } from '../../streams/errors.ts'
-import type { ViewReader, ViewStore } from '../../streams/sinks.ts'
+import type { FillableViewStore, ViewMark, ViewReader } from '../../streams/sinks.ts'
 import type { ViewWrite } from '../../streams/topology/outbox.ts'
 import { type Entry, lmdbRows, memoryRows } from './rows.ts'
 
@@ -20,34 +20,66 @@ export interface EmbeddedStoreOptions {
 }
 
 const sweptPerWrite = 64
+/** As in Redis: what was deleted stays deleted for a day, whatever older comes. */
+const goneLifeMs = 86_400_000
 
 /** Errors: DEPENDENCY_UNREACHABLE where the folder can't be opened. */
-export function createEmbeddedStore(options: EmbeddedStoreOptions): ViewStore & ViewReader {
+export function createEmbeddedStore(options: EmbeddedStoreOptions): FillableViewStore & ViewReader {
   const { dir, readOnly = false, clock } = options
   const rows = dir === undefined ? memoryRows() : openRows(dir, readOnly)
   let closed = false
 
-  const living = (key: string): Entry | undefined => {
+  /** What stands there, deletes and marks too. */
+  const standing = (key: string): Entry | undefined => {
     const entry = rows.get(key)
     return entry && (entry.expires === 0 || entry.expires > clock.now()) ? entry : undefined
+  }
+  const living = (key: string): Entry | undefined => {
+    const entry = standing(key)
+    return entry?.kind === 'gone' || entry?.kind === 'mark' ? undefined : entry
+  }
+
+  /** Returns how many writes found something newer. */
+  async function apply(
+    writes: readonly ViewWrite[],
+    version: string,
+    keeps: (stored: string) => boolean,
+    mark?: ViewMark,
+  ): Promise<number> {
+    if (closed) throw new FreshetError('CLOSED', 'the embedded view store was closed')
+    if (writes.length === 0 && mark === undefined) return 0
+    let refused = 0
+    let lost = false
+    await rows.transaction(({ put, remove }) => {
+      const now = clock.now()
+      for (const write of writes) {
+        if (write.op === 'zadd' || write.op === 'zrem' || write.op === 'zclear') {
+          const changed = changedSet(write, version, now, standing, put)
+          if (changed) put(write.key, changed)
+          else refused++
+          continue
+        }
+        const next = applied(standing(write.key), write, version, keeps, now)
+        if (next === undefined) refused++
+        else put(write.key, next)
+      }
+      lost = mark !== undefined && !moveMark(mark, version, standing(markRow(mark.task)), put)
+      for (const { key, value } of rows.next(sweptPerWrite))
+        if (value.expires !== 0 && value.expires <= now) remove(key)
+    })
+    if (lost) mark?.lost()
+    return refused
   }
 
   return {
     name: dir === undefined ? 'views in memory' : `views in ${dir}`,
     waiting: () => undefined,
-    async write(writes, version) {
-      if (closed) throw new FreshetError('CLOSED', 'the embedded view store was closed')
-      if (writes.length === 0) return
-      await rows.transaction(({ put, remove }) => {
-        const now = clock.now()
-        for (const write of writes) {
-          const next = applied(living(write.key), write, version, now)
-          if (next === 'gone') remove(write.key)
-          else if (next !== 'kept') put(write.key, next)
-        }
-        for (const { key, value } of rows.next(sweptPerWrite))
-          if (value.expires !== 0 && value.expires <= now) remove(key)
-      })
+    async write(writes, version, mark) {
+      await apply(writes, version, stored => stored > version, mark)
+    },
+    fill: (writes, version) => apply(writes, version, stored => stored >= version),
+    async unmark(task) {
+      await rows.transaction(({ remove }) => remove(markRow(task)))
     },
     async json(key) {
       const entry = living(key)
@@ -89,23 +121,21 @@ export function createEmbeddedStore(options: EmbeddedStoreOptions): ViewStore & 
   }
 }
 
-/** What a write makes of what is there. An older version changes nothing; an equal one is a redelivery. */
+/** What a write makes of what is there; undefined where that is newer. */
 function applied(
   stored: Entry | undefined,
-  write: ViewWrite,
+  write: Exclude<ViewWrite, { op: 'zadd' | 'zrem' | 'zclear' }>,
   version: string,
+  keeps: (stored: string) => boolean,
   now: number,
-): Entry | 'kept' | 'gone' {
-  switch (write.op) {
-    case 'zadd':
-    case 'zrem':
-      return changedSet(stored, write)
-    case 'string':
-      return { kind: 'string', version: '', text: write.value, expires: end(write.ttlMs, now) }
-    case 'delete':
-      return stored && stored.version > version ? 'kept' : 'gone'
-  }
-  if (stored && stored.version > version) return 'kept'
+): Entry | undefined {
+  if (write.op === 'string')
+    return { kind: 'string', version: '', text: write.value, expires: end(write.ttlMs, now) }
+  if (write.op === 'delete')
+    return stored && stored.version > version
+      ? undefined
+      : { kind: 'gone', version, expires: now + goneLifeMs }
+  if (stored && keeps(stored.version)) return undefined
   const expires = end(write.ttlMs, now)
   switch (write.op) {
     case 'json':
@@ -124,14 +154,32 @@ function applied(
   }
 }
 
+/** No view's key holds this character. */
+const apart = '\u0001'
+const memberRow = (key: string, member: string): string => `${key}${apart}${member}`
+const markRow = (task: string): string => `${apart}shown${apart}${task}`
+
+/** A sorted set with members changed that each have a version of their own; undefined where the member's is newer. */
 function changedSet(
-  stored: Entry | undefined,
-  write: Extract<ViewWrite, { op: 'zadd' | 'zrem' }>,
-): Entry {
+  write: Extract<ViewWrite, { op: 'zadd' | 'zrem' | 'zclear' }>,
+  version: string,
+  now: number,
+  standing: (key: string) => Entry | undefined,
+  put: (key: string, entry: Entry) => void,
+): Entry | undefined {
+  const isNewer = (member: string): boolean =>
+    (standing(memberRow(write.key, member))?.version ?? '') > version
+  const stored = standing(write.key)
   const old = stored?.kind === 'zset' ? stored : undefined
   const set = new Map(old?.members.map((member, i) => [member, old.scores[i]]))
-  if (write.op === 'zadd') set.set(write.member, write.score)
-  else set.delete(write.member)
+  if (write.op === 'zclear') {
+    for (const member of write.members) if (!isNewer(member)) set.delete(member)
+  } else {
+    if (isNewer(write.member)) return undefined
+    put(memberRow(write.key, write.member), { kind: 'gone', version, expires: now + goneLifeMs })
+    if (write.op === 'zadd') set.set(write.member, write.score)
+    else set.delete(write.member)
+  }
   return {
     kind: 'zset',
     version: old?.version ?? '',
@@ -139,6 +187,21 @@ function changedSet(
     members: [...set.keys()],
     scores: [...set.values()],
   }
+}
+
+/** False: the mark is not where it was left, and is left there. */
+function moveMark(
+  { task, through, fromVersion, fromThrough }: ViewMark,
+  version: string,
+  stored: Entry | undefined,
+  put: (key: string, entry: Entry) => void,
+): boolean {
+  const mark = stored?.kind === 'mark' ? stored : undefined
+  if (mark && mark.version > version) return true
+  if (fromVersion !== '' && (mark?.version ?? '') < fromVersion) return false
+  if (fromThrough !== '' && (mark?.through ?? '') < fromThrough) return false
+  put(markRow(task), { kind: 'mark', version, through, expires: 0 })
+  return true
 }
 
 const end = (ttlMs: number, now: number): number => (ttlMs === 0 ? 0 : now + ttlMs)

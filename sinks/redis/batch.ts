@@ -10,8 +10,8 @@
 import { Command, type Redis } from 'ioredis'
 
 export interface BatchReply {
-  /** Replies that were the integer 0. */
-  zeros: number
+  /** How many replies were the integer 0, 1, 2, 3. */
+  readonly counts: [number, number, number, number]
   /** Commands answered with an error, by their number in the batch. */
   readonly errors: { readonly index: number; readonly error: Error }[]
 }
@@ -23,7 +23,7 @@ class EncodedBatch extends Command {
   private bytes: string
   private readonly count: number
   private answered = 0
-  private readonly reply: BatchReply = { zeros: 0, errors: [] }
+  private readonly reply: BatchReply = { counts: [0, 0, 0, 0], errors: [] }
   readonly done: Promise<BatchReply>
 
   constructor(bytes: string, count: number) {
@@ -39,7 +39,7 @@ class EncodedBatch extends Command {
       if (++this.answered === this.count) finish(this.reply)
     }
     this.resolve = (value: unknown) => {
-      if (value === 0) this.reply.zeros++
+      if (typeof value === 'number' && value < 4) this.reply.counts[value]++
       step()
     }
     this.reject = error => {

@@ -7,7 +7,7 @@ import { systemClock } from '../../streams/clock.ts'
 import { silentLogger } from '../../streams/log.ts'
 import { noMetrics } from '../../streams/metrics.ts'
 import type { ViewWrite } from '../../streams/topology/outbox.ts'
-import { scripts } from './scripts.ts'
+import { allScripts, scripts } from './scripts.ts'
 import { createRedisStore } from './store.ts'
 
 const url = process.argv[2] ?? 'redis://127.0.0.1:6379'
@@ -67,14 +67,15 @@ await measure(
 await store.close()
 
 const redis = new Redis(url)
-for (const { lua } of Object.values(scripts)) await redis.script('LOAD', lua)
+for (const { lua } of allScripts) await redis.script('LOAD', lua)
 await measure('session hash, ioredis pipeline of EVALSHA', n => {
   const pipeline = redis.pipeline()
   for (let i = 0; i < perCommit; i++)
     pipeline.evalsha(
-      scripts.hash.sha1,
-      1,
+      scripts.write.hash.sha1,
+      2,
       `freshet-bench:session:v${i}`,
+      `{freshet-bench:session:v${i}}:version`,
       version(n),
       '5400000',
       ...fieldsOf(i),

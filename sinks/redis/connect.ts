@@ -1,6 +1,6 @@
 /** The connections to Redis, one server or a cluster, and which node a key belongs to. */
 import { Cluster, Redis, type RedisOptions } from 'ioredis'
-import { slotOf } from './slot.ts'
+import { markKey, slotOf } from './slot.ts'
 import type { RedisAddress } from './url.ts'
 
 export interface Connection {
@@ -12,6 +12,10 @@ export interface Connection {
   nodeAt(hostAndPort: string): Redis | undefined
   /** Learns anew which node has which slot. */
   refresh(): void
+  /** Begins anew: another server may stand behind the address by now. */
+  reconnect(): void
+  /** On each node the first mark (`markKey`) that lies there. */
+  markPlaces(prefix: string): { readonly node: Redis; readonly n: number }[]
   /** Resolves when commands may be sent at once; rejects with why not after one try. */
   ready(): Promise<void>
   /** For reading single keys, with redirects followed. */
@@ -19,6 +23,18 @@ export interface Connection {
   /** The last trouble heard from a connection, of which ioredis' own rejections say nothing. */
   lastError(): Error | undefined
   close(): void
+}
+
+/** Enough for every node of hundreds to have one. */
+const MARKS = 4096
+const markSlots = new Map<string, Uint16Array>()
+
+function markSlotsOf(prefix: string): Uint16Array {
+  const known = markSlots.get(prefix)
+  if (known) return known
+  const slots = Uint16Array.from({ length: MARKS }, (_, n) => slotOf(markKey(prefix, n, '')))
+  markSlots.set(prefix, slots)
+  return slots
 }
 
 /** Retries of connections: 100 ms to 1 s apart, without limit. */
@@ -60,6 +76,8 @@ export function connect(address: RedisAddress): Connection {
       router: () => () => redis,
       nodeAt: () => undefined,
       refresh: () => undefined,
+      reconnect: () => redis.disconnect(true),
+      markPlaces: () => [{ node: redis, n: 0 }],
       ready: async () => {
         if (redis.status !== 'ready') await redis.ping()
       },
@@ -95,6 +113,17 @@ export function connect(address: RedisAddress): Connection {
     },
     nodeAt: name => nodesByName().get(name),
     refresh: () => cluster.refreshSlotsCache(() => undefined),
+    reconnect: () => cluster.refreshSlotsCache(() => undefined),
+    markPlaces: prefix => {
+      const byName = nodesByName()
+      const places = new Map<Redis, number>()
+      const slots = markSlotsOf(prefix)
+      for (let n = 0; n < slots.length && places.size < byName.size; n++) {
+        const node = byName.get(cluster.slots[slots[n]]?.[0])
+        if (node && !places.has(node)) places.set(node, n)
+      }
+      return [...places].map(([node, n]) => ({ node, n }))
+    },
     ready: async () => {
       if (cluster.status === 'wait') await cluster.connect()
       if (cluster.status !== 'ready') throw trouble ?? new Error(`the cluster is ${cluster.status}`)

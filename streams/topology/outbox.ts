@@ -41,12 +41,17 @@ export type ViewOperation =
       readonly scores: readonly number[]
       readonly ttlMs: number
     }
-  /** Adds to or removes from a sorted set that has no life of its own (`blocked`). */
+  /** Adds to or removes from a sorted set that has no life of its own (`blocked`); each member has a version. */
   | { readonly op: 'zadd'; readonly key: string; readonly member: string; readonly score: number }
   | { readonly op: 'zrem'; readonly key: string; readonly member: string }
+  /**
+   * Takes out those of at most 1,000 members that no newer `zadd` or `zrem` has dealt with: after the store came back from an
+   * older copy.
+   */
+  | { readonly op: 'zclear'; readonly key: string; readonly members: readonly string[] }
   /** A plain string without version. ttlMs 0: no life. */
   | { readonly op: 'string'; readonly key: string; readonly value: string; readonly ttlMs: number }
-  /** Removes a key (erasure, consent withdrawn). */
+  /** Removes a key (erasure, consent withdrawn); for a day nothing older can bring it back. */
   | { readonly op: 'delete'; readonly key: string }
 
 export type TableRow = Readonly<Record<string, unknown>>

@@ -3,11 +3,11 @@
  * `open` gives a store over the same rows each time it is called, so that two writers can be set against each other.
  */
 import fc from 'fast-check'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import type { ViewReader, ViewStore } from '../../streams/sinks.ts'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import type { FillableViewStore, ViewMark, ViewReader } from '../../streams/sinks.ts'
 import type { ViewWrite } from '../../streams/topology/outbox.ts'
 
-type Store = ViewStore & ViewReader
+type Store = FillableViewStore & ViewReader
 
 const versionOf = (seq: number, token = 1234): string =>
   `000001-${String(token).padStart(16, '0')}-${String(seq).padStart(10, '0')}`
@@ -177,7 +177,7 @@ export function viewStoreContract(
       expect(await store.hash('many:5998')).toEqual(expected('hash', 5998, versionOf(1)))
     })
 
-    it('keeps the newest version whatever the order; a delete takes only what is not newer', async () => {
+    it('keeps the newest version whatever the order; a delete takes only what is not newer, and for good', async () => {
       const step = fc.record({
         kind: fc.constantFrom(...kinds),
         key: fc.constantFrom('k', 'k{t}', 'k}{'),
@@ -188,19 +188,21 @@ export function viewStoreContract(
       await fc.assert(
         fc.asyncProperty(fc.array(step, { maxLength: 25 }), async steps => {
           const run = `seq${runs++}`
-          const model = new Map<string, { kind: Kind; seq: number }>()
+          const model = new Map<string, { seq: number; gone: boolean }>()
           for (const { kind, key, seq, remove, first } of steps) {
             const full = `${run}:${kind}:${key}`
             const write: ViewWrite = remove ? { op: 'delete', key: full } : writeOf(kind, full, seq)
             await (first ? store : other).write([write], versionOf(seq))
             const stored = model.get(full)
             if (stored && stored.seq > seq) continue
-            if (remove) model.delete(full)
-            else model.set(full, { kind, seq })
+            model.set(full, { seq, gone: remove })
           }
           for (const { kind, key } of steps) {
             const stored = model.get(`${run}:${kind}:${key}`)
-            const wanted = stored ? expected(kind, stored.seq, versionOf(stored.seq)) : absent(kind)
+            const wanted =
+              stored === undefined || stored.gone
+                ? absent(kind)
+                : expected(kind, stored.seq, versionOf(stored.seq))
             expect(await readBack(store, kind, `${run}:${kind}:${key}`)).toEqual(wanted)
           }
         }),
@@ -233,6 +235,145 @@ export function viewStoreContract(
         }),
         { numRuns: 30 },
       )
+    })
+
+    it('hides what was deleted from every reader, and takes what is newer', async () => {
+      const key = 'k'.repeat(20)
+      for (const kind of kinds) {
+        await store.write([writeOf(kind, `gone:${kind}:${key}`, 2)], versionOf(2))
+        await store.write([{ op: 'delete', key: `gone:${kind}:${key}` }], versionOf(3))
+        await other.write([writeOf(kind, `gone:${kind}:${key}`, 1)], versionOf(1))
+        expect(await readBack(store, kind, `gone:${kind}:${key}`)).toEqual(absent(kind))
+        expect(await store.string(`gone:json:${key}`)).toBeNull()
+        expect(await store.hash(`gone:hash:${key}`)).toBeNull()
+      }
+      for await (const found of store.scan('gone:')) throw new Error(`${found} should be gone`)
+      for (const kind of kinds) {
+        await other.write([writeOf(kind, `gone:${kind}:${key}`, 4)], versionOf(4))
+        expect(await readBack(store, kind, `gone:${kind}:${key}`)).toEqual(
+          expected(kind, 4, versionOf(4)),
+        )
+      }
+    })
+
+    it('lets no older owner undo what a newer one did with a member of a set', async () => {
+      const member = fc.constantFrom('a', 'b', 'c{x}')
+      const step = fc.record({
+        what: fc.constantFrom('add', 'remove', 'clear'),
+        members: fc.array(member, { minLength: 1, maxLength: 3 }),
+        seq: fc.integer({ min: 1, max: 9 }),
+        first: fc.boolean(),
+      })
+      await fc.assert(
+        fc.asyncProperty(fc.array(step, { maxLength: 25 }), async steps => {
+          const key = `members${runs++}`
+          const present = new Map<string, number>()
+          const decided = new Map<string, number>()
+          for (const { what, members, seq, first } of steps) {
+            const [one] = members
+            const write: ViewWrite =
+              what === 'clear'
+                ? { op: 'zclear', key, members }
+                : what === 'add'
+                  ? { op: 'zadd', key, member: one, score: seq }
+                  : { op: 'zrem', key, member: one }
+            await (first ? store : other).write([write], versionOf(seq))
+            for (const name of what === 'clear' ? members : [one]) {
+              if ((decided.get(name) ?? 0) > seq) continue
+              if (what === 'add') present.set(name, seq)
+              else present.delete(name)
+              if (what !== 'clear') decided.set(name, seq)
+            }
+          }
+          const found = (await other.zset(key, 10)).map(row => [row.member, row.score])
+          expect(new Map(found as [string, number][])).toEqual(present)
+        }),
+        { numRuns: 40 },
+      )
+    })
+
+    it('fills only where nothing as new stands, deletes included', async () => {
+      for (const kind of kinds) {
+        const keys = ['absent', 'older', 'same', 'newer', 'deleted'].map(of => `fill:${kind}:${of}`)
+        const [absentKey, older, same, newer, deleted] = keys
+        await store.write([writeOf(kind, older, 1)], versionOf(4))
+        await store.write([writeOf(kind, same, 1), { op: 'delete', key: deleted }], versionOf(5))
+        await store.write([writeOf(kind, newer, 1)], versionOf(6))
+        expect(
+          await other.fill(
+            keys.map(key => writeOf(kind, key, 2)),
+            versionOf(5),
+          ),
+        ).toBe(3)
+        for (const key of [absentKey, older])
+          expect(await readBack(store, kind, key)).toEqual(expected(kind, 2, versionOf(5)))
+        expect(await readBack(store, kind, same)).toEqual(expected(kind, 1, versionOf(5)))
+        expect(await readBack(store, kind, newer)).toEqual(expected(kind, 1, versionOf(6)))
+        expect(await readBack(store, kind, deleted)).toEqual(absent(kind))
+      }
+    })
+
+    describe('marks', () => {
+      let task = ''
+      /** Writes with a mark; was something lost? */
+      async function loses(to: Store, seq: number, given: Partial<ViewMark>): Promise<boolean> {
+        let lost = false
+        await to.write([writeOf('hash', `${task}:key`, seq)], versionOf(seq), {
+          task,
+          through: given.through ?? versionOf(seq),
+          fromVersion: given.fromVersion ?? '',
+          fromThrough: given.fromThrough ?? '',
+          lost: () => {
+            lost = true
+          },
+        })
+        return lost
+      }
+
+      beforeEach(() => {
+        task = `task{}-${runs++}`
+      })
+
+      it('are where they were left as long as nothing was lost, for owner and next owner', async () => {
+        expect(await loses(store, 1, {})).toBe(false)
+        expect(await loses(store, 2, { fromVersion: versionOf(1) })).toBe(false)
+        expect(await loses(store, 2, { fromVersion: versionOf(1) })).toBe(false)
+        expect(await loses(other, 3, { fromThrough: versionOf(2) })).toBe(false)
+        expect(await loses(other, 4, { fromVersion: versionOf(3) })).toBe(false)
+      })
+
+      it('tell of what is absent or older, again and again until set without conditions', async () => {
+        expect(await loses(other, 1, { fromThrough: versionOf(0) })).toBe(true)
+        expect(await loses(store, 1, {})).toBe(false)
+        expect(await loses(other, 3, { fromThrough: versionOf(2) })).toBe(true)
+        expect(await loses(store, 4, { fromVersion: versionOf(2) })).toBe(true)
+        expect(await loses(store, 5, { fromVersion: versionOf(1) })).toBe(false)
+        expect(await store.hash(`${task}:key`)).toMatchObject({ version: versionOf(5) })
+        await store.unmark(task)
+        expect(await loses(store, 6, { fromVersion: versionOf(5) })).toBe(true)
+        expect(await loses(store, 7, { fromVersion: versionOf(5) })).toBe(true)
+        expect(await loses(store, 8, {})).toBe(false)
+        expect(await loses(store, 9, { fromVersion: versionOf(8) })).toBe(false)
+      })
+
+      it('do not go back for an owner of before, who hears of no loss', async () => {
+        await loses(store, 1, {})
+        await loses(other, 5, { fromThrough: versionOf(1) })
+        expect(await loses(store, 2, { fromVersion: versionOf(1) })).toBe(false)
+        expect(await loses(store, 3, {})).toBe(false)
+        expect(await loses(other, 6, { fromVersion: versionOf(5) })).toBe(false)
+      })
+
+      it('are no view: readers do not see them', async () => {
+        await store.write([], versionOf(1), {
+          task,
+          through: '1',
+          fromVersion: '',
+          fromThrough: '',
+          lost: () => expect.fail('nothing to lose'),
+        })
+        for await (const key of store.scan('')) expect(key).not.toContain(task)
+      })
     })
 
     it('refuses work once closed', async () => {
