@@ -32,6 +32,8 @@ async function run(given: Call): Promise<number> {
     return supervise(workers, index => childArguments(call, index), log)
   }
   const metrics = new PrometheusMetrics().withProcess()
+  // heard from here on: one that comes while the worker still starts must leave the group in order too
+  const signalled = stopSignal(log)
   const running = await startWorker({ values: call.values, log, metrics })
   for (const note of running.notes) log.info({}, note)
   let health: HealthServer | undefined
@@ -41,7 +43,7 @@ async function run(given: Call): Promise<number> {
       { port: health.port, pid: process.pid },
       'running; /healthz, /readyz and /metrics are served',
     )
-    stopOnSignal(running.worker, log)
+    void signalled.then(() => running.worker.stop())
     await running.worker.done()
     return EXIT.done
   } finally {
@@ -56,20 +58,22 @@ async function run(given: Call): Promise<number> {
 /** A drain that takes longer waits for a dependency that is gone; what is not committed is done again by the next owner. */
 const DRAIN_MS = 25_000
 
-/** The first signal drains and commits; the second ends at once. */
-function stopOnSignal(worker: { stop(): Promise<void> }, log: Logger): void {
-  let stopping = false
-  const onSignal = (): void => {
-    if (stopping) process.exit(1)
-    stopping = true
-    setTimeout(() => {
-      log.error({}, `not drained within ${DRAIN_MS / 1000} s: ended without a last commit`)
-      process.exit(EXIT.failed)
-    }, DRAIN_MS).unref()
-    void worker.stop()
-  }
-  process.on('SIGTERM', onSignal)
-  process.on('SIGINT', onSignal)
+/** Resolves with the first signal, upon which the worker drains and commits; the second ends at once. */
+function stopSignal(log: Logger): Promise<void> {
+  return new Promise(resolve => {
+    let stopping = false
+    const onSignal = (): void => {
+      if (stopping) process.exit(1)
+      stopping = true
+      setTimeout(() => {
+        log.error({}, `not drained within ${DRAIN_MS / 1000} s: ended without a last commit`)
+        process.exit(EXIT.failed)
+      }, DRAIN_MS).unref()
+      resolve()
+    }
+    process.on('SIGTERM', onSignal)
+    process.on('SIGINT', onSignal)
+  })
 }
 
 function refuseEmbedded({ values }: Call): void {

@@ -65,7 +65,10 @@ describe('workers in mid-stream', () => {
       const leaves = runs.length === 3 || (runs.length > 1 && random() < 0.5)
       if (leaves) {
         const [run] = runs.splice(Math.floor(random() * runs.length), 1)
-        expect(await run.stop(), run.output).toBe(0)
+        const isUp = run.ports.length > 0
+        const code = await run.stop()
+        // before it has listened to signals it ends as any program does, and was no member yet
+        expect(code, run.output).toSatisfy(is => is === 0 || (!isUp && is === null))
       } else runs.push(random() < 0.5 ? await deployment.run() : deployment.begin())
     }
     await Promise.all(runs.map(run => run.ready()))
