@@ -3,6 +3,8 @@
  * (catalog, counts, neighbours) and of the learner (vectors). Items are small integers inside a process: `index` gives
  * them, in order of first sight; they differ between processes and never go on the log.
  */
+import type { ByteReader } from '../../streams/serde/bytes.ts'
+
 export interface CatalogEntry {
   readonly itemId: string
   readonly title: string
@@ -28,6 +30,8 @@ export interface Neighbours {
 export interface ItemTable {
   /** The index of an item, made at first sight. */
   index(itemId: string): number
+  /** As `index`, for an id that stands as the next `size` bytes of a row, which are passed over. */
+  indexFrom?(r: ByteReader, size: number): number
   idOf(index: number): string
   /** Number of indices given so far. */
   readonly size: number

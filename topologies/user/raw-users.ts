@@ -6,13 +6,15 @@
  *       place, a tombstone removes it.
  *  - R2 Nothing of a fetched batch is held on to: bytes are copied.
  *
- * A user's block: id, RAW, the handle of the first further row, the value of the user's own row (empty: there is none yet).
+ * A user's block: id, RAW, the handle of the first further row, the value of the user's own row with numbers for items
+ * (user-row.ts; empty: there is none yet).
  * A further row's block: the next one's handle, store, length and bytes of the key behind the id, value.
  */
-import { ByteReader, type ByteWriter } from '../../streams/serde/bytes.ts'
+import { ByteReader, ByteWriter } from '../../streams/serde/bytes.ts'
+import type { ItemTable } from '../items/table.ts'
 import type { UserDirectory } from './directory.ts'
 import { USER_STORES } from './store-ids.ts'
-import { readHead } from './user-row.ts'
+import { checkLayout, withNumbers } from './user-row.ts'
 
 /** What stands behind the id: rows off the log, or packUser's bytes. */
 export const RAW = 0
@@ -51,19 +53,20 @@ function whole(value: ByteReader): ByteReader {
  */
 export function takeRow(
   users: UserDirectory,
+  items: ItemTable,
   store: number,
   key: ByteReader,
   given: ByteReader | null,
 ): void {
-  if (given !== null && store === USER_STORES.users) checkLayout(given)
-  const value = given === null ? null : whole(given)
+  const own = store === USER_STORES.users
+  const value = given === null ? null : own ? ownRow(given, items) : whole(given)
   const from = key.position
   const idBytes = key.uint()
   const start = key.position
   const end = start + idBytes
   if (end > key.end) throw new RangeError(`a key is cut: an id of ${idBytes} bytes`)
   let entry = users.findBytes(key.buffer, start, end)
-  if (store === USER_STORES.users) {
+  if (own) {
     if (value === null) {
       if (entry >= 0) removeRaw(users, entry)
       return
@@ -74,7 +77,7 @@ export function takeRow(
   }
   if (entry < 0) entry = users.addBytes(key.buffer, start, end)
   const old = users.handleOf(entry)
-  if (store === USER_STORES.users) {
+  if (own) {
     const chain = old === 0 ? 0 : chainOf(users, old)
     if (old !== 0) users.arena.release(old)
     users.setHandle(entry, putUser(users, key.buffer, from, end, chain, value))
@@ -86,11 +89,14 @@ export function takeRow(
   setChain(users, handle, putRow(users, chainOf(users, handle), store, key, end, value))
 }
 
-/** The row was not read yet, but for what would be misread. */
-function checkLayout(value: ByteReader): void {
-  const start = value.position
-  readHead(value)
-  value.position = start
+const scratch = new ByteWriter(4096)
+
+/** The value of a user's own row as it is kept. */
+function ownRow(given: ByteReader, items: ItemTable): ByteReader {
+  checkLayout(given)
+  scratch.reset()
+  withNumbers(whole(given), items, scratch)
+  return new ByteReader(scratch.buffer, 0, scratch.length)
 }
 
 function putUser(

@@ -16,7 +16,7 @@ import { APART, COLUMNS } from './plays.ts'
 import type { RawRow } from './raw-users.ts'
 import { USER_STORES } from './store-ids.ts'
 import type { StoredUser } from './stored-user.ts'
-import { ITEMS_APART, readUserRow } from './user-row.ts'
+import { readUserRow } from './user-row.ts'
 import { exclusionOf, shownOf, UserState } from './user-state.ts'
 
 const HOUR = 3_600_000
@@ -48,9 +48,9 @@ export function restoreUser(
     shown: [],
   }
   for (const row of further) take(row, found, items)
-  const tails = readUserRow(own, user, items)
+  const tails = readUserRow(own, user)
   user.cleanupHour = tails.expires ? cleanupHourOf(user.lastSeenAt, graceMs) : 0
-  takeSessions(user, found, items, (tails.flags & ITEMS_APART) !== 0)
+  takeSessions(user, found, items, tails.itemsApart)
   if (found.plays.length > 0) {
     // rows of their own have the older plays
     found.plays.sort((a, b) => a[COLUMNS.FIRST] - b[COLUMNS.FIRST])

@@ -60,7 +60,7 @@ export function createUserStores(table: UserTable): UserStores {
         spec.writeValue(row, w)
         writeEnd(w, w.length - start)
       },
-      restore: (key, value) => takeRow(table.directory, spec.id, key, value),
+      restore: (key, value) => takeRow(table.directory, items, spec.id, key, value),
     })
 
   const chunkStore = (spec: {

@@ -3,7 +3,9 @@
  * have no other row, so that a commit writes one row for a user and a restore reads one.
  *
  * What follows from the plays is not written again: a list whose elements are those of the newest plays is a bit.
- * An item is text once, with its play; elsewhere it is the play's number. Hot: written for every user of a commit.
+ * Items are named in one place, those of the plays first; elsewhere they are places in that list. On the log they are text;
+ * a restore puts the process' numbers in their stead (`withNumbers`), which is all it does to a row. Hot: written for every
+ * user of a commit.
  */
 import type { ByteReader, ByteWriter } from '../../streams/serde/bytes.ts'
 import type { ItemTable } from '../items/table.ts'
@@ -40,19 +42,20 @@ import {
 } from './user-state.ts'
 
 /** Raised with every change: a row of another layout is refused. */
-const LAYOUT = 2
+const LAYOUT = 3
 
 /** Something of the user expires with the grace. */
 const EXPIRES = 1
 const ITEMS_FROM_PLAYS = 2
 /** The newest session's items stand in its row of the store `sessions`. */
-export const ITEMS_APART = 4
+const ITEMS_APART = 4
 const POSITIVES_FROM_PLAYS = 8
 const EXCLUSIONS_FROM_PLAYS = 16
 
-/** A play with one heartbeat: its end is its start. */
+/** In a play's first byte, above its flags: the form of its heartbeat numbers, and whether its end is its start. */
+const FORM = 32
 const AT_ONCE = 128
-const FORM_SHIFT = 32
+const FLAGS_HERE = 15
 
 /** A session with more items has them in a row of their own. */
 export const ITEMS_IN_ROW = 16
@@ -61,83 +64,98 @@ const HOUR = 3_600_000
 
 /** Tails of the lists, as far as they are stored here. */
 export interface Tails {
-  flags: number
-  expires: boolean
+  readonly itemsApart: boolean
+  readonly expires: boolean
   /** Elements of each list there ever were; the last `total % size` of them stand in the row. */
-  positives: number
-  positivesTail: number[]
-  exclusions: number
-  exclusionsTail: number[]
-  doubles: number
-  doublesTail: number[]
+  readonly positives: number
+  readonly positivesTail: number[]
+  readonly exclusions: number
+  readonly exclusionsTail: number[]
+  readonly doubles: number
+  readonly doublesTail: number[]
 }
 
 /** Where each play that stands in the row begins. */
 const inRow: number[] = []
 let rowPlays = 0
+/** Items that the row names: those of its plays, then others. */
+const named: number[] = []
+let rowItems = 0
 
 function gather(plays: readonly number[]): void {
   rowPlays = 0
-  for (let at = 0; at < plays.length; at += STRIDE) if (!isApart(plays, at)) inRow[rowPlays++] = at
+  for (let at = 0; at < plays.length; at += STRIDE) {
+    if (isApart(plays, at)) continue
+    named[rowPlays] = playItem(plays, at)
+    inRow[rowPlays++] = at
+  }
+  rowItems = rowPlays
 }
 
-/** The number, from 1, of the newest play of an item in the row; 0: there is none. */
-function numberOf(plays: readonly number[], item: number): number {
-  for (let n = rowPlays - 1; n >= 0; n--) if (playItem(plays, inRow[n]) === item) return n + 1
-  return 0
+/** The place of an item among those that the row names; -1: it does not. */
+function placeOf(item: number): number {
+  for (let n = 0; n < rowItems; n++) if (named[n] === item) return n
+  return -1
+}
+
+function nameToo(item: number): void {
+  if (placeOf(item) < 0) named[rowItems++] = item
 }
 
 export function writeUserRow(user: UserState, items: ItemTable, w: ByteWriter): void {
-  const { session, plays, liked, excluded, seen } = user
+  const { session, plays, liked, seen } = user
+  const excluded = user.excluded === null ? noValues : user.excluded.values
   gather(plays)
-  const positives = tailOf(POSITIVES, liked)
-  const exclusions = excluded === null ? 0 : tailOf(EXCLUSIONS, excluded)
-  const doubles = seen === null ? 0 : tailOf(DOUBLES, seen)
+  const likedFrom = liked.values.length - 2 * tailOf(POSITIVES, liked)
+  const excludedFrom =
+    user.excluded === null ? 0 : excluded.length - tailOf(EXCLUSIONS, user.excluded)
   let flags = 0
   if (seen !== null || user.older !== null || plays.length > 0) flags |= EXPIRES
   if (session.items.length > ITEMS_IN_ROW) flags |= ITEMS_APART
   else if (itemsFollow(session.items, plays)) flags |= ITEMS_FROM_PLAYS
-  if (positivesFollow(liked.values, positives, plays)) flags |= POSITIVES_FROM_PLAYS
-  if (excluded !== null && exclusionsFollow(excluded.values, exclusions, plays))
-    flags |= EXCLUSIONS_FROM_PLAYS
-  w.u8(LAYOUT).uint(user.lastSeenAt).uint(user.lastOffset).u8(flags)
+  else for (const item of session.items) nameToo(item)
+  if (positivesFollow(liked.values, likedFrom, plays)) flags |= POSITIVES_FROM_PLAYS
+  else for (let at = likedFrom; at < liked.values.length; at += 2) nameToo(liked.values[at])
+  if (exclusionsFollow(excluded, excludedFrom, plays)) flags |= EXCLUSIONS_FROM_PLAYS
+  else
+    for (let at = excludedFrom; at < excluded.length; at++) nameToo(itemOfExclusion(excluded[at]))
+
+  w.u8(LAYOUT).uint(user.lastSeenAt).uint(user.lastOffset).u8(flags).uint(rowItems)
+  for (let n = 0; n < rowItems; n++) w.string(items.idOf(named[n]))
   w.string(user.cohort)
     .string(user.surface)
     .int(user.lastSeenAt - session.startedAt)
   writeCounts(session, w)
-  writePlays(plays, session.startedAt, items, w)
+  writePlays(plays, session.startedAt, w)
   if ((flags & ITEMS_APART) === 0) {
     w.uint(session.items.length)
-    if ((flags & ITEMS_FROM_PLAYS) === 0)
-      for (const item of session.items) writeItem(item, plays, items, w)
+    if ((flags & ITEMS_FROM_PLAYS) === 0) for (const item of session.items) w.uint(placeOf(item))
   }
   w.uint(liked.dropped + liked.length(POSITIVES))
   if ((flags & POSITIVES_FROM_PLAYS) === 0)
-    for (let at = liked.values.length - 2 * positives; at < liked.values.length; at += 2) {
-      writeItem(liked.values[at], plays, items, w)
-      w.int(liked.values[at + 1] - session.startedAt)
-    }
-  w.uint(excluded === null ? 0 : excluded.dropped + excluded.values.length)
-  if (excluded !== null && (flags & EXCLUSIONS_FROM_PLAYS) === 0) {
+    for (let at = likedFrom; at < liked.values.length; at += 2)
+      w.uint(placeOf(liked.values[at])).int(liked.values[at + 1] - session.startedAt)
+  w.uint(user.excluded === null ? 0 : user.excluded.dropped + excluded.length)
+  if ((flags & EXCLUSIONS_FROM_PLAYS) === 0) {
     const hour = Math.floor(session.startedAt / HOUR)
-    for (let at = excluded.values.length - exclusions; at < excluded.values.length; at++) {
-      const time = timeOfExclusion(excluded.values[at])
-      writeItem(itemOfExclusion(excluded.values[at]), plays, items, w)
+    for (let at = excludedFrom; at < excluded.length; at++) {
+      const time = timeOfExclusion(excluded[at])
+      w.uint(placeOf(itemOfExclusion(excluded[at])))
       w.uint(zigzag(Math.floor(time / 4) - hour) * 4 + (time % 4))
     }
   }
-  w.uint(seen === null ? user.seenBefore : seen.dropped + seen.values.length).uint(doubles)
-  if (seen !== null)
-    for (let at = seen.values.length - doubles; at < seen.values.length; at++)
+  if (seen === null) w.uint(user.seenBefore).uint(0)
+  else {
+    const tail = tailOf(DOUBLES, seen)
+    w.uint(seen.dropped + seen.values.length).uint(tail)
+    for (let at = seen.values.length - tail; at < seen.values.length; at++)
       writeHash(w, seen.values[at])
+  }
 }
 
-function writePlays(
-  plays: readonly number[],
-  startedAt: number,
-  items: ItemTable,
-  w: ByteWriter,
-): void {
+const noValues: readonly number[] = []
+
+function writePlays(plays: readonly number[], startedAt: number, w: ByteWriter): void {
   w.uint(rowPlays)
   let before = startedAt
   for (let n = 0; n < rowPlays; n++) {
@@ -146,8 +164,7 @@ function writePlays(
     const last = plays[at + COLUMNS.LAST]
     const seqs = plays[at + COLUMNS.SEQ]
     const form = formOfSeqs(seqs)
-    w.u8((playFlags(plays, at) & 15) + form * FORM_SHIFT + (last === first ? AT_ONCE : 0))
-    w.string(items.idOf(playItem(plays, at)))
+    w.u8((playFlags(plays, at) & FLAGS_HERE) + form * FORM + (last === first ? AT_ONCE : 0))
     writeHash(w, plays[at + COLUMNS.HASH])
     w.int(first - before)
     if (last !== first) w.uint(last - first)
@@ -157,19 +174,13 @@ function writePlays(
   }
 }
 
-function writeItem(item: number, plays: readonly number[], items: ItemTable, w: ByteWriter): void {
-  const number = numberOf(plays, item)
-  w.uint(number)
-  if (number === 0) w.string(items.idOf(item))
-}
-
 /** Are the session's items those of the newest plays, each once? */
 function itemsFollow(list: readonly number[], plays: readonly number[]): boolean {
   let k = 0
   for (let n = rowPlays - 1; n >= 0 && k < list.length; n--) {
-    const item = playItem(plays, inRow[n])
-    if (item === list[k]) k++
-    else if (list.indexOf(item) < 0 || list.indexOf(item) > k) return false
+    const at = list.indexOf(playItem(plays, inRow[n]))
+    if (at === k) k++
+    else if (at < 0 || at > k) return false
   }
   return k === list.length
 }
@@ -187,18 +198,17 @@ function itemsFrom(count: number, plays: readonly number[]): number[] {
 const says = (plays: readonly number[], at: number, flag: number): boolean =>
   (playFlags(plays, at) & flag) !== 0 && !isSplit(plays, at)
 
-/** Are the last `count` positives those of the newest plays that are positive, at the plays' starts? */
+/** Are the positives from `from` on those of the newest plays that are positive, at the plays' starts? */
 function positivesFollow(
   values: readonly number[],
-  count: number,
+  from: number,
   plays: readonly number[],
 ): boolean {
   let n = rowPlays - 1
-  for (let k = 0; k < count; k++) {
+  for (let value = values.length - 2; value >= from; value -= 2) {
     while (n >= 0 && !says(plays, inRow[n], POSITIVE)) n--
     if (n < 0) return false
     const at = inRow[n--]
-    const value = values.length - 2 * k - 2
     if (values[value] !== playItem(plays, at)) return false
     if (values[value + 1] !== plays[at + COLUMNS.FIRST]) return false
   }
@@ -212,17 +222,16 @@ function positivesFrom(count: number, plays: readonly number[]): number[] {
   return found.reverse().flatMap(at => [playItem(plays, at), plays[at + COLUMNS.FIRST]])
 }
 
-/** Are the last `count` exclusions those of the newest plays that were finished, in the hours of the plays' ends? */
+/** Are the exclusions from `from` on those of the newest plays that were finished, in the hours of the plays' ends? */
 function exclusionsFollow(
   values: readonly number[],
-  count: number,
+  from: number,
   plays: readonly number[],
 ): boolean {
   let n = rowPlays - 1
-  for (let k = 0; k < count; k++) {
+  for (let value = values.length - 1; value >= from; value--) {
     while (n >= 0 && !says(plays, inRow[n], COMPLETED)) n--
-    if (n < 0) return false
-    if (values[values.length - 1 - k] !== finished(plays, inRow[n--])) return false
+    if (n < 0 || values[value] !== finished(plays, inRow[n--])) return false
   }
   return true
 }
@@ -237,71 +246,98 @@ function exclusionsFrom(count: number, plays: readonly number[]): number[] {
 const finished = (plays: readonly number[], at: number): number =>
   exclusionOf(playItem(plays, at), Math.floor(plays[at + COLUMNS.LAST] / HOUR) * 4 + FINISHED)
 
-/** Reads the head of a row without the rest. Errors: RangeError for another layout. */
-export function readHead(r: ByteReader): {
-  lastSeenAt: number
-  lastOffset: number
-  expires: boolean
-} {
-  const layout = r.u8()
+/** The reader stays where it is. Errors: RangeError for another layout. */
+export function checkLayout(r: ByteReader): void {
+  const layout = r.buffer[r.position]
   if (layout !== LAYOUT)
     throw new RangeError(
       `a user of layout ${layout}, this program reads layout ${LAYOUT}: run the program that wrote it`,
     )
+}
+
+export interface RowHead {
+  readonly lastSeenAt: number
+  readonly lastOffset: number
+  /** Something of the user expires with the grace. */
+  readonly expires: boolean
+}
+
+/** Reads the head of a row without the rest. */
+export function readHead(r: ByteReader): RowHead {
+  r.u8()
   return { lastSeenAt: r.uint(), lastOffset: r.uint(), expires: (r.u8() & EXPIRES) !== 0 }
 }
 
-/** Fills a user in from its row; `user.plays` must be empty. Chunks and rows of their own are added by the caller. */
-export function readUserRow(r: ByteReader, user: UserState, items: ItemTable): Tails {
+/** A row as it came off the log, with this process' numbers of the items in place of their names. */
+export function withNumbers(r: ByteReader, items: ItemTable, w: ByteWriter): void {
+  const { buffer } = r
   const start = r.position
-  const { lastSeenAt, lastOffset, expires } = readHead(r)
-  r.position = start
   r.u8()
   r.uint()
   r.uint()
+  r.u8()
+  for (let at = start; at < r.position; at++) w.u8(buffer[at])
+  const count = r.uint()
+  w.uint(count)
+  for (let n = 0; n < count; n++) {
+    const size = r.uint()
+    w.uint(items.indexFrom ? items.indexFrom(r, size) : items.index(r.rawString(size)))
+  }
+  w.raw(r.raw(r.left))
+}
+
+/**
+ * Fills a user in from its row with numbers; `user.plays` must be empty. Chunks and rows of their own are added by the
+ * caller. Errors: RangeError for a row that does not end where it should.
+ */
+export function readUserRow(r: ByteReader, user: UserState): Tails {
+  r.u8()
+  user.lastSeenAt = r.uint()
+  user.lastOffset = r.uint()
   const flags = r.u8()
-  user.lastSeenAt = lastSeenAt
-  user.lastOffset = lastOffset
+  const names = Array.from({ length: r.uint() }, () => r.uint())
   user.cohort = intern(r.string())
   user.surface = intern(r.string())
-  const startedAt = lastSeenAt - r.int()
+  const startedAt = user.lastSeenAt - r.int()
   const session = new SessionState(user, startedAt)
   user.session = session
   readCounts(session, r)
   const { plays } = user
-  readPlays(plays, startedAt, items, r)
+  readPlays(plays, startedAt, names, r)
   gather(plays)
-  const item = (): number => {
-    const number = r.uint()
-    return number === 0 ? items.index(r.string()) : playItem(plays, inRow[number - 1])
-  }
-  if ((flags & ITEMS_APART) === 0) {
+  const itemsApart = (flags & ITEMS_APART) !== 0
+  if (!itemsApart) {
     const count = r.uint()
     session.items =
-      flags & ITEMS_FROM_PLAYS ? itemsFrom(count, plays) : Array.from({ length: count }, item)
+      flags & ITEMS_FROM_PLAYS
+        ? itemsFrom(count, plays)
+        : Array.from({ length: count }, () => names[r.uint()])
   }
   const positives = r.uint()
-  const positivesTail: number[] = []
   const positivesHere = positives % POSITIVES.size
-  if (flags & POSITIVES_FROM_PLAYS) positivesTail.push(...positivesFrom(positivesHere, plays))
-  else for (let k = 0; k < positivesHere; k++) positivesTail.push(item(), startedAt + r.int())
+  const positivesTail: number[] =
+    flags & POSITIVES_FROM_PLAYS ? positivesFrom(positivesHere, plays) : []
+  if ((flags & POSITIVES_FROM_PLAYS) === 0)
+    for (let k = 0; k < positivesHere; k++) positivesTail.push(names[r.uint()], startedAt + r.int())
   const exclusions = r.uint()
-  const exclusionsTail: number[] = []
   const exclusionsHere = exclusions % EXCLUSIONS.size
-  if (flags & EXCLUSIONS_FROM_PLAYS) exclusionsTail.push(...exclusionsFrom(exclusionsHere, plays))
-  else {
+  const exclusionsTail: number[] =
+    flags & EXCLUSIONS_FROM_PLAYS ? exclusionsFrom(exclusionsHere, plays) : []
+  if ((flags & EXCLUSIONS_FROM_PLAYS) === 0) {
     const hour = Math.floor(startedAt / HOUR)
     for (let k = 0; k < exclusionsHere; k++) {
-      const of = item()
+      const item = names[r.uint()]
       const value = r.uint()
       const at = hour + fromZigzag(Math.floor(value / 4))
-      exclusionsTail.push(exclusionOf(of, at * 4 + (value % 4)))
+      exclusionsTail.push(exclusionOf(item, at * 4 + (value % 4)))
     }
   }
   const doubles = r.uint()
   const doublesTail = Array.from({ length: r.uint() }, () => readHash(r))
+  if (r.left !== 0) throw new RangeError(`${r.left} bytes are left over in a user's row`)
+  const expires = (flags & EXPIRES) !== 0
   return {
-    flags,
+    itemsApart,
     expires,
     positives,
     positivesTail,
@@ -312,16 +348,21 @@ export function readUserRow(r: ByteReader, user: UserState, items: ItemTable): T
   }
 }
 
-function readPlays(plays: number[], startedAt: number, items: ItemTable, r: ByteReader): void {
+function readPlays(
+  plays: number[],
+  startedAt: number,
+  names: readonly number[],
+  r: ByteReader,
+): void {
   let first = startedAt
-  for (let n = r.uint(); n > 0; n--) {
+  const count = r.uint()
+  for (let n = 0; n < count; n++) {
     const head = r.u8()
-    const item = items.index(r.string())
     const hash = readHash(r)
     first += r.int()
     const last = head & AT_ONCE ? first : first + r.uint()
     const watched = r.uint()
     const seqs = readSeqs((head >>> 5) & 3, r)
-    plays.push(hash, first, last, watched, item * COLUMNS.FLAGS + (head & 15), seqs)
+    plays.push(hash, first, last, watched, names[n] * COLUMNS.FLAGS + (head & FLAGS_HERE), seqs)
   }
 }
