@@ -14,6 +14,7 @@ import { type Clock, systemClock } from '../streams/clock.ts'
 import { FreshetError, messageOf } from '../streams/errors.ts'
 import type { Logger } from '../streams/log.ts'
 import type { Metrics } from '../streams/metrics.ts'
+import { Generations } from '../streams/runtime/generations.ts'
 import { type TopicNames, topicNames } from '../streams/runtime/names.ts'
 import type { ViewReader, ViewStore } from '../streams/sinks.ts'
 import { createEmbeddedTransport } from '../streams/transport/embedded/index.ts'
@@ -33,8 +34,16 @@ export interface Surroundings {
 
 export const isEmbedded = (values: Values): boolean => values['kafka.brokers'] === ''
 
-export function namesOf(values: Values): TopicNames {
-  return topicNames(values['topics.prefix'], values.generation)
+/** `generation` counts in names of freshet's own topics alone. */
+export function namesOf(values: Values, generation = 1): TopicNames {
+  return topicNames(values['topics.prefix'], generation)
+}
+
+/** Of the state, as the log says; 1 where nothing has begun. */
+export async function generationInForce(values: Values, transport: Transport): Promise<number> {
+  const { wall } = systemClock
+  const { current } = await new Generations({ transport, names: namesOf(values), wall }).read()
+  return current?.generation ?? 1
 }
 
 function embeddedFolder(values: Values, part: string): string {

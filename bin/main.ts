@@ -6,6 +6,7 @@ import { demoCommand } from './commands/demo.ts'
 import { doctorCommand } from './commands/doctor.ts'
 import { importCommand } from './commands/import.ts'
 import { inspectCommand } from './commands/inspect.ts'
+import { resetCommand } from './commands/reset.ts'
 import { runCommand } from './commands/run.ts'
 import { simulateCommand } from './commands/simulate.ts'
 import { topicsCommand } from './commands/topics.ts'
@@ -29,6 +30,7 @@ for (const made of [
   inspectCommand(),
   doctorCommand(),
   configCommand(),
+  resetCommand(),
 ])
   program.addCommand(made)
 

@@ -56,10 +56,6 @@ export const processOptions = defineOptions({
     help: 'Outside topics (names without prefix, separated by commas) that are not written, e.g. session-features where nobody subscribes.',
     takes: 'names separated by commas',
   }),
-  generation: option(z.coerce.number().int().min(1).max(999_999), 1, {
-    help: 'Generation of the state. Raised to begin anew beside the old state, for the whole application at once.',
-    takes: 'a whole number from 1 to 999999',
-  }),
   'input.start': option(z.enum(['earliest', 'latest']), 'earliest', {
     help: 'Where an application without state begins to read. earliest: nothing that was published is left out.',
     takes: 'earliest or latest',

@@ -7,6 +7,7 @@ import type { ViewStore } from '../streams/sinks.ts'
 import type { Transport } from '../streams/transport/port.ts'
 import { createApplication, parseTopologies } from '../topologies/main.ts'
 import {
+  generationInForce,
   isEmbedded,
   namesOf,
   openSchemas,
@@ -42,11 +43,12 @@ export async function startWorker(
   between: Between = {},
 ): Promise<RunningWorker> {
   const { values, log, metrics, clock = systemClock } = around
-  const names = namesOf(values)
   const opened: { close(): Promise<void> | void }[] = []
   try {
     const transport = await openTransport(around, REACH_MS)
     opened.push(transport)
+    const generation = await generationInForce(values, transport)
+    const names = namesOf(values, generation)
     if (!isEmbedded(values)) await proveFence(transport, names)
     const { registry, encoder } = await openSchemas(around)
     opened.push(registry)
@@ -84,7 +86,7 @@ export async function startWorker(
       clock,
       log,
       metrics,
-      generation: values.generation,
+      generation,
       groupId: values['application.id'],
       clientId: values['application.id'],
       sessionTimeoutMs: values['kafka.sessionTimeout'],

@@ -9,7 +9,14 @@ import type { Application } from '../../streams/topology/stage.ts'
 import type { Transport } from '../../streams/transport/port.ts'
 import { createApplication, parseTopologies } from '../../topologies/main.ts'
 import type { Call, Values } from '../call.ts'
-import { isEmbedded, namesOf, openTables, openTransport, REACH_MS } from '../compose.ts'
+import {
+  generationInForce,
+  isEmbedded,
+  namesOf,
+  openTables,
+  openTransport,
+  REACH_MS,
+} from '../compose.ts'
 import { checkBrokers, checkFence } from './cluster.ts'
 import { type Finding, ok, wrong } from './finding.ts'
 import { checkMemory, type Sizes } from './memory.ts'
@@ -122,7 +129,7 @@ async function examineCluster(
   scope: Scope,
   found: Finding[],
 ): Promise<Sizes | undefined> {
-  const names = namesOf(values)
+  const names = namesOf(values, await generationInForce(values, transport))
   const application = await nameOnly(values)
   const topics = topicsToSee(names, application)
   const facts = (await transport.facts?.(topics)) ?? { brokers: [], topics: new Map() }
@@ -158,7 +165,7 @@ async function examineCluster(
 }
 
 /** The application for the names of its kinds and inputs: nothing of it runs, nothing is registered anywhere. */
-async function nameOnly(values: Values): Promise<Application> {
+export async function nameOnly(values: Values): Promise<Application> {
   const schemas = new SchemaRegistry({ url: 'mock://doctor' })
   return createApplication({
     options: values,

@@ -103,7 +103,7 @@ async function checkOwn({
             wrong(
               check,
               `${spec.topic} has ${partitions} partitions, its input has ${spec.partitions}: keys would move away from their state`,
-              `put the input back to ${partitions} partitions, or begin a new generation (--generation) and replay the log into it`,
+              `put the input back to ${partitions} partitions, or begin a new generation with \`freshet reset\``,
             ),
           ]),
       ...(settings ? checkOwnSettings(spec, settings) : []),

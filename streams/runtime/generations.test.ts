@@ -56,9 +56,8 @@ describe('the journal of generations', () => {
   })
 
   it('G2: refuses a worker of another generation', async () => {
-    const first = journal()
-    await first.enter('a', 1, kinds)
-    await first.raise('a', 2)
+    const { current } = await journal().enter('a', 1, kinds)
+    await journal().raise(current, 'a', 2)
     await expect(journal().enter('a', 1, kinds)).rejects.toMatchObject({
       code: 'APPLICATION_OTHER',
       message: expect.stringMatching(
@@ -69,11 +68,9 @@ describe('the journal of generations', () => {
   })
 
   it('G2: is raised by one of two', async () => {
-    const [first, second] = [journal(), journal()]
-    await first.enter('a', 1, kinds)
-    await second.read()
-    await first.raise('a', 2)
-    await expect(second.raise('b', 2)).rejects.toMatchObject({
+    const { current } = await journal().enter('a', 1, kinds)
+    await journal().raise(current, 'a', 2)
+    await expect(journal().raise(current, 'b', 2)).rejects.toMatchObject({
       code: 'APPLICATION_OTHER',
       message: expect.stringMatching(/generation 2 of b was begun, generation 2 of a was/),
     })
@@ -89,7 +86,7 @@ describe('the journal of generations', () => {
     await other.enter('a', 1, kinds)
     expect(await other.birthsOf('user-0').known()).toBe(true)
     expect(await other.birthsOf('user-1').known()).toBe(false)
-    await first.raise('a', 2)
+    await first.raise((await first.read()).current, 'a', 2)
     const { born, kinds: had } = await other.read()
     expect([...born]).toEqual([])
     expect([...(had.get(1) ?? [])]).toEqual(['user', 'item'])

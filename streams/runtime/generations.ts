@@ -114,10 +114,14 @@ export class Generations {
     }
   }
 
-  /** Begins the next generation. Errors: APPLICATION_OTHER where someone else did so meanwhile. */
-  async raise(application: string, generation: number): Promise<Generation> {
+  /** Begins a generation in the place of `from`. Errors: APPLICATION_OTHER where someone else did so meanwhile. */
+  async raise(
+    from: Generation | undefined,
+    application: string,
+    generation: number,
+  ): Promise<Generation> {
     await this.make()
-    const follows = this.known.current?.offset ?? -1
+    const follows = from?.offset ?? -1
     await this.append(KEY.generation, { application, generation, follows })
     const { current } = await this.read()
     if (current?.application === application && current.generation === generation) return current

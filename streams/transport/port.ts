@@ -192,6 +192,8 @@ export interface Transport {
   join(group: GroupSpec): Promise<Membership>
   /** What is being waited for, e.g. "broker 127.0.0.1:9092 since 12:00:03"; undefined while all is well. */
   waiting(): string | undefined
+  /** Who is in a consumer group, for a person to read. Absent where one process is all there is. */
+  members?(groupId: string): Promise<readonly string[]>
   /** Absent where there is no cluster to ask. */
   facts?(topics: readonly string[]): Promise<ClusterFacts>
   close(): Promise<void>

@@ -44,7 +44,6 @@ const job = ['--topology', 'sessions,popularity']
 const median = (numbers: number[]): number =>
   numbers.sort((a, b) => a - b)[Math.floor(numbers.length / 2)]
 
-let generation = 0
 async function repeat(
   name: string,
   args: readonly string[],
@@ -59,8 +58,7 @@ async function repeat(
           brokers: kafka.brokers,
           registry: registry.url,
           events,
-          // a new generation begins from an empty state on the same input
-          args: [...args, '--generation', String(++generation)],
+          args,
           environment,
           mode,
         },

@@ -6,6 +6,7 @@
 import { outsideTopicSpecs } from '../../bin/topics.ts'
 import { Encoder, SchemaRegistry } from '../../schemas/index.ts'
 import { silentLogger } from '../../streams/log.ts'
+import { Generations } from '../../streams/runtime/generations.ts'
 import { topicNames } from '../../streams/runtime/names.ts'
 import { createKafkaTransport } from '../../streams/transport/kafka/index.ts'
 import { EventSource, peersWorkload } from './events.ts'
@@ -55,10 +56,21 @@ export async function fillTopic(settings: {
   await transport.close()
 }
 
+/** A new generation: the same input once more, from an empty state. */
+async function beginAnew(brokers: string, prefix: string): Promise<void> {
+  const transport = await createKafkaTransport({ brokers: [brokers], clientId: 'bench' })
+  const names = topicNames(prefix, 1)
+  const generations = new Generations({ transport, names, wall: Date.now })
+  const { current } = await generations.read()
+  if (current) await generations.raise(current, prefix, current.generation + 1)
+  await transport.close()
+}
+
 export async function measure(
   settings: ThroughputSettings,
   prefix: string,
 ): Promise<ThroughputResult> {
+  await beginAnew(settings.brokers, prefix)
   const worker = new WorkerProcess(
     ['--topics.prefix', prefix, '--application.id', prefix, ...settings.args],
     {

@@ -69,6 +69,9 @@ export interface BrokerCalls {
     memberId: string
   }): Promise<unknown>
   leaveGroup(request: { groupId: string; memberId: string }): Promise<unknown>
+  describeGroups(request: {
+    groupIds: string[]
+  }): Promise<{ groups: { members: { clientId: string; clientHost: string }[] }[] }>
   offsetCommit(request: {
     groupId: string
     groupGenerationId: number
