@@ -23,7 +23,8 @@ const RESET = 'someone else wrote to this topic or removed from it: begin anew w
 export class RestoredLog {
   private readonly stores: TaskStores
   private readonly blocks: TableBlocks
-  private lastRows: RestoredRow[] = []
+  /** Records of the batch that holds the last commit. */
+  private lastBatch: readonly LogRecord[] = []
   private lastCommit: CommitRecord | undefined
   /** Where a batch must begin to follow the last commit with nothing between. */
   private adjoining = 0
@@ -42,13 +43,12 @@ export class RestoredLog {
     const at = (offset: number): string => `${batch.topic}-${batch.partition}@${offset}`
     if (records.length > 0 && batch.producerId < 0n)
       throw corrupt(at(baseOffset), 'this batch was not written by a task (no producer id)')
-    const rows: RestoredRow[] = []
     let own = 0
     let commit: CommitRecord | undefined
     for (const record of records) {
       const { key, offset } = record
       if (key === null || key.length === 0) throw corrupt(at(offset), 'a record without a key')
-      if (key[0] !== 0) rows.push(this.stores.restore(record, at(offset)))
+      if (key[0] !== 0) this.stores.restore(record, at)
       else if (key[1] === TABLE_BLOCK) this.blocks.restore(key, record.value, at(offset))
       else if (key.equals(OWNER_KEY)) own++
       else if (key.equals(COMMIT_KEY)) {
@@ -60,7 +60,7 @@ export class RestoredLog {
     }
     if (commit) {
       this.lastCommit = commit
-      this.lastRows = rows
+      this.lastBatch = records
       this.orphan = undefined
       this.adjoining = nextOffset
       return
@@ -96,8 +96,10 @@ export class RestoredLog {
         this.orphan,
         `rows stand behind the last commit (${this.lastCommit?.number ?? 'none'}) without a commit record of their own`,
       )
-    const rows = this.lastRows
-    this.lastRows = []
+    const rows: RestoredRow[] = []
+    for (const { key } of this.lastBatch)
+      if (key !== null && key[0] !== 0) rows.push({ store: key[0], key: key.subarray(1) })
+    this.lastBatch = []
     return { last: this.lastCommit, rows }
   }
 }

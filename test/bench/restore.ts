@@ -39,6 +39,8 @@ const START = 1_790_000_000_000
 const CATALOG = 20_000
 /** Watches of a user follow each other within the gap. */
 const STEP_MS = 151_000
+/** As many as a task commits at 10,000 users a second. */
+const COMMIT_USERS = 1000
 const COMMITS_UNDER_WAY = 4
 
 const padded = (prefix: string, n: number, width: number): string =>
@@ -109,7 +111,7 @@ export async function fillChangelog(settings: RestoreSettings): Promise<string> 
           headers: [],
         })
       }
-      if (core.full) await commit()
+      if (user % (COMMIT_USERS * partitions) === partition || core.full) await commit()
     }
     await commit()
     await Promise.all(appends)
