@@ -73,13 +73,54 @@ export function internalTopics(
 }
 
 /**
- * Makes freshet's own topics where they are missing. `withState`: topics that had records.
- * Errors: STATE_REMOVED where one of these is missing; PARTITION_COUNT where one exists with another number: the input's partitions were changed under the state.
+ * Refuses a start where state is gone that tasks had, before anything is made or written.
+ * Errors: STATE_REMOVED names the topics that are missing, or the partitions that are empty.
+ */
+export async function refuseRemovedState(
+  application: Application,
+  names: TopicNames,
+  admin: Pick<TopicAdmin, 'describe' | 'offsets'>,
+  hadState: (at: { kind: string; partition: number }) => boolean,
+  counts: ReadonlyMap<string, number>,
+): Promise<void> {
+  const parts = application.kinds.flatMap(kind =>
+    Array.from({ length: counts.get(kind.name) ?? 0 }, (_, partition) => ({ kind, partition })),
+  )
+  const stateful = parts.filter(part => hadState({ ...part, kind: part.kind.name }))
+  const topics = new Set(
+    stateful.flatMap(({ kind: { name, deltas } }) =>
+      deltas ? [names.changelog(name), names.deltas(name)] : [names.changelog(name)],
+    ),
+  )
+  const found = await admin.describe([...topics])
+  const missing = [...topics].filter(topic => !found.has(topic))
+  if (missing.length > 0) throw removedState(missing, 'is not there')
+  const logs = stateful
+    .map(({ kind, partition }) => ({ topic: names.changelog(kind.name), partition }))
+    .filter(at => at.partition < (found.get(at.topic)?.partitions ?? 0))
+  const ends = await admin.offsets(logs)
+  const empty = logs.filter((_, i) => ends[i].end === 0)
+  if (empty.length > 0)
+    throw removedState(
+      empty.map(({ topic, partition }) => `${topic}-${partition}`),
+      'is empty',
+    )
+}
+
+function removedState(where: readonly string[], found: string): FreshetError {
+  return new FreshetError(
+    'STATE_REMOVED',
+    `${where.join(', ')}: ${found}, although there was state: removed by hand, while what others counted of it stands; restore it from its replicas or a copy, or reset the whole application with \`freshet reset\``,
+  )
+}
+
+/**
+ * Makes freshet's own topics where they are missing.
+ * Errors: PARTITION_COUNT where one exists with another number: the input's partitions were changed under the state.
  */
 export async function ensureInternalTopics(
   admin: TopicAdmin,
   specs: readonly TopicSpec[],
-  withState: ReadonlySet<string> = new Set(),
 ): Promise<void> {
   const found = await admin.describe(specs.map(spec => spec.topic))
   for (const spec of specs) {
@@ -91,11 +132,5 @@ export async function ensureInternalTopics(
       )
   }
   const missing = specs.filter(spec => !found.has(spec.topic))
-  const removed = missing.filter(spec => withState.has(spec.topic)).map(spec => spec.topic)
-  if (removed.length > 0)
-    throw new FreshetError(
-      'STATE_REMOVED',
-      `${removed.join(', ')}: not there, although there was state: removed by hand, while what others counted of it stands; restore ${removed.length === 1 ? 'it' : 'them'}, or reset the whole application with \`freshet reset\``,
-    )
   if (missing.length > 0) await admin.create(missing)
 }

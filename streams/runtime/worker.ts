@@ -13,7 +13,12 @@ import { Follower } from './follower.ts'
 import { Generations } from './generations.ts'
 import { type TopicNames, taskName } from './names.ts'
 import { Task } from './task.ts'
-import { countPartitions, ensureInternalTopics, internalTopics } from './topics.ts'
+import {
+  countPartitions,
+  ensureInternalTopics,
+  internalTopics,
+  refuseRemovedState,
+} from './topics.ts'
 import { within } from './within.ts'
 
 /** A task's turn. Short, so that no task waits long for its commit when many share the process. */
@@ -97,12 +102,9 @@ export class Worker {
     const kinds = application.kinds.map(kind => kind.name)
     const { groupId, generation } = this.settings
     const { born } = await this.generations.enter(groupId, generation, kinds)
-    const withState = kinds.filter(kind => [...born].some(task => task.startsWith(`${kind}-`)))
-    await ensureInternalTopics(
-      transport.topics,
-      internalTopics(application, names, this.counts),
-      new Set(withState.map(names.changelog)),
-    )
+    const hadState = (task: TaskId): boolean => born.has(taskName(task))
+    await refuseRemovedState(application, names, transport.topics, hadState, this.counts)
+    await ensureInternalTopics(transport.topics, internalTopics(application, names, this.counts))
     const ids = application.kinds.flatMap(kind =>
       Array.from({ length: this.partitionsOf(kind.name) }, (_, partition) => ({
         kind: kind.name,
