@@ -6,6 +6,7 @@ import type { Decoder, Item } from '../../schemas/index.ts'
 import { partitionOf } from '../../streams/serde/hash.ts'
 import type { Bad, Decoded } from '../../streams/topology/stage.ts'
 import type { LogRecord } from '../../streams/transport/port.ts'
+import { framedKey, longKey, mismatchedKey, misplacedKey, missingKey } from '../keys.ts'
 
 export interface ItemEvent {
   readonly itemId: string
@@ -16,7 +17,6 @@ export interface ItemEvent {
   readonly offset: number
 }
 
-const MAX_ID_BYTES = 256
 /** A row of the changelog has 1 MiB at most, and holds the item with its vector. */
 const MAX_VALUE_BYTES = 768 * 1024
 
@@ -28,7 +28,7 @@ export function createItemDecode(
   return record => {
     const { key, value } = record
     const wrongKey = keyProblem(key, place)
-    if (wrongKey || key === null) return wrongKey ?? missingKey
+    if (wrongKey || key === null) return wrongKey ?? missingKey('itemId')
     const itemId = key.toString()
     const base = { itemId, at: Math.max(0, record.timestamp), offset: record.offset }
     if (value === null) return { ok: { ...base, item: null } }
@@ -41,41 +41,20 @@ export function createItemDecode(
     if ('needs' in decoded) return { waitFor: decoder.resolve(decoded.needs) }
     if ('bad' in decoded) return decoded
     const item = decoded.record
-    if (item.itemId !== itemId)
-      return {
-        bad: 'KEY_MISMATCH',
-        message: `the key is ${JSON.stringify(itemId.slice(0, 60))}, the record's itemId is ${JSON.stringify(item.itemId.slice(0, 60))}: send the raw UTF-8 of the itemId as the key`,
-      }
+    if (item.itemId !== itemId) return mismatchedKey(key, 'itemId', item.itemId)
     return { ok: { ...base, item } }
   }
-}
-
-const missingKey: Bad = {
-  bad: 'KEY_MISSING',
-  message: 'the record has no key; the key must be the itemId',
 }
 
 function keyProblem(
   key: Buffer | null,
   place: { readonly partition: number; readonly partitions: number },
 ): Bad | undefined {
-  if (key === null || key.length === 0) return missingKey
-  if (key[0] === 0 && key.length >= 5)
-    return {
-      bad: 'KEY_FRAMED',
-      message:
-        'the key begins with byte 0: it was written by a schema-registry serializer; write it with a plain string serializer (key.serializer=StringSerializer)',
-    }
-  if (key.length > MAX_ID_BYTES)
-    return {
-      bad: 'FIELD_INVALID',
-      message: `the key has ${key.length} bytes; ids have 1 to ${MAX_ID_BYTES}`,
-    }
+  if (key === null || key.length === 0) return missingKey('itemId')
+  const wrong = framedKey(key) ?? longKey(key, 'itemId')
+  if (wrong) return wrong
   const right = partitionOf(key, place.partitions)
-  if (right !== place.partition)
-    return {
-      bad: 'PARTITION_MISMATCH',
-      message: `the key belongs to partition ${right}, the record is on ${place.partition}; use murmur2 as Java's client does (librdkafka: partitioner=murmur2_random)`,
-    }
-  return undefined
+  return right === place.partition
+    ? undefined
+    : misplacedKey(key.toString(), right, place.partition)
 }

@@ -47,7 +47,8 @@ describe('decoding an event', () => {
     ['KEY_FRAMED', Buffer.from('\0\0\0\0\x09zoë'), 'key serializer'],
     ['KEY_MISMATCH', Buffer.from('zoe'), 'is not the userId'],
     ['KEY_MISMATCH', Buffer.from('zoëx'), 'is not the userId'],
-    ['VALUE_TOO_LARGE', Buffer.alloc(10_000_000, 65), 'key has 10000000 bytes'],
+    ['FIELD_INVALID', Buffer.alloc(257, 65), 'key has 257 bytes: it is to be the userId'],
+    ['FIELD_INVALID', Buffer.alloc(10_000_000, 65), 'key has 10000000 bytes'],
   ] as const)('%s is said with what to do', (code, key, words) => {
     const decoded = decodeOn(own)('events', record(key, event))
     expect(decoded).toMatchObject({ bad: code, message: expect.stringContaining(words) })

@@ -8,11 +8,11 @@ import { partitionOf } from '../../streams/serde/hash.ts'
 import type { Bad, Decoded, TaskContext } from '../../streams/topology/stage.ts'
 import type { LogRecord } from '../../streams/transport/port.ts'
 import type { ItemTable } from '../items/table.ts'
+import { framedKey, longKey, mismatchedKey, misplacedKey, missingKey } from '../keys.ts'
 import { CurrentEvent } from './current-event.ts'
 import type { UserEvent } from './event.ts'
 
 const VALUE_LIMIT_BYTES = 1024 * 1024
-const KEY_LIMIT_BYTES = 256
 /** A clock may be this far ahead of the record's timestamp. */
 const AHEAD_LIMIT_MS = 300_000
 
@@ -32,18 +32,19 @@ export function createUserDecode(ctx: TaskContext, deps: UserDecodeDeps): UserDe
   const decoded: Decoded<UserEvent> = { ok: current.asEvent() }
 
   return (topic, record) => {
-    const tooLarge = sizeProblem(record)
+    const key = record.key
+    const tooLarge = valueProblem(record.value) ?? (key && longKey(key, 'userId'))
     if (tooLarge) return tooLarge
     const decoder = topic === 'erasures' ? deps.erasures : deps.events
     const value = decoder.decode(record.value)
     if ('needs' in value) return { waitFor: decoder.resolve(value.needs) }
     if ('bad' in value) return value
     const event = value.record
-    const key = record.key
-    if (key === null || key.length === 0) return keyMissing
-    if (!sameText(key, event.userId)) return keyProblem(key, event.userId)
+    if (key === null || key.length === 0) return missingKey('userId')
+    if (!sameText(key, event.userId))
+      return framedKey(key) ?? mismatchedKey(key, 'userId', event.userId)
     if (partitionOf(key, partitions) !== ctx.partition)
-      return partitionProblem(event.userId, partitionOf(key, partitions), ctx.partition)
+      return misplacedKey(event.userId, partitionOf(key, partitions), ctx.partition)
 
     current.kind = value.kind
     current.event = event
@@ -72,42 +73,11 @@ function notAhead(ts: number, recordTs: number, clamped: Counter): number {
   return recordTs
 }
 
-function sizeProblem(record: LogRecord): Bad | null {
-  const { key, value } = record
-  if (value !== null && value.length > VALUE_LIMIT_BYTES)
-    return {
-      bad: 'VALUE_TOO_LARGE',
-      message: `the value has ${value.length} bytes, ${VALUE_LIMIT_BYTES} are allowed`,
-    }
-  if (key !== null && key.length > KEY_LIMIT_BYTES)
-    return {
-      bad: 'VALUE_TOO_LARGE',
-      message: `the key has ${key.length} bytes, ${KEY_LIMIT_BYTES} are allowed: it is to be the userId`,
-    }
-  return null
-}
-
-const keyMissing: Bad = {
-  bad: 'KEY_MISSING',
-  message: 'the record has no key: send the userId as the key, so that a user has one order',
-}
-
-function keyProblem(key: Buffer, userId: string): Bad {
-  if (key[0] === 0 && key.length >= 5)
-    return {
-      bad: 'KEY_FRAMED',
-      message: `the key begins with schema framing (id ${key.readInt32BE(1)}): the client's key serializer is to be a plain string serializer (Java: StringSerializer), not that of the schema registry`,
-    }
+function valueProblem(value: Buffer | null): Bad | null {
+  if (value === null || value.length <= VALUE_LIMIT_BYTES) return null
   return {
-    bad: 'KEY_MISMATCH',
-    message: `the key ${JSON.stringify(key.toString('utf8', 0, 60))} is not the userId ${JSON.stringify(userId.slice(0, 60))}: send the raw UTF-8 of the userId as the key`,
-  }
-}
-
-function partitionProblem(userId: string, expected: number, found: number): Bad {
-  return {
-    bad: 'PARTITION_MISMATCH',
-    message: `user ${JSON.stringify(userId.slice(0, 60))} belongs on partition ${expected} (murmur2 of the key, as Java's client has it) and came on ${found}: set partitioner=murmur2_random in librdkafka clients (Go, Python, .NET)`,
+    bad: 'VALUE_TOO_LARGE',
+    message: `the value has ${value.length} bytes, ${VALUE_LIMIT_BYTES} are allowed`,
   }
 }
 
