@@ -145,6 +145,7 @@ function userKind(
           createTopkStage(ctx, {
             users,
             options,
+            activeMs: options['session.gap'],
             pseudonym: userId => ({
               user: pseudonym(userId, options['privacy.pseudonymKey']),
               key: options['privacy.pseudonymKeyId'],

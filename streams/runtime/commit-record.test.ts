@@ -21,6 +21,7 @@ const full: CommitRecord = {
     { topic: 'dead-letters', key: null, value: Buffer.from('v'), headers: {} },
   ],
   removedViews: ['session:u1', 'topk:home:u:u1'],
+  shown: 11,
   unfinishedFrom: 0,
 }
 

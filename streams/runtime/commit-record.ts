@@ -63,6 +63,8 @@ export interface CommitRecord {
   readonly records: readonly OutgoingRecord[]
   /** Keys of views that are removed. */
   readonly removedViews: readonly string[]
+  /** The last commit by which all views were in the view store, by its mark (shown-mark.ts); 0: none yet. */
+  readonly shown: number
   /** Lowest offset of the first input whose work (a list) is not yet out; undefined: none. */
   readonly unfinishedFrom: number | undefined
 }
@@ -88,7 +90,7 @@ export function writeCommitRecord(c: CommitRecord, w: ByteWriter): void {
   }
   w.uint(c.removedViews.length)
   for (const key of c.removedViews) w.string(key)
-  w.uint(c.unfinishedFrom === undefined ? 0 : c.unfinishedFrom + 1)
+  w.uint(c.shown).uint(c.unfinishedFrom === undefined ? 0 : c.unfinishedFrom + 1)
   const checksum = Buffer.allocUnsafe(CHECKSUM_BYTES)
   checksum.writeUInt32LE(crc32(w.bytes().subarray(from)))
   w.raw(checksum)
@@ -157,6 +159,7 @@ function readBody(r: ByteReader): CommitRecord {
     headers: Object.fromEntries(readMany(r, () => [r.string(), r.string()] as const)),
   }))
   const removedViews = readMany(r, () => r.string())
+  const shown = r.uint()
   const unfinished = r.uint()
   return {
     number,
@@ -167,6 +170,7 @@ function readBody(r: ByteReader): CommitRecord {
     packets,
     records,
     removedViews,
+    shown,
     unfinishedFrom: unfinished === 0 ? undefined : unfinished - 1,
   }
 }

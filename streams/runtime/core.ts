@@ -9,7 +9,7 @@ import { FreshetError } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import { ByteWriter } from '../serde/bytes.ts'
-import type { Stage, TaskKind, TaskLogic } from '../topology/stage.ts'
+import type { RefillExtent, Stage, TaskKind, TaskLogic } from '../topology/stage.ts'
 import type { Row, Store } from '../topology/store.ts'
 import type { FetchedBatch, LogRecord } from '../transport/port.ts'
 import { RecordBatchBuilder, type UnstampedBatch } from '../transport/record-batch.ts'
@@ -40,6 +40,8 @@ export interface Commit {
   readonly effects: Effects
   readonly positions: ReadonlyMap<string, number>
   readonly rows: number
+  /** Nothing of a refill is left behind it. */
+  readonly refilled: boolean
 }
 
 export interface CoreSettings {
@@ -72,6 +74,8 @@ export class TaskCore {
   private readonly keyWriter = new ByteWriter(512)
   private readonly valueWriter = new ByteWriter(4096)
 
+  /** See `CommitRecord.shown`. */
+  shown = 0
   private number = 0
   private bornAt = 0
   private readonly positions = new Map<string, number>()
@@ -181,6 +185,24 @@ export class TaskCore {
     return this.stages.some(stage => stage.urgent?.())
   }
 
+  /** Of the last commit made or restored; 0 before the first. */
+  get lastCommit(): number {
+    return this.number
+  }
+
+  /** Can what the view store holds be made again from the state? */
+  get refills(): boolean {
+    return this.stages.some(stage => stage.refill)
+  }
+
+  refill(extent: RefillExtent): void {
+    for (const stage of this.stages) stage.refill?.(extent)
+  }
+
+  get refilling(): boolean {
+    return this.stages.some(stage => stage.refilling?.())
+  }
+
   /** The next commit holds about as much as one may: input must wait for it (C7). */
   get full(): boolean {
     return this.size.full(this.stores.dirtyExact, this.outbox.bytes)
@@ -243,6 +265,7 @@ export class TaskCore {
         packets,
         records,
         removedViews,
+        shown: this.shown,
         unfinishedFrom: this.unfinishedFrom(),
       },
       this.valueWriter,
@@ -256,6 +279,7 @@ export class TaskCore {
       effects: { packets, records, blocks, views, published },
       positions,
       rows: exactRows + softRows,
+      refilled: !this.refilling,
     }
   }
 
@@ -345,6 +369,7 @@ export class TaskCore {
     if (last) {
       this.number = last.number
       this.bornAt = last.bornAt
+      this.shown = last.shown
       for (const [topic, offset] of last.positions) this.positions.set(topic, offset)
       for (const [source, applied] of last.applied) this.applied.bySource.set(source, applied)
       for (const [to, number] of last.sent) this.sent.set(to, number)

@@ -13,7 +13,9 @@ import type { ViewWrite } from '../topology/outbox.ts'
 import type { FencedWriter, OutsideRecord, Publisher } from '../transport/port.ts'
 import { RecordBatchBuilder } from '../transport/record-batch.ts'
 import type { Effects } from './commit-record.ts'
+import type { Commit } from './core.ts'
 import type { TopicNames } from './names.ts'
+import type { ShownMark } from './shown-mark.ts'
 import type { TableBlock } from './table-blocks.ts'
 
 const MAX_BLOCKS = 64
@@ -28,6 +30,9 @@ export interface Outlets {
   readonly silent: ReadonlySet<string>
 }
 
+/** What a commit is to the mark in the view store. */
+type ShownCommit = Pick<Commit, 'number' | 'refilled'>
+
 export interface DeliverySettings {
   readonly outlets: Outlets
   readonly writer: FencedWriter
@@ -35,6 +40,8 @@ export interface DeliverySettings {
   readonly metrics: Metrics
   readonly log: Logger
   readonly blockDelivered: (number: number) => void
+  /** Absent where what the task shows can't be made again. */
+  readonly shown?: ShownMark
 }
 
 export class Delivery {
@@ -47,17 +54,18 @@ export class Delivery {
   }
 
   /**
-   * Resolves when all but the table blocks are acknowledged. Errors: FENCED, STALLED from the writer; what became of an
+   * Resolves when all but the table blocks are acknowledged. `commit`: whose effects they are, where these are all of its
+   * views. Errors: FENCED, STALLED from the writer; what became of an
    * earlier block, where that was neither an outage nor a row's fault.
    */
-  async deliver(effects: Effects, version: string): Promise<void> {
+  async deliver(effects: Effects, version: string, commit?: ShownCommit): Promise<void> {
     if (this.failure !== undefined) throw this.failure
     for (const block of effects.blocks) this.insert(block)
     while (this.underWay.size > MAX_BLOCKS) await Promise.race(this.underWay)
     await Promise.all([
       this.sendPackets(effects),
       this.publish(effects),
-      this.writeViews(effects.views, version),
+      this.writeViews(effects.views, version, commit),
     ])
   }
 
@@ -99,10 +107,15 @@ export class Delivery {
     )
   }
 
-  private async writeViews(views: readonly ViewWrite[], version: string): Promise<void> {
-    const { outlets, metrics, clock } = this.settings
+  private async writeViews(
+    views: readonly ViewWrite[],
+    version: string,
+    commit?: ShownCommit,
+  ): Promise<void> {
+    const { outlets, metrics, clock, shown } = this.settings
     if (outlets.views === null || views.length === 0) return
-    await outlets.views.write(views, version)
+    if (shown && commit) await shown.write(views, commit.number, commit.refilled)
+    else await outlets.views.write(views, version)
     const at = clock.now()
     for (const { key, recordTs } of views) {
       if (recordTs === undefined) continue

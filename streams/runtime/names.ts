@@ -21,7 +21,12 @@ export function taskName(task: TaskId): string {
 
 const pad = (value: number, digits: number): string => String(value).padStart(digits, '0')
 
-/** C5: generation-token-seq, fixed width, compared as bytes. */
+/** C5: generation-token-seq, fixed width, compared as bytes; seq is the commit's number. */
 export function viewVersion(generation: number, token: number, seq: number): string {
   return `${pad(generation, 6)}-${pad(token, 16)}-${pad(seq, 10)}`
+}
+
+/** What a task's mark in the view store says: all that commits up to this one show is there. */
+export function markThrough(generation: number, commit: number): string {
+  return `${pad(generation, 6)}-${pad(commit, 16)}`
 }

@@ -28,6 +28,7 @@ function commit(number: number, bornAt = 1000): Part {
       packets: [],
       records: [],
       removedViews: [],
+      shown: 0,
       unfinishedFrom: undefined,
     },
     w,

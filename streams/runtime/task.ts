@@ -22,6 +22,7 @@ import type { Births } from './generations.ts'
 import { Lifecycle, type TaskState } from './lifecycle.ts'
 import { taskName, viewVersion } from './names.ts'
 import { readUpTo } from './restore.ts'
+import { ShownMark } from './shown-mark.ts'
 import { TaskInput } from './task-input.ts'
 import { DeltaTrim } from './trim.ts'
 import { within } from './within.ts'
@@ -67,8 +68,8 @@ export class Task {
   private core: TaskCore | undefined
   private ownership: Ownership | undefined
   private delivery: Delivery | undefined
+  private shown: ShownMark | undefined
   private cycleUnderWay: Promise<void> | undefined
-  private seq = 0
   private lastCommitAt = 0
   private readonly changelog: TopicPartition
   private readonly trim: DeltaTrim
@@ -148,14 +149,6 @@ export class Task {
       log: around.log,
     })
     this.core = core
-    this.delivery = new Delivery({
-      outlets: around.outlets,
-      writer: ownership.writer,
-      clock: around.clock,
-      metrics: around.metrics,
-      log: around.log,
-      blockDelivered: number => core.blockDelivered(number),
-    })
     await readUpTo(
       around.transport,
       this.changelog,
@@ -164,7 +157,17 @@ export class Task {
       cancelled,
     )
     const effects = core.restored()
-    await this.delivery.deliver(effects, this.nextVersion())
+    this.shown = this.shownMark(core)
+    this.delivery = new Delivery({
+      outlets: around.outlets,
+      writer: ownership.writer,
+      clock: around.clock,
+      metrics: around.metrics,
+      log: around.log,
+      blockDelivered: number => core.blockDelivered(number),
+      shown: this.shown,
+    })
+    await this.delivery.deliver(effects, this.versionOf(core.lastCommit))
     if (cancelled()) return
     around.metrics
       .histogram('freshet_restore_seconds', { kind: this.kind.name })
@@ -191,12 +194,28 @@ export class Task {
     if (commit === undefined) return undefined
     const { effects } = commit
     const shown = { ...effects, packets: [], records: [], blocks: [] }
-    await delivery.deliver(shown, this.nextVersion())
+    await delivery.deliver(shown, this.versionOf(commit.number), commit)
     return { ...commit, effects: { ...effects, views: [], published: [] } }
   }
 
-  private nextVersion(): string {
-    return viewVersion(this.around.generation, (this.ownership as Ownership).token, this.seq++)
+  private versionOf(commit: number): string {
+    return viewVersion(this.around.generation, (this.ownership as Ownership).token, commit)
+  }
+
+  private shownMark(core: TaskCore): ShownMark | undefined {
+    const { outlets, generation, clock, log, metrics } = this.around
+    if (outlets.views === null || !core.refills) return undefined
+    return new ShownMark({
+      views: outlets.views,
+      core,
+      generation,
+      kind: this.kind.name,
+      versionOf: commit => this.versionOf(commit),
+      clock,
+      log,
+      metrics,
+      onFailure: error => this.lose(error),
+    })
   }
 
   // ---- input
@@ -271,6 +290,7 @@ export class Task {
 
   private maybeCommit(core: TaskCore): void {
     if (this.cycleUnderWay) return
+    this.shown?.look()
     const now = this.around.clock.now()
     const idle = now - this.lastCommitAt
     if (idle < this.kind.commitIntervalMs && !core.full && !core.urgent()) return
@@ -300,7 +320,8 @@ export class Task {
     around.metrics
       .counter('freshet_changelog_bytes_total', { kind: this.kind.name })
       .add(commit.batch.sizeBytes)
-    await (this.delivery as Delivery).deliver(commit.effects, this.nextVersion())
+    const version = this.versionOf(commit.number)
+    await (this.delivery as Delivery).deliver(commit.effects, version, commit)
     core.delivered()
     this.committed = commit.positions
     if (this.life.state === 'committing') this.life.to('running')

@@ -44,6 +44,12 @@ export interface RestoredRow {
   readonly key: Buffer
 }
 
+/**
+ * How much of the view store is made again from the state. 'active': what readers miss at once, of users those active within
+ * the session gap. 'all': everything.
+ */
+export type RefillExtent = 'active' | 'all'
+
 export interface Stage<E = unknown> {
   readonly name: string
   readonly stores?: readonly Store[]
@@ -70,6 +76,14 @@ export interface Stage<E = unknown> {
   unfinishedFrom?(): number | undefined
   /** At restore: records from this offset on (already in the state) were not finished when the task was lost. */
   resumeUnfinished?(fromOffset: number): void
+  /**
+   * The view store lost what it held, or came back from an older copy: emit all views of the extent again, and remove what
+   * an older copy may hold and should not; in slices, a few a commit, so that fresh events keep their latency. Called again:
+   * from the start.
+   */
+  refill?(extent: RefillExtent): void
+  /** Some of a refill is not yet emitted. */
+  refilling?(): boolean
 }
 
 export interface TaskLogic<E = unknown> {

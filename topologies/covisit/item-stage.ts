@@ -64,6 +64,8 @@ export function createCovisitItemStage(ctx: TaskContext, options: CovisitOptions
   const stale = new Set<NeighbourRow>()
   const out = new Set<number>()
   let seen = 0
+  /** Rows whose views were written again since the view store lost them; all of them: that is over. */
+  let refilled = Number.POSITIVE_INFINITY
 
   const store = new Store<NeighbourRow>({
     id: itemStores.neighbours,
@@ -214,7 +216,14 @@ export function createCovisitItemStage(ctx: TaskContext, options: CovisitOptions
         if (views-- === 0) break
         writeView(row, to)
       }
+      for (; views > 0 && refilled < order.length; refilled++, views--)
+        if (order[refilled].writtenAt !== 0) writeView(order[refilled], to)
+      if (refilled >= order.length) refilled = Number.POSITIVE_INFINITY
     },
+    refill() {
+      refilled = 0
+    },
+    refilling: () => refilled !== Number.POSITIVE_INFINITY,
     restored(last) {
       for (const { store: id, key } of last) {
         const row = id === itemStores.neighbours ? rows[items.index(key.toString())] : undefined

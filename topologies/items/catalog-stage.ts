@@ -6,6 +6,7 @@
  */
 import type { OptionValues } from '../../streams/options.ts'
 import { ByteReader, ByteWriter } from '../../streams/serde/bytes.ts'
+import type { Outbox } from '../../streams/topology/outbox.ts'
 import type { Stage, TaskContext } from '../../streams/topology/stage.ts'
 import { type Row, Store } from '../../streams/topology/store.ts'
 import { readCatalogValue, unitVector, writeCatalogValue } from './catalog-rows.ts'
@@ -24,6 +25,9 @@ export type CatalogOptions = Pick<OptionValues<typeof itemOptions>, 'blocked.lif
 
 /** So many expired members leave `blocked` with one commit. */
 const EXPIRED_A_COMMIT = 1_000
+/** Of a refill: members that one write takes out of `blocked`, and so many writes a commit. */
+const CLEARED_AT_ONCE = 1_000
+const CLEARED_A_COMMIT = 20
 
 export function createCatalogStage(ctx: TaskContext, options: CatalogOptions): Stage<ItemEvent> {
   const life = options['blocked.life']
@@ -37,6 +41,8 @@ export function createCatalogStage(ctx: TaskContext, options: CatalogOptions): S
   let urgent = false
   /** Withdrawn rows in order of withdrawal, to leave `blocked` when their life is over. */
   let leaving: { row: CatalogRow; withdrawnAt: number }[] = []
+  /** Rows left to look through: an older copy of the view store may hold them in `blocked` although they are back. */
+  let unlooked: IterableIterator<CatalogRow> | undefined
 
   const store = new Store<CatalogRow>({
     id: itemStores.catalog,
@@ -94,6 +100,30 @@ export function createCatalogStage(ctx: TaskContext, options: CatalogOptions): S
     if (withdrawnAt !== 0) leaving.push({ row, withdrawnAt })
   }
 
+  /** Members that may stand in `blocked`, in order of withdrawal: whether one past its life has left is not recorded. */
+  function blockedRows(): CatalogRow[] {
+    const long = ctx.now() - 2 * life
+    return [...rows.values()]
+      .filter(row => row.withdrawnAt > long)
+      .sort((a, b) => a.withdrawnAt - b.withdrawnAt)
+  }
+
+  function clearReturned(unlookedRows: IterableIterator<CatalogRow>, out: Outbox): void {
+    for (let n = 0; n < CLEARED_A_COMMIT; n++) {
+      const members: string[] = []
+      while (members.length < CLEARED_AT_ONCE) {
+        const { done, value: row } = unlookedRows.next()
+        if (done) {
+          unlooked = undefined
+          break
+        }
+        if (row.withdrawnAt <= ctx.now() - life) members.push(row.itemId)
+      }
+      if (members.length > 0) out.view({ op: 'zclear', key: 'blocked', members })
+      if (unlooked === undefined) return
+    }
+  }
+
   return {
     name: 'catalog',
     stores: [store],
@@ -109,6 +139,7 @@ export function createCatalogStage(ctx: TaskContext, options: CatalogOptions): S
           out.view({ op: 'zadd', key: 'blocked', member: row.itemId, score: row.withdrawnAt })
         else out.view({ op: 'zrem', key: 'blocked', member: row.itemId })
       news = new Set()
+      if (unlooked !== undefined) clearReturned(unlooked, out)
       const over = ctx.now() - life
       let n = 0
       while (n < leaving.length && n < EXPIRED_A_COMMIT && leaving[n].withdrawnAt < over) n++
@@ -118,13 +149,15 @@ export function createCatalogStage(ctx: TaskContext, options: CatalogOptions): S
           out.view({ op: 'zrem', key: 'blocked', member: row.itemId })
       leaving = leaving.slice(n)
     },
+    refill() {
+      const from = ctx.now() - life
+      for (const row of blockedRows()) if (row.withdrawnAt > from) news.add(row)
+      unlooked = rows.values()
+      urgent = true
+    },
+    refilling: () => unlooked !== undefined || news.size > 0,
     restored(last) {
-      // whether an item past its life has left `blocked` is not recorded: it leaves again, unless that was long ago
-      const long = ctx.now() - 2 * life
-      leaving = [...rows.values()]
-        .filter(row => row.withdrawnAt > long)
-        .map(row => ({ row, withdrawnAt: row.withdrawnAt }))
-        .sort((a, b) => a.withdrawnAt - b.withdrawnAt)
+      leaving = blockedRows().map(row => ({ row, withdrawnAt: row.withdrawnAt }))
       for (const { store: id, key } of last) {
         const row = id === itemStores.catalog ? rows.get(key.toString()) : undefined
         if (row) news.add(row)

@@ -30,6 +30,7 @@ export function createPopularityGlobalStage(ctx: TaskContext): Stage {
   const out = new Set<number>()
   let seen = 0
   let toldAt = 0
+  let refilling = false
 
   const indexOf = (item: number): number => {
     indices[item] ??= items.index(windows.items.nameOf(item))
@@ -75,7 +76,14 @@ export function createPopularityGlobalStage(ctx: TaskContext): Stage {
   return {
     name: 'popularity',
     urgent: () => items.withdrawals.length > seen,
+    refill() {
+      written.length = 0
+      toldAt = 0
+      refilling = true
+    },
+    refilling: () => refilling,
     flush(to) {
+      refilling = false
       followWithdrawals()
       if (table.at === 0) return
       const now = ctx.now()

@@ -10,7 +10,7 @@
 import type { Encoder } from '../../schemas/index.ts'
 import { ByteReader } from '../../streams/serde/bytes.ts'
 import type { Outbox } from '../../streams/topology/outbox.ts'
-import type { RestoredRow, Stage, TaskContext } from '../../streams/topology/stage.ts'
+import type { RefillExtent, RestoredRow, Stage, TaskContext } from '../../streams/topology/stage.ts'
 import type { LogRecord } from '../../streams/transport/port.ts'
 import type { ItemTable } from '../items/table.ts'
 import type { CurrentEvent } from '../user/current-event.ts'
@@ -20,9 +20,9 @@ import type { UserState } from '../user/user-state.ts'
 import type { UserTable } from '../user/users.ts'
 import { Activity } from './activity.ts'
 import { FeaturesEncoder } from './features.ts'
-import { listKey, sessionKey, sessionView } from './views.ts'
+import { SessionRefill } from './refill.ts'
+import { listKey, sessionKey, sessionLifeMs, sessionView } from './views.ts'
 
-const HOUR = 3_600_000
 /** Users cleaned in one tick: some tens of microseconds each at worst. */
 const CLEAN_SLICE = 200
 
@@ -60,6 +60,7 @@ class SessionsStage implements Stage<UserEvent> {
   private shownNow: UserState[] = []
   private changedUsers: UserState[] = []
   private removedUsers = new Set<string>()
+  private refillOf: SessionRefill | undefined
   private lateRecords: { topic: string; record: LogRecord; ts: number }[] = []
 
   constructor(ctx: TaskContext, deps: SessionsDeps) {
@@ -198,16 +199,34 @@ class SessionsStage implements Stage<UserEvent> {
     if (this.removedUsers.size > 0) this.flushRemoved(out)
     if (this.changedUsers.length > 0) this.flushFeatures(out)
     if (this.viewQueue.length > 0) this.flushViews(out)
+    if (this.refillOf?.flush(out)) this.refillOf = undefined
+  }
+
+  refill(extent: RefillExtent): void {
+    this.refillOf = new SessionRefill(extent, {
+      users: this.users,
+      items: this.items,
+      views: this.deps.views,
+      removeViews: (userId, out) => this.removeViews(userId, out),
+    })
+  }
+
+  refilling(): boolean {
+    return this.refillOf !== undefined
   }
 
   private flushRemoved(out: Outbox): void {
     for (const userId of this.removedUsers) {
-      out.view({ op: 'delete', key: sessionKey(userId) })
-      for (const surface of this.deps.surfaces)
-        out.view({ op: 'delete', key: listKey(surface, userId) })
+      this.removeViews(userId, out)
       if (this.deps.features) out.publish('session-features', userId, null)
     }
     this.removedUsers.clear()
+  }
+
+  private removeViews(userId: string, out: Outbox): void {
+    out.view({ op: 'delete', key: sessionKey(userId) })
+    for (const surface of this.deps.surfaces)
+      out.view({ op: 'delete', key: listKey(surface, userId) })
   }
 
   private flushFeatures(out: Outbox): void {
@@ -224,7 +243,7 @@ class SessionsStage implements Stage<UserEvent> {
   private flushViews(out: Outbox): void {
     const now = this.now() - this.startedAt
     const waiting: UserState[] = []
-    const ttlMs = this.users.settings.gapMs + HOUR
+    const ttlMs = sessionLifeMs(this.users.settings.gapMs)
     for (const user of this.viewQueue) {
       if (user.removed) user.viewWaits = false
       else if (user.viewedAt >= 0 && now - user.viewedAt < this.deps.minIntervalMs)

@@ -3,16 +3,21 @@ import type { ViewWrite } from '../../streams/topology/outbox.ts'
 import type { ItemTable } from '../items/table.ts'
 import type { SessionState } from './session.ts'
 
+const HOUR_MS = 3_600_000
+
+/** The gap, and an hour for readers that come late. */
+export const sessionLifeMs = (gapMs: number): number => gapMs + HOUR_MS
+
 export const sessionKey = (userId: string): string => `session:${userId}`
 export const listKey = (surface: string, userId: string): string => `topk:${surface}:u:${userId}`
 
-/** Fields and order of CONTRACT 2; `recordTs` measures freshness. */
+/** Fields and order of CONTRACT 2; `recordTs` measures freshness, where it answers a record. */
 export function sessionView(
   userId: string,
   session: SessionState,
   items: ItemTable,
   ttlMs: number,
-  recordTs: number,
+  recordTs?: number,
 ): ViewWrite {
   return {
     op: 'hash',
@@ -40,7 +45,7 @@ export function sessionView(
       JSON.stringify(itemIds(session, items)),
     ],
     ttlMs,
-    recordTs,
+    ...(recordTs === undefined ? {} : { recordTs }),
   }
 }
 

@@ -60,6 +60,7 @@ class CohortStage implements Stage<never> {
   private lookedAt = Number.NEGATIVE_INFINITY
   private cursor = 0
   private isUrgent = false
+  private isRefilling = false
 
   constructor(ctx: TaskContext, deps: CohortDeps) {
     this.ctx = ctx
@@ -73,7 +74,7 @@ class CohortStage implements Stage<never> {
     const { ctx } = this
     const start = ctx.now()
     this.followWithdrawals()
-    if (start - this.lookedAt >= lookEveryMs) {
+    if (this.isRefilling || start - this.lookedAt >= lookEveryMs) {
       this.lookedAt = start
       this.look(start)
     }
@@ -94,7 +95,20 @@ class CohortStage implements Stage<never> {
     for (const write of this.pending.values()) out.view(write)
     this.pending.clear()
     this.isUrgent = false
-    this.deps.popularity.refresh()
+    const { popularity } = this.deps
+    popularity.refresh()
+    // cohorts that came with this refresh are looked at next
+    this.isRefilling &&=
+      this.states.length < Math.max(1, popularity.cohortCount) || this.states.some(s => s.due)
+  }
+
+  refill(): void {
+    for (const state of this.states) state.due = true
+    this.isRefilling = true
+  }
+
+  refilling(): boolean {
+    return this.isRefilling
   }
 
   private followWithdrawals(): void {

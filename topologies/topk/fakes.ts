@@ -184,6 +184,7 @@ export function fakeUser(
 }
 
 export class FakeUsers implements Users {
+  readonly watermark = { at: 0 }
   private readonly byId = new Map<string, User>()
   add<U extends User>(user: U): U {
     this.byId.set(user.id, user)
@@ -197,6 +198,9 @@ export class FakeUsers implements Users {
   }
   values(): IterableIterator<User> {
     return this.byId.values()
+  }
+  *activeSince(ts: number): IterableIterator<string | undefined> {
+    for (const user of this.byId.values()) yield user.lastSeenAt >= ts ? user.id : undefined
   }
   get size(): number {
     return this.byId.size

@@ -36,6 +36,7 @@ function setUp(flags: Record<string, string> = {}, size = 300) {
   const stage = createTopkStage(ctx, {
     users,
     options,
+    activeMs: 30 * 60_000,
     pseudonym: userId => ({ user: `~${userId}`, key: 'k' }),
   })
   const popular = new Map<number, number>()

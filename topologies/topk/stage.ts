@@ -8,10 +8,11 @@
  *       users are dirty again.
  *  - K3 nothing is written for a user who is gone: the sessions stage has removed the lists.
  *  - K4 who came before anything could be listed has a list soon after something can, without another event.
+ *  - K5 lists written again because the view store lost them come a few at a time: who has a new event waits for no more.
  */
 import { hash53 } from '../../streams/serde/hash.ts'
 import type { ViewWrite } from '../../streams/topology/outbox.ts'
-import type { Stage, TaskContext } from '../../streams/topology/stage.ts'
+import type { RefillExtent, Stage, TaskContext } from '../../streams/topology/stage.ts'
 import type { ItemTable } from '../items/table.ts'
 import type { UserEvent } from '../user/event.ts'
 import type { User, Users } from '../user/user.ts'
@@ -33,6 +34,16 @@ declare module '../user/user.ts' {
   }
 }
 
+/** Lists that are written again because the view store lost them. */
+interface ListRefill {
+  readonly extent: RefillExtent
+  readonly users: IterableIterator<string | undefined>
+  /** All of its users were taken. */
+  isLast: boolean
+  /** Those whose lists are not built. */
+  readonly waiting: Set<User>
+}
+
 /** A clock of whole ms that may stand still (in a replay): no more lists than this in a slice. */
 const listsPerBudgetMs = 4
 /** Users whose lists are looked through for withdrawn items, per ms of a slice. */
@@ -41,10 +52,14 @@ const usersPerBudgetMs = 500
 const pendingLists = 2048
 /** How often one of the users with an empty list is tried again (K4). */
 const retryEmptyMs = 2_000
+/** Lists of a refill that may wait in the queue at once: some 10 ms of work (K5); with nobody else to wait, many. */
+const refillAtOnce = { active: 24, all: 1024 }
 
 export interface TopkDeps {
   readonly users: Users
   readonly options: TopkOptions
+  /** Who had an event within it is active: the session gap, ms. */
+  readonly activeMs: number
   /** How users are named in the table `slates`; without it no draws are sampled. */
   readonly pseudonym?: (userId: string) => Pseudonym
 }
@@ -70,6 +85,7 @@ class TopkStage implements Stage<UserEvent> {
   private readonly empty = new Set<User>()
   private emptyTriedAt = 0
   private coalescedTold = 0
+  private refillOf: ListRefill | undefined
   private readonly metrics
 
   constructor(ctx: TaskContext, deps: TopkDeps) {
@@ -114,6 +130,7 @@ class TopkStage implements Stage<UserEvent> {
       user => queue.markDirty(user, start),
     )
     this.retryEmpty(start)
+    this.refillSome(start)
     const most = Math.max(1, Math.floor(budgetMs * listsPerBudgetMs))
     for (let n = 0; n < most; n++) {
       if (this.pending.size >= pendingLists) return false
@@ -130,6 +147,7 @@ class TopkStage implements Stage<UserEvent> {
     const { recommender, queue } = this
     const { options, users, pseudonym } = this.deps
     const { scratch } = user
+    this.refillOf?.waiting.delete(user)
     if (users.get(user.id) !== user) {
       queue.forget(user)
       this.empty.delete(user)
@@ -172,6 +190,36 @@ class TopkStage implements Stage<UserEvent> {
     this.noteEmpty(user, now)
   }
 
+  refill(extent: RefillExtent): void {
+    const { users, activeMs } = this.deps
+    const since = extent === 'all' ? 0 : users.watermark.at - activeMs
+    this.refillOf = { extent, users: users.activeSince(since), isLast: false, waiting: new Set() }
+    // what stands in the store now is older than the lists that are known here
+    this.sweep.forget(this.ctx.now())
+  }
+
+  refilling(): boolean {
+    return this.refillOf !== undefined
+  }
+
+  /** K5. A number of looks at most: most users may not be active. */
+  private refillSome(now: number): void {
+    const { refillOf } = this
+    if (refillOf === undefined || refillOf.isLast) return
+    const most = refillAtOnce[refillOf.extent]
+    for (let looks = 0; looks < most && refillOf.waiting.size < most; looks++) {
+      const { done, value: userId } = refillOf.users.next()
+      if (done) {
+        refillOf.isLast = true
+        return
+      }
+      const user = userId === undefined ? undefined : this.deps.users.get(userId)
+      if (user === undefined) continue
+      refillOf.waiting.add(user)
+      this.queue.markDirty(user, now)
+    }
+  }
+
   /** K4: one stands for all, so that users who will never have a list cost next to nothing. */
   private retryEmpty(now: number): void {
     if (this.empty.size === 0 || now - this.emptyTriedAt < retryEmptyMs) return
@@ -200,6 +248,7 @@ class TopkStage implements Stage<UserEvent> {
       if (users.get(user.id) === user) out.row('slates', row)
     this.pending.clear()
     this.sampled = []
+    if (this.refillOf?.isLast && this.refillOf.waiting.size === 0) this.refillOf = undefined
     this.metrics.coalesced.add(this.queue.coalesced - this.coalescedTold)
     this.coalescedTold = this.queue.coalesced
   }

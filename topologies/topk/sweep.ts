@@ -4,6 +4,7 @@
  *  - S1 each withdrawal is looked for in every list known; the owners are reported at once.
  *  - S2 lists written before a restart are not known. Once an item was withdrawn within a list's life, their owners are
  *       reported too, spread evenly over `sweepMs`: after that every list was made without the item.
+ *       So are lists that are older than the last `forget`.
  *  - S3 a list made while a sweep is under way is clean: what makes lists looks at the table itself.
  */
 import type { User } from '../user/user.ts'
@@ -30,6 +31,8 @@ export class WithdrawalSweep {
   private scan: IterableIterator<User> | undefined
   private slow: SlowSweep | undefined
   private unknownSeen = false
+  /** Lists built before that may not be the ones that stand in the view store. */
+  private knownSince = 0
 
   constructor(
     users: { values(): IterableIterator<User>; readonly size: number },
@@ -57,6 +60,18 @@ export class WithdrawalSweep {
     if (this.scan !== undefined) this.scanLists(this.scan, limit, now, urgent)
     if (this.slow !== undefined) this.sweepSlowly(this.slow, limit, now, unknown)
     return this.scan !== undefined
+  }
+
+  /** The view store lost lists, or holds older ones: all built before `now` are as unknown as after a restart. */
+  forget(now: number): void {
+    this.knownSince = now
+    this.scan = undefined
+    this.slow = undefined
+    this.cursor = -1
+  }
+
+  private knownList({ scratch }: User): Int32Array | undefined {
+    return (scratch.listBuiltAt ?? this.knownSince) < this.knownSince ? undefined : scratch.list
   }
 
   /** After a restart: was anything withdrawn that a list may still hold? */
@@ -91,7 +106,7 @@ export class WithdrawalSweep {
         if (this.unknownSeen && this.slow === undefined) this.startSlowly(now)
         return
       }
-      const { list } = user.scratch
+      const list = this.knownList(user)
       if (list === undefined) this.unknownSeen = true
       else if (list.some(item => this.wanted.has(item))) urgent(user)
     }
@@ -114,7 +129,7 @@ export class WithdrawalSweep {
         this.slow = undefined
         return
       }
-      if (user.scratch.list === undefined) unknown(user)
+      if (this.knownList(user) === undefined) unknown(user)
     }
   }
 }

@@ -60,5 +60,9 @@ export interface UserScratch {
 export interface Users {
   get(userId: string): User | undefined
   values(): IterableIterator<User>
+  /** Ids of users whose newest event is at or after `ts` (event time, ms); an undefined now and then. */
+  activeSince(ts: number): IterableIterator<string | undefined>
+  /** Newest event time of the partition, ms. */
+  readonly watermark: { readonly at: number }
   readonly size: number
 }
