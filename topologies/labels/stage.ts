@@ -219,9 +219,15 @@ class LabelsStage implements Stage<UserEvent> {
     if (--request.waiting === 0) this.rows.requests.remove(request)
   }
 
-  /** The user is removed: all that waits goes without a word. */
+  /**
+   * The user is removed: all that waits goes without a word. A label whose time has come is given, as the sweep would have:
+   * whether it came by before must not matter (L3).
+   */
   private forget(user: StoredUser): void {
     for (const entry of user.pendingLabels ?? []) {
+      this.endWait(entry)
+      const deadline = entry.deadline(this.deps.times)
+      if (entry.state !== UNPLAYED && this.passed > deadline) this.finish(entry, deadline)
       this.rows.entries.remove(entry)
       if (!entry.request.removed) this.rows.requests.remove(entry.request)
     }
