@@ -187,12 +187,10 @@ export function createPopularityItemStage(ctx: TaskContext, options: PopularityI
 
 /** Adds to the positives of a minute of the hour; see HourMinutes. */
 function addToMinute(minutes: HourMinutes, minute: number, positives: number): void {
-  for (let i = minutes.length - 1; i >= 0; i--)
-    if ((minutes[i] & 63) === minute) {
-      minutes[i] += positives * 64
-      return
-    }
-  minutes.push(positives * 64 + minute)
+  let at = minutes.length
+  while (at > 0 && (minutes[at - 1] & 63) > minute) at--
+  if (at > 0 && (minutes[at - 1] & 63) === minute) minutes[at - 1] += positives * 64
+  else minutes.splice(at, 0, positives * 64 + minute)
 }
 
 /** Positives of a minute, taken as of its start, join the decayed counts. */

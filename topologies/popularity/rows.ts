@@ -1,7 +1,8 @@
 /**
  * Rows of counts in the item changelog.
  * `counts`: key = itemId; value = layout u8, newestAt, impressions, watches, positives, watchedMs, decayedMinute (varints),
- * one float32 a half-life. ~45 bytes, at most one a commit.
+ * one float32 a half-life. ~45 bytes, at most one a commit. The whole numbers do not depend on the order that packets came in;
+ * the decayed sums do, in their last digits.
  * `hours`: key = hour (varint), cohort (string), itemId; value = layout u8, then {minute u8, positives} of the minutes that
  * have any.
  */
@@ -77,7 +78,7 @@ export function readHourKey(r: ByteReader): HourKey {
   return { hour: r.uint(), cohort: r.string(), itemId: r.rawString() }
 }
 
-/** Positives by minute of the hour: `count * 64 + minute`, each minute once, in order of first sight. */
+/** Positives by minute of the hour: `count * 64 + minute`, each minute once, in order: the row does not tell who came first. */
 export type HourMinutes = number[]
 
 export function writeHour(minutes: HourMinutes, w: ByteWriter): void {
