@@ -66,6 +66,8 @@ export class TaskCore {
   private readonly logic: TaskLogic
   private readonly stages: readonly Stage[]
   private readonly processing: readonly Stage[]
+  /** Stages that say how much the next commit may hold of them. */
+  private readonly filling: readonly Stage[]
   private readonly stores: TaskStores
   private readonly receivers: (Stage | undefined)[] = []
   private readonly channels: Parameters<NonNullable<Stage['receive']>>[0][] = []
@@ -104,6 +106,7 @@ export class TaskCore {
     })
     this.stages = this.logic.stages
     this.processing = this.stages.filter(stage => stage.process)
+    this.filling = this.stages.filter(stage => stage.full)
     this.stores = new TaskStores(kind.name, this.stages)
     this.restoring = new RestoredLog(this.stores, this.blocks)
     for (const stage of this.stages)
@@ -205,7 +208,10 @@ export class TaskCore {
 
   /** The next commit holds about as much as one may: input must wait for it (C7). */
   get full(): boolean {
-    return this.size.full(this.stores.dirtyExact, this.outbox.bytes)
+    if (this.size.full(this.stores.dirtyExact, this.outbox.bytes)) return true
+    const stages = this.filling
+    for (let i = 0; i < stages.length; i++) if (stages[i].full?.()) return true
+    return false
   }
 
   // ---- commit

@@ -234,6 +234,8 @@ export class Task {
     )
       return false
     try {
+      // what a stage holds already may be as much as one commit takes
+      if (core.full) this.maybeCommit(core)
       const more = this.processSlice(core, budgetMs)
       // what a tick makes goes out with the next commit too (C7)
       const work = !this.mustWait(core) && core.tick(budgetMs)

@@ -68,6 +68,8 @@ export interface Stage<E = unknown> {
   flush?(out: Outbox): void
   /** True: commit now rather than at the interval (a withdrawn item must be gone within a second). */
   urgent?(): boolean
+  /** True: the next commit holds as much of this stage as one may; input waits for it (C7). Hot: asked between records. */
+  full?(): boolean
   /** All rows are restored; `last` are those of the last batch, whose views must be written again with the next commit. */
   restored?(last: readonly RestoredRow[]): void
   /** The effects of the last flushed commit were acknowledged. */
