@@ -52,6 +52,8 @@ class Block {
 
 /** Gathers changes by surface and window until the commit. Hot: a few array additions an event. */
 export class DeltaBuffer {
+  /** Windows that are changed: what the next packet holds. */
+  windows = 0
   private readonly contextSubjects: readonly string[]
   private blocks = new Map<string, Map<number, Block>>()
   private lastSurface = ''
@@ -76,6 +78,7 @@ export class DeltaBuffer {
     if (block === undefined) {
       block = new Block()
       windows.set(key, block)
+      this.windows++
     }
     this.lastSurface = surface
     this.lastKey = key
@@ -106,6 +109,7 @@ export class DeltaBuffer {
         })
       }
     this.blocks = new Map()
+    this.windows = 0
     this.lastBlock = undefined
   }
 }

@@ -210,12 +210,11 @@ describe('windows', () => {
     pipeline.send(impression(slow, t0, {}))
     pipeline.commitAll()
     expect(closed()).toBe(false)
-    pipeline.now += 9_000
+    pipeline.pass(9_000)
     pipeline.send(impression(fast, t0 + 6 * minute, {}))
     pipeline.commitAll()
     expect(closed()).toBe(false)
-    pipeline.now += 2_000
-    pipeline.commitAll()
+    pipeline.pass(2_000)
     expect(closed()).toBe(true)
   })
 })

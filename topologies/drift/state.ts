@@ -1,66 +1,14 @@
 /** State of the statistic task: windows, references, alarms, progress; all exact, all restored from the changelog. */
-import { ByteReader, type ByteWriter, ByteWriter as Writer } from '../../streams/serde/bytes.ts'
+import type { ByteReader, ByteWriter } from '../../streams/serde/bytes.ts'
 import { type Row, Store } from '../../streams/topology/store.ts'
 import type { Alarm } from './alarm.ts'
 import { Histogram } from './histogram.ts'
 import { type ReferenceRow, readReference, writeReference } from './reference.ts'
-import type { WindowId } from './rows.ts'
-import { sizes } from './subjects.ts'
 import { Watermark } from './watermark.ts'
+import { type SeriesId, seriesKey, type WindowRow, Windows } from './windows.ts'
 
 /** Store numbers in the task kind `statistics`. On the log for ever. */
 const stores = { windows: 40, references: 41, alarms: 42, progress: 43 } as const
-
-const scratch = new Writer(4096)
-
-/** A window's histogram. Closed windows are kept packed: a day of minutes is held for corrections. */
-export class WindowRow implements Row, WindowId {
-  dirty = false
-  removed = false
-  readonly subject: string
-  readonly segment: string
-  readonly size: number
-  readonly start: number
-  /** 0: open; else the revision written last. */
-  revision = 0
-  /** Closed and changed since it was written. */
-  changed = false
-  private histogram: Histogram | null
-  private packed: Buffer | null = null
-
-  constructor(id: WindowId, histogram: Histogram) {
-    this.subject = id.subject
-    this.segment = id.segment
-    this.size = id.size
-    this.start = id.start
-    this.histogram = histogram
-  }
-
-  get end(): number {
-    return this.start + sizes[this.size].ms
-  }
-
-  /** The histogram, to read or change. */
-  unpacked(): Histogram {
-    this.histogram ??= Histogram.read(new ByteReader(this.packed as Buffer))
-    this.packed = null
-    return this.histogram
-  }
-
-  pack(): void {
-    if (this.histogram === null) return
-    scratch.reset()
-    this.histogram.write(scratch)
-    this.packed = scratch.copy()
-    this.histogram = null
-  }
-
-  write(w: ByteWriter): void {
-    w.uint(this.revision).u8(this.changed ? 1 : 0)
-    if (this.packed) w.raw(this.packed)
-    else this.unpacked().write(w)
-  }
-}
 
 export interface AlarmRow extends Alarm, Row {
   readonly subject: string
@@ -74,15 +22,6 @@ export interface Progress extends Row {
   /** Surfaces seen, in order of first sight. */
   readonly surfaces: string[]
 }
-
-export interface SeriesId {
-  readonly subject: string
-  readonly segment: string
-  readonly size: number
-}
-
-const seriesKey = ({ subject, segment, size }: SeriesId): string =>
-  `${subject}\n${segment}\n${size}`
 
 /** Things by subject, segment and window size. */
 class BySeries<T> {
@@ -98,28 +37,6 @@ class BySeries<T> {
 
   delete(id: SeriesId): void {
     this.map.delete(seriesKey(id))
-  }
-}
-
-class Windows {
-  private readonly map = new Map<string, WindowRow>()
-
-  get(id: WindowId): WindowRow | undefined {
-    return this.map.get(`${seriesKey(id)}\n${id.start}`)
-  }
-
-  make(id: WindowId, histogram: Histogram): WindowRow {
-    const row = new WindowRow(id, histogram)
-    this.map.set(`${seriesKey(id)}\n${id.start}`, row)
-    return row
-  }
-
-  delete(id: WindowId): void {
-    this.map.delete(`${seriesKey(id)}\n${id.start}`)
-  }
-
-  values(): IterableIterator<WindowRow> {
-    return this.map.values()
   }
 }
 
@@ -153,6 +70,7 @@ export function statisticsState(idleMs: number, sourcesExpected: () => number) {
       }
       const revision = value.uint()
       const changed = value.u8() === 1
+      windows.delete(id)
       const row = windows.make(id, Histogram.read(value))
       row.revision = revision
       row.changed = changed
@@ -200,7 +118,8 @@ export function statisticsState(idleMs: number, sourcesExpected: () => number) {
     write: 'exact',
     writeKey: () => undefined,
     writeValue(row, w) {
-      w.uint(row.startedAt).uint(watermark.value).uint(watermark.sources.size)
+      w.uint(row.startedAt).uint(watermark.value).uint(watermark.horizon)
+      w.uint(watermark.sources.size)
       for (const [partition, source] of watermark.sources) w.uint(partition).uint(source.watermark)
       w.uint(row.surfaces.length)
       for (const surface of row.surfaces) w.string(surface)
@@ -209,8 +128,8 @@ export function statisticsState(idleMs: number, sourcesExpected: () => number) {
       if (value === null) return
       progress.startedAt = value.uint()
       watermark.value = value.uint()
-      for (let left = value.uint(); left > 0; left--)
-        watermark.sources.set(value.uint(), { watermark: value.uint(), heardAt: 0 })
+      watermark.horizon = value.uint()
+      for (let left = value.uint(); left > 0; left--) watermark.hear(value.uint(), value.uint())
       progress.surfaces.length = 0
       for (let left = value.uint(); left > 0; left--) progress.surfaces.push(value.string())
     },

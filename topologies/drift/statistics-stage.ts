@@ -17,13 +17,18 @@ import { Histogram } from './histogram.ts'
 import type { driftOptions } from './options.ts'
 import { collect, newReference, type ReferenceRow, referenceWindows } from './reference.ts'
 import { alarmQuery, driftRows, histogramRows, isOver, referenceRows } from './rows.ts'
-import { type AlarmRow, statisticsState, type WindowRow } from './state.ts'
+import { type AlarmRow, statisticsState } from './state.ts'
 import { numberSubject, shardCount, sizes } from './subjects.ts'
+import type { WindowRow } from './windows.ts'
 
 /** Corrections of closed windows are gathered for so long, processing time. */
 const correctionMs = 10_000
 /** Windows closed or corrected in one commit: an old log, imported at once, makes many thousands due together (C1). */
 const windowsPerCommit = 200
+/** Windows that may wait to be closed before input waits for them (C7). */
+const maxDue = 20_000
+/** Windows that are held for source partitions that are silent, some 350 B each; more are forgotten by the others' time. */
+const maxHeld = 200_000
 /** Surfaces that are segments of their own; later ones count in the whole only. */
 const maxSurfaces = 16
 
@@ -57,7 +62,9 @@ export function createDriftStatisticsStage(
   const closedCounter = ctx.metrics.counter('freshet_drift_windows_total')
   const watermarkGauge = ctx.metrics.gauge('freshet_drift_watermark_seconds')
   let correctedAt = Number.NEGATIVE_INFINITY
-  let sweptMinute = 0
+  let sweptHour = 0
+  /** Windows past their grace were not yet written when the others were forgotten. */
+  let heldBack = false
 
   const emptyFor = (subject: string): Histogram => {
     const known = numberSubject(subject)
@@ -73,7 +80,7 @@ export function createDriftStatisticsStage(
   ): WindowRow | undefined => {
     const { ms } = sizes[size]
     const start = Math.floor(at / ms) * ms
-    if (start + ms + graceMs < watermark.value) {
+    if (start + ms + graceMs < watermark.horizon) {
       late.add()
       return undefined
     }
@@ -110,7 +117,7 @@ export function createDriftStatisticsStage(
     for (const histogram of histograms) histogram.missing += head.missing
     return (name, slot, change) => {
       for (const histogram of histograms)
-        if (name === null) histogram.counts[slot] += change
+        if (name === null) histogram.addAt(slot, change)
         else histogram.add(histogram.binOfName(name), slot % shardCount, change)
     }
   }
@@ -233,14 +240,17 @@ export function createDriftStatisticsStage(
   }
 
   const sweep = (): void => {
-    const minute = Math.floor(watermark.value / sizes[0].ms)
-    if (minute === sweptMinute || due.length > 0) return
-    sweptMinute = minute
-    for (const row of windows.values()) {
-      if (row.end + graceMs >= watermark.value || open.has(row) || corrected.has(row)) continue
-      windows.delete(row)
-      state.windowStore.remove(row)
+    const hour = Math.floor((watermark.horizon - graceMs) / sizes[1].ms)
+    if (hour === sweptHour && (due.length > 0 || !heldBack)) return
+    sweptHour = hour
+    heldBack = false
+    const held = (row: WindowRow): boolean => {
+      const holds = open.has(row) || corrected.has(row)
+      heldBack ||= holds
+      return holds
     }
+    for (const row of windows.takeEndedBefore(watermark.horizon - graceMs, held))
+      state.windowStore.remove(row)
   }
 
   return {
@@ -248,15 +258,14 @@ export function createDriftStatisticsStage(
     stores: state.stores,
     receives: [driftChannel],
     receive(_channel, payload) {
-      readDeltas(payload, (source, mark) => watermark.hear(source, mark, ctx.now()), cell)
+      readDeltas(payload, (source, mark) => watermark.hear(source, mark), cell)
       state.progressStore.touch(progress)
     },
     urgent: () => due.length > 0,
+    full: () => due.length > maxDue,
     flush(out) {
       const now = ctx.now()
-      const was = watermark.value
-      watermark.advance(now)
-      if (watermark.value !== was) {
+      if (watermark.advance(now, windows.size < maxHeld)) {
         state.progressStore.touch(progress)
         watermarkGauge.set(watermark.value / 1000)
       }
@@ -264,14 +273,11 @@ export function createDriftStatisticsStage(
       sweep()
     },
     restored() {
-      const now = ctx.now()
       for (const row of windows.values()) {
         if (row.revision === 0) open.add(row)
         else if (row.changed) corrected.add(row)
         else row.pack()
       }
-      for (const [partition, source] of watermark.sources)
-        watermark.hear(partition, source.watermark, now)
     },
   }
 }

@@ -31,6 +31,11 @@ interface ProgressRow extends Row {
   watermark: number
 }
 
+/**
+ * Windows that one packet changes: each in some subjects, their hours and days and segments, all in one commit where it
+ * arrives (C1). Live it is a few; an old log, imported at once, has a minute of its own for nearly every event.
+ */
+const maxWindows = 500
 const minuteMs = sizes[0].ms
 const edgesOf = (number: number): Float64Array => numberSubjects[number].edges
 
@@ -118,13 +123,13 @@ export function createDriftUserStage(
   const playOf = (event: WatchEvent): PlayRow => {
     const { userId, playId, surface } = event.event
     const key = playKey(userId, playId)
-    const known = plays.get(key)
-    const stores = event.consent === 'full'
-    if (known && (stores || !known.stored)) {
-      // forgotten by event time, whether or not the sweep came by
-      if (isOver(known)) known.beats.length = 0
-      return known
+    let known = plays.get(key)
+    // forgotten by event time, whether or not the sweep came by
+    if (known && isOver(known)) {
+      forget(known)
+      known = undefined
     }
+    if (known && (event.consent === 'full' || !known.stored)) return known
     const play = newPlay(userId, playId, known?.surface ?? surface, known ? [...known.beats] : [])
     if (known) forget(known)
     plays.set(key, play)
@@ -206,6 +211,7 @@ export function createDriftUserStage(
       if (ts > progress.watermark) progress.watermark = ts
       return undefined
     },
+    full: () => buffer.windows >= maxWindows,
     flush(out) {
       if (!news) return
       news = false
