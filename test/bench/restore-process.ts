@@ -54,6 +54,7 @@ console.log(
   JSON.stringify({
     seconds,
     cpuSeconds: (used.user + used.system) / 1e6,
+    systemSeconds: used.system / 1e6,
     users: tasks.reduce((sum, { users }) => sum + users.size, 0),
     rows,
     changelogMb: bytes / 2 ** 20,

@@ -22,7 +22,9 @@ export interface RestoreSettings {
 
 export interface RestoreResult {
   readonly seconds: number
+  /** User and system; system alone. */
   readonly cpuSeconds: number
+  readonly systemSeconds: number
   readonly users: number
   readonly rows: number
   /** Keys and values. */
