@@ -148,10 +148,10 @@ export class ItemCluster {
   private pending: UserEvent | undefined
 
   /** An Item, or a tombstone, on the items topic. */
-  put(itemId: string, item: Item | null): void {
+  put(itemId: string, item: Item | null, timestamp = this.now): void {
     const value = item === null ? null : Buffer.from(String(this.sent.push(item) - 1))
     const task = this.items[partitionOfText(itemId, this.partitions)]
-    task.process('items', this.record(Buffer.from(itemId), value))
+    task.process('items', { ...this.record(Buffer.from(itemId), value), timestamp })
   }
 
   /** User task `p` commits; its packets go to the item tasks' delta topics. */

@@ -40,7 +40,7 @@ export function createCatalogStage(ctx: TaskContext, options: CatalogOptions): S
   let news = new Set<CatalogRow>()
   let urgent = false
   /** Withdrawn rows in order of withdrawal, to leave `blocked` when their life is over. */
-  let leaving: { row: CatalogRow; withdrawnAt: number }[] = []
+  let leaving: { row: CatalogRow; withdrawnAt: number; since: number }[] = []
   /** Rows left to look through: an older copy of the view store may hold them in `blocked` although they are back. */
   let unlooked: IterableIterator<CatalogRow> | undefined
 
@@ -97,7 +97,8 @@ export function createCatalogStage(ctx: TaskContext, options: CatalogOptions): S
     if (was === withdrawnAt) return
     news.add(row)
     urgent = true
-    if (withdrawnAt !== 0) leaving.push({ row, withdrawnAt })
+    // by our clock: a record may be dated by another's, and lists live by ours
+    if (withdrawnAt !== 0) leaving.push({ row, withdrawnAt, since: ctx.now() })
   }
 
   /** Members that may stand in `blocked`, in order of withdrawal: whether one past its life has left is not recorded. */
@@ -142,7 +143,7 @@ export function createCatalogStage(ctx: TaskContext, options: CatalogOptions): S
       if (unlooked !== undefined) clearReturned(unlooked, out)
       const over = ctx.now() - life
       let n = 0
-      while (n < leaving.length && n < EXPIRED_A_COMMIT && leaving[n].withdrawnAt < over) n++
+      while (n < leaving.length && n < EXPIRED_A_COMMIT && leaving[n].since < over) n++
       if (n === 0) return
       for (const { row, withdrawnAt } of leaving.slice(0, n))
         if (row.withdrawnAt === withdrawnAt)
@@ -157,7 +158,11 @@ export function createCatalogStage(ctx: TaskContext, options: CatalogOptions): S
     },
     refilling: () => unlooked !== undefined || news.size > 0,
     restored(last) {
-      leaving = blockedRows().map(row => ({ row, withdrawnAt: row.withdrawnAt }))
+      const now = ctx.now()
+      leaving = blockedRows().map(row => {
+        const { withdrawnAt } = row
+        return { row, withdrawnAt, since: Math.min(withdrawnAt, now) }
+      })
       for (const { store: id, key } of last) {
         const row = id === itemStores.catalog ? rows.get(key.toString()) : undefined
         if (row) news.add(row)

@@ -113,6 +113,27 @@ describe('the catalog', () => {
     expect(cluster.table.withdrawnAt(cluster.table.index('a'))).not.toBe(0)
   })
 
+  it('keeps items in `blocked` for their life by its own clock, whatever the records are dated', () => {
+    const cluster = new ItemCluster(1)
+    for (const [itemId, date] of [
+      ['ahead', 400],
+      ['behind', -400],
+      ['now', 0],
+    ] as const) {
+      cluster.put(itemId, null, cluster.now + date * 86_400_000)
+    }
+    cluster.commitAll()
+    expect(blocked(cluster)).toEqual(['ahead', 'behind', 'now'])
+    cluster.now += 7 * 86_400_000 - 1
+    cluster.act({ userId: 'u', itemId: 'b', ts: cluster.now, kind: 'impression' })
+    cluster.commitAll()
+    expect(blocked(cluster)).toEqual(['ahead', 'behind', 'now'])
+    cluster.now += 2
+    cluster.act({ userId: 'u', itemId: 'b', ts: cluster.now, kind: 'impression' })
+    cluster.commitAll()
+    expect(blocked(cluster)).toEqual([])
+  })
+
   it('lists unknown items while the items topic is empty, and always or never as the option says', () => {
     const auto = new ItemCluster(1)
     const index = auto.table.index('x')
