@@ -16,7 +16,7 @@ import type { Logger } from '../streams/log.ts'
 import type { Metrics } from '../streams/metrics.ts'
 import { Generations } from '../streams/runtime/generations.ts'
 import { type TopicNames, topicNames } from '../streams/runtime/names.ts'
-import type { ViewReader, ViewStore } from '../streams/sinks.ts'
+import type { FillableViewStore, ViewReader } from '../streams/sinks.ts'
 import { createEmbeddedTransport } from '../streams/transport/embedded/index.ts'
 import { createKafkaTransport } from '../streams/transport/kafka/index.ts'
 import type { Transport } from '../streams/transport/port.ts'
@@ -95,7 +95,7 @@ export async function openSchemas({ values }: Surroundings) {
   return { registry, encoder }
 }
 
-export type Views = (ViewStore & ViewReader) | RedisStore
+export type Views = (FillableViewStore & ViewReader) | RedisStore
 
 /** null where Redis is left out by `none`. */
 export function openViews(

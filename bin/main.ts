@@ -6,6 +6,7 @@ import { demoCommand } from './commands/demo.ts'
 import { doctorCommand } from './commands/doctor.ts'
 import { importCommand } from './commands/import.ts'
 import { inspectCommand } from './commands/inspect.ts'
+import { rebuildCommand } from './commands/rebuild.ts'
 import { resetCommand } from './commands/reset.ts'
 import { runCommand } from './commands/run.ts'
 import { simulateCommand } from './commands/simulate.ts'
@@ -28,6 +29,7 @@ for (const made of [
   importCommand(),
   topkCommand(),
   inspectCommand(),
+  rebuildCommand(),
   doctorCommand(),
   configCommand(),
   resetCommand(),

@@ -73,7 +73,11 @@ export function lmdbRows(dir: string, readOnly: boolean): Rows {
     remove: (key: string): void => void db.remove(key),
   }
   return {
-    get: key => db.get(key),
+    get: key => {
+      // else a read may see what stood there before another one's write that is over
+      db.resetReadTxn()
+      return db.get(key)
+    },
     transaction: async change => {
       await db.transaction(() => change(rows))
     },

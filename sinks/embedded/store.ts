@@ -129,8 +129,6 @@ function applied(
   keeps: (stored: string) => boolean,
   now: number,
 ): Entry | undefined {
-  if (write.op === 'string')
-    return { kind: 'string', version: '', text: write.value, expires: end(write.ttlMs, now) }
   if (write.op === 'delete')
     return stored && stored.version > version
       ? undefined
@@ -138,6 +136,8 @@ function applied(
   if (stored && keeps(stored.version)) return undefined
   const expires = end(write.ttlMs, now)
   switch (write.op) {
+    case 'string':
+      return { kind: 'string', version, expires, text: write.value }
     case 'json':
       return {
         kind: 'json',

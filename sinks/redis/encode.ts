@@ -31,6 +31,7 @@ const calls = (['write', 'fill'] as const).map(manner => ({
   json: `*8\r\n${call(scripts[manner].json.sha1, 2)}`,
   hash: call(scripts[manner].hash.sha1, 2),
   zset: call(scripts[manner].zset.sha1, 2),
+  text: `*8\r\n${call(scripts[manner].text.sha1, 2)}`,
 }))
 const callsOf = { write: calls[0], fill: calls[1] }
 const removeCall = `*7\r\n${call(scripts.remove.sha1, 2)}`
@@ -114,9 +115,7 @@ export function encodeWrite(
       return text
     }
     case 'string':
-      return write.ttlMs === 0
-        ? `*3\r\n$3\r\nSET\r\n${bulk(key)}${bulk(write.value)}`
-        : `*5\r\n$3\r\nSET\r\n${bulk(key)}${bulk(write.value)}$2\r\nPX\r\n${bulk(`${write.ttlMs}`)}`
+      return callsOf[manner].text + both(key) + head(version, write.ttlMs) + bulk(write.value)
     case 'delete':
       return removeCall + both(key) + head(version, goneLifeMs)
   }

@@ -3,7 +3,7 @@
  * versions as bytes and never decodes JSON (DESIGN 4: 21 us against 78). ARGV[1] is the version, ARGV[2] the life in ms,
  * 0 for none. They return 1 if written, 0 if what is stored is newer.
  *
- * KEYS[2] is the *version key*. Beside a sorted set it holds the set's version; where nothing stands it holds the version of
+ * KEYS[2] is the *version key*. Beside a sorted set or a plain string it holds that one's version; where nothing stands it holds the version of
  * the delete that took it away, for `goneLifeMs`. It is looked at only where the value itself has no version to tell. A
  * cluster refuses two keys, of which one may not be there, while it moves their slot (TRYAGAIN): then `json` and `hash` are
  * called without it, and only in that moment a delete that was forgotten on the way would not hold.
@@ -77,6 +77,20 @@ else
 end
 return 1`)
 
+/** ARGV[3]: the whole value, which has no place for a version. */
+const text = (keeps: Keeps): Script =>
+  script(`
+local v = redis.call('GET', KEYS[2])
+if v and v ${keeps} ARGV[1] then return 0 end
+if ARGV[2] == '0' then
+  redis.call('SET', KEYS[1], ARGV[3])
+  redis.call('SET', KEYS[2], ARGV[1])
+else
+  redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[2])
+  redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
+end
+return 1`)
+
 /** ARGV[2]: how long the delete is remembered. */
 const remove = script(`
 local kind = redis.call('TYPE', KEYS[1]).ok
@@ -128,8 +142,8 @@ return 1`)
 
 /** `write` puts an equal version in again (a redelivery); `fill` leaves it as it stands. */
 export const scripts = {
-  write: { json: json('>'), hash: hash('>'), zset: zset('>') },
-  fill: { json: json('>='), hash: hash('>='), zset: zset('>=') },
+  write: { json: json('>'), hash: hash('>'), zset: zset('>'), text: text('>') },
+  fill: { json: json('>='), hash: hash('>='), zset: zset('>='), text: text('>=') },
   remove,
   zadd,
   zrem,

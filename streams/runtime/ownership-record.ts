@@ -1,5 +1,6 @@
 /** The ownership record, which opens every ownership of a task on its changelog (C2): who owns it from here on. */
 import { FreshetError, messageOf } from '../errors.ts'
+import type { FetchedBatch } from '../transport/port.ts'
 
 /** Keys of the runtime's own records begin with 0, which no store may have as its number. */
 export const OWNER_KEY = Buffer.from([0, 1])
@@ -26,4 +27,13 @@ export function readOwnerRecord(value: Buffer, where: string): Partial<OwnerReco
       error,
     )
   }
+}
+
+/** The token of the ownership that the batch opens; undefined where it opens none in force. */
+export function tokenIn(batch: FetchedBatch): number | undefined {
+  const first = batch.records[0]
+  if (!first?.key?.equals(OWNER_KEY) || !first.value) return undefined
+  const where = `${batch.topic}-${batch.partition}@${first.offset}`
+  const { uuid, opensAt } = readOwnerRecord(first.value, where)
+  return uuid === undefined || (opensAt ?? first.offset) !== first.offset ? undefined : first.offset
 }

@@ -49,7 +49,7 @@ export type ViewOperation =
    * older copy.
    */
   | { readonly op: 'zclear'; readonly key: string; readonly members: readonly string[] }
-  /** A plain string without version. ttlMs 0: no life. */
+  /** A plain string; its version does not show. ttlMs 0: no life. */
   | { readonly op: 'string'; readonly key: string; readonly value: string; readonly ttlMs: number }
   /** Removes a key (erasure, consent withdrawn); for a day nothing older can bring it back. */
   | { readonly op: 'delete'; readonly key: string }

@@ -13,12 +13,13 @@ const versionOf = (seq: number, token = 1234): string =>
   `000001-${String(token).padStart(16, '0')}-${String(seq).padStart(10, '0')}`
 
 const day = 86_400_000
-const kinds = ['json', 'hash', 'zset'] as const
+const kinds = ['json', 'hash', 'zset', 'string'] as const
 type Kind = (typeof kinds)[number]
 
 function writeOf(kind: Kind, key: string, n: number, ttlMs = day): ViewWrite {
   if (kind === 'json') return { op: 'json', key, body: `"n":${n},"items":[]}`, ttlMs }
   if (kind === 'hash') return { op: 'hash', key, fields: ['n', `${n}`, `only${n % 3}`, 'é'], ttlMs }
+  if (kind === 'string') return { op: 'string', key, value: `${n}`, ttlMs }
   return { op: 'zset', key, members: [`m${n}`, 'both'], scores: [n, 0.5], ttlMs }
 }
 
@@ -26,11 +27,13 @@ function writeOf(kind: Kind, key: string, n: number, ttlMs = day): ViewWrite {
 async function readBack(store: Store, kind: Kind, key: string): Promise<unknown> {
   if (kind === 'json') return store.json(key)
   if (kind === 'hash') return store.hash(key)
+  if (kind === 'string') return store.string(key)
   return store.zset(key, 10)
 }
 
 function expected(kind: Kind, n: number, version: string): unknown {
   if (kind === 'json') return { version, n, items: [] }
+  if (kind === 'string') return `${n}`
   if (kind === 'hash') return { version, n: `${n}`, [`only${n % 3}`]: 'é' }
   const rows = [
     { member: `m${n}`, score: n },
@@ -141,7 +144,6 @@ export function viewStoreContract(
       await store.write(
         [
           ...kinds.map(kind => writeOf(kind, `short:${kind}`, 1, 30)),
-          { op: 'string', key: 'short:string', value: 'x', ttlMs: 30 },
           { op: 'string', key: 'long:string', value: 'x', ttlMs: 0 },
         ],
         versionOf(1),
