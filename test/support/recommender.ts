@@ -261,6 +261,21 @@ export class Recommender {
     while (this.statistics.core.urgent())
   }
 
+  /** Rows of the one-minute window of a subject, as written last. */
+  windowCount(subject: string, start: number): unknown {
+    for (const row of this.sent.rows.values())
+      if (
+        row.subject === subject &&
+        row.segment === '' &&
+        row.window_start === start &&
+        row.window_end === start + 60_000 &&
+        row.edges_id !== undefined &&
+        !/@|^reference:/.test(String(row.edges_id))
+      )
+        return row.n
+    return undefined
+  }
+
   commitAll(): void {
     for (let p = 0; p < this.users.length; p++) this.commitUser(p)
     for (let p = 0; p < this.items.length; p++) this.commitItem(p)
