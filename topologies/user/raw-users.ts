@@ -10,11 +10,11 @@
  * (user-row.ts; empty: there is none yet).
  * A further row's block: the next one's handle, store, length and bytes of the key behind the id, value.
  */
-import { ByteReader, ByteWriter } from '../../streams/serde/bytes.ts'
+import { ByteReader, type ByteWriter } from '../../streams/serde/bytes.ts'
 import type { ItemTable } from '../items/table.ts'
 import type { UserDirectory } from './directory.ts'
 import { USER_STORES } from './store-ids.ts'
-import { checkLayout, withNumbers } from './user-row.ts'
+import { checkLayout, NAMED_BYTES, withNumbers } from './user-row.ts'
 
 /** What stands behind the id: rows off the log, or packUser's bytes. */
 export const RAW = 0
@@ -59,7 +59,8 @@ export function takeRow(
   given: ByteReader | null,
 ): void {
   const own = store === USER_STORES.users
-  const value = given === null ? null : own ? ownRow(given, items) : whole(given)
+  if (own && given !== null) checkLayout(given)
+  const value = given === null ? null : whole(given)
   const from = key.position
   const idBytes = key.uint()
   const start = key.position
@@ -80,42 +81,41 @@ export function takeRow(
   if (own) {
     const chain = old === 0 ? 0 : chainOf(users, old)
     if (old !== 0) users.arena.release(old)
-    users.setHandle(entry, putUser(users, key.buffer, from, end, chain, value))
+    users.setHandle(entry, putUser(users, key.buffer, from, end, chain, value, items))
     return
   }
-  if (old === 0) users.setHandle(entry, putUser(users, key.buffer, from, end, 0, null))
+  if (old === 0) users.setHandle(entry, putUser(users, key.buffer, from, end, 0, undefined, items))
   else dropRow(users, entry, store, key.buffer, end, key.end)
   const handle = users.handleOf(entry)
   setChain(users, handle, putRow(users, chainOf(users, handle), store, key, end, value))
 }
 
-const scratch = new ByteWriter(4096)
+const LONGEST_ID = 2048
+/** Id, RAW, chain, and of the user's own row what is not kept as it is. */
+const front = Buffer.alloc(LONGEST_ID + CHAIN_BYTES + 1 + NAMED_BYTES)
 
-/** The value of a user's own row as it is kept. */
-function ownRow(given: ByteReader, items: ItemTable): ByteReader {
-  checkLayout(given)
-  scratch.reset()
-  withNumbers(whole(given), items, scratch)
-  return new ByteReader(scratch.buffer, 0, scratch.length)
-}
-
+/** `value` undefined: there is no own row yet. */
 function putUser(
   users: UserDirectory,
   key: Buffer,
   from: number,
   to: number,
   chain: number,
-  value: ByteReader | null,
+  value: ByteReader | undefined,
+  items: ItemTable,
 ): number {
+  if (to - from > LONGEST_ID) throw new RangeError(`an id of ${to - from} bytes`)
+  let length = 0
+  for (let i = from; i < to; i++) front[length++] = key[i]
+  front[length++] = RAW
+  for (let shift = 0; shift < 32; shift += 8) front[length++] = (chain >>> shift) & 255
+  if (value !== undefined) length = withNumbers(value, items, front, length)
   const { arena } = users
-  const idBytes = to - from
-  const handle = arena.reserve(idBytes + 1 + CHAIN_BYTES + (value === null ? 0 : value.left))
+  const handle = arena.reserve(length + (value === undefined ? 0 : value.left))
   const page = arena.pageOf(handle)
   const at = arena.startOf(handle)
-  key.copy(page, at, from, to)
-  page[at + idBytes] = RAW
-  page.writeUInt32LE(chain, at + idBytes + 1)
-  value?.buffer.copy(page, at + idBytes + 1 + CHAIN_BYTES, value.position, value.end)
+  for (let i = 0; i < length; i++) page[at + i] = front[i]
+  value?.buffer.copy(page, at + length, value.position, value.end)
   return handle
 }
 

@@ -268,22 +268,36 @@ export function readHead(r: ByteReader): RowHead {
   return { lastSeenAt: r.uint(), lastOffset: r.uint(), expires: (r.u8() & EXPIRES) !== 0 }
 }
 
-/** A row as it came off the log, with this process' numbers of the items in place of their names. */
-export function withNumbers(r: ByteReader, items: ItemTable, w: ByteWriter): void {
+/** A user has 16 plays and as many elements of each list in its row. */
+const MOST_NAMED = 256
+/** What `withNumbers` writes at most. */
+export const NAMED_BYTES = 64 + MOST_NAMED * 5
+
+/**
+ * Writes the front of a row as it came off the log, up to and with the names, to `to` from `at` on, with this process'
+ * numbers of the items in place of their names, and gives its end; the reader then stands at what stays as it is.
+ */
+export function withNumbers(r: ByteReader, items: ItemTable, to: Buffer, at: number): number {
   const { buffer } = r
-  const start = r.position
+  let from = r.position
   r.u8()
   r.uint()
   r.uint()
   r.u8()
-  for (let at = start; at < r.position; at++) w.u8(buffer[at])
   const count = r.uint()
-  w.uint(count)
+  if (count > MOST_NAMED) throw new RangeError(`a user's row names ${count} items`)
+  let end = at
+  while (from < r.position) to[end++] = buffer[from++]
   for (let n = 0; n < count; n++) {
     const size = r.uint()
-    w.uint(items.indexFrom ? items.indexFrom(r, size) : items.index(r.rawString(size)))
+    let number = items.indexFrom ? items.indexFrom(r, size) : items.index(r.rawString(size))
+    while (number > 127) {
+      to[end++] = (number & 127) | 128
+      number >>>= 7
+    }
+    to[end++] = number
   }
-  w.raw(r.raw(r.left))
+  return end
 }
 
 /**
