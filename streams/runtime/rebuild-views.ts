@@ -103,18 +103,15 @@ async function rebuildTask(
   const through = markThrough(generation, core.lastCommit)
   const version = viewVersion(generation, token, core.lastCommit)
   await views.unmark(core.name)
+  // what the last batch shows comes with all else
+  take(core)
   core.refill('all')
   do {
     tables.check()
     core.tick(SLICE_MS)
-    const commit = core.commit()
-    if (commit) {
-      const { effects } = commit
-      report.kept += await views.fill(effects.views, version)
-      count(effects.views, report)
-      // what else a commit says is not sent, and must not be kept for later
-      for (const block of effects.blocks) core.blockDelivered(block.number)
-    }
+    const writes = take(core)
+    report.kept += await views.fill(writes, version)
+    count(writes, report)
     settings.onProgress(sum(report))
     await clock.turn()
   } while (core.refilling)
@@ -127,6 +124,13 @@ async function rebuildTask(
     fromThrough: '',
     lost: () => undefined,
   })
+}
+
+/** The views of the next commit. What else it says is not sent, and must not be kept for later. */
+function take(core: TaskCore): readonly ViewWrite[] {
+  const commit = core.commit()
+  for (const block of commit?.effects.blocks ?? []) core.blockDelivered(block.number)
+  return commit?.effects.views ?? []
 }
 
 /** Reads the whole log. Returns the token of its last ownership, undefined where there was none yet. */
