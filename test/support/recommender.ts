@@ -113,6 +113,7 @@ export interface Composition {
   readonly kinds: readonly TaskKind[]
 }
 
+/** `topologies` are to hold drift. */
 export async function compose(
   flags: Readonly<Record<string, string>> = {},
   topologies = 'sessions,labels,popularity,covisit,topk,drift',

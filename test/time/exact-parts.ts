@@ -61,3 +61,16 @@ export function sessionViews({ sent }: Recommender): string[] {
       last.set(view.key, view.op === 'hash' ? view.fields.join(' ') : view.op)
   return [...last].map(([key, text]) => `${key} ${text}`).sort()
 }
+
+/** Impressions, plays, positives and watched ms of each item. */
+export function totals(task: Task): string[] {
+  return [...task.rows()]
+    .filter(([key]) => Number.parseInt(key.slice(0, 2), 16) === itemStores.counts)
+    .map(([key, value]) => {
+      const counts = emptyItemCounts()
+      readCounts(new ByteReader(value), counts)
+      const { impressions, watches, positives, watchedMs } = counts
+      return `${Buffer.from(key.slice(2), 'hex')} ${impressions} ${watches} ${positives} ${watchedMs}`
+    })
+    .sort()
+}
