@@ -5,7 +5,7 @@
 import { FreshetError } from '../errors.ts'
 import type { FetchedBatch, ReadResult, TopicPartition, Transport } from '../transport/port.ts'
 
-const UNDER_WAY_BYTES = 16 << 20
+const UNDER_WAY_BYTES = 8 << 20
 const MOST_BYTES = 4 << 20
 const LEAST_BYTES = 512 << 10
 let restores = 0

@@ -3,10 +3,14 @@
  * length and what rounding up to a size class leaves, 2 % on average. Freed blocks are used again by their class.
  *
  * A handle is the block's place in units of 8 B, a small integer; 0 is none. What does not fit a page has one of its own.
+ *
+ * Pages are cut from slabs that double in size: above 32 MiB the C library maps a slab by itself, so that what is not
+ * touched yet takes no memory, and pages do not lie between what is freed in the meantime and keep it from the system.
  */
 const UNIT = 8
 const PAGE_BYTES = 1 << 18
 const UNITS_A_PAGE = PAGE_BYTES / UNIT
+const LARGEST_SLAB_BYTES = 1 << 26
 const LENGTH_BYTES = 4
 /** Up to here a block is freed for its size class, above with its page. */
 const LARGEST_CLASS = 8192
@@ -15,6 +19,8 @@ const NO_PAGE = Buffer.alloc(0)
 export class Arena {
   /** The first number is taken, so that no handle is 0. */
   private readonly pages: Buffer[] = [NO_PAGE]
+  private slab = NO_PAGE
+  private slabUsed = 0
   /** First unit of the newest common page, and of what is free in it. */
   private pageStart = 0
   private next = UNITS_A_PAGE
@@ -44,7 +50,7 @@ export class Arena {
 
   private take(units: number): number {
     if (this.next + units > UNITS_A_PAGE) {
-      this.pageStart = this.addPage(PAGE_BYTES, 1)
+      this.pageStart = this.addPage(this.cutPage(), 1)
       this.next = 0
     }
     const handle = this.pageStart + this.next
@@ -53,15 +59,25 @@ export class Arena {
   }
 
   private ownPage(units: number): number {
-    return this.addPage(units * UNIT, Math.ceil(units / UNITS_A_PAGE))
+    return this.addPage(Buffer.allocUnsafeSlow(units * UNIT), Math.ceil(units / UNITS_A_PAGE))
+  }
+
+  private cutPage(): Buffer {
+    if (this.slabUsed === this.slab.length) {
+      const bytes = Math.min(LARGEST_SLAB_BYTES, Math.max(PAGE_BYTES, this.slab.length * 2))
+      this.slab = Buffer.allocUnsafeSlow(bytes)
+      this.slabUsed = 0
+    }
+    const start = this.slabUsed
+    this.slabUsed += PAGE_BYTES
+    return this.slab.subarray(start, this.slabUsed)
   }
 
   /** Gives the page's first unit; a large one has several numbers. */
-  private addPage(bytes: number, numbers: number): number {
-    const page = Buffer.allocUnsafeSlow(bytes)
+  private addPage(page: Buffer, numbers: number): number {
     const start = this.pages.length * UNITS_A_PAGE
     for (let n = 0; n < numbers; n++) this.pages.push(page)
-    this.pageBytes += bytes
+    this.pageBytes += page.length
     return start
   }
 
