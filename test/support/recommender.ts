@@ -241,7 +241,7 @@ export class Recommender {
   }
 
   commitUser(p: number): void {
-    this.deliver(this.users[p].commit())
+    this.deliver(this.users[p])
   }
 
   /** Item task `p` takes in its packets and commits; the item table follows. */
@@ -249,16 +249,13 @@ export class Recommender {
     const task = this.items[p]
     task.take()
     task.tick()
-    const commit = task.commit()
-    if (!commit) return
-    this.deliver(commit)
-    this.follow(p, task.batches.at(-1) as FetchedBatch)
+    if (this.deliver(task)) this.follow(p, task.batches.at(-1) as FetchedBatch)
   }
 
   /** As the runtime does: a commit takes so many windows, and the next follows at once where more are due. */
   commitStatistics(): void {
     this.statistics.take()
-    do this.deliver(this.statistics.commit())
+    do this.deliver(this.statistics)
     while (this.statistics.core.urgent())
   }
 
@@ -303,8 +300,10 @@ export class Recommender {
         )
   }
 
-  private deliver(commit: Commit | undefined): void {
-    if (!commit) return
+  /** Commits a task; its effects arrive at once. False where there was nothing to commit. */
+  private deliver(task: Held): boolean {
+    const commit = task.commit()
+    if (!commit) return false
     const { packets, records, blocks, views } = commit.effects
     for (const { kind, partition, value } of packets) {
       const to = kind === 'statistics' ? this.statistics : kind === 'item' && this.items[partition]
@@ -312,7 +311,11 @@ export class Recommender {
     }
     for (const { topic } of records) if (topic === 'dead-letters') this.sent.deadLetters++
     for (const view of views) this.sent.views.push(view)
-    for (const { table, rows } of blocks) for (const row of rows) this.keep(table, row)
+    for (const { number, table, rows } of blocks) {
+      for (const row of rows) this.keep(table, row)
+      task.core.blockDelivered(number)
+    }
+    return true
   }
 
   private keep(table: string, row: TableRow): void {
