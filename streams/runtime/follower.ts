@@ -58,7 +58,7 @@ export class Follower {
     parts.forEach((at, i) => {
       const { start, end } = offsets[i]
       if (end > start) this.behind.set(`${at.topic}-${at.partition}`, end)
-      this.reader.assign(at, start)
+      this.reader.assign(at, start, true)
     })
     if (this.behind.size === 0) this.markCaughtUp()
     while (!this.closed) {

@@ -57,7 +57,8 @@ export class TaskInput {
       const offset = startOffset(at, bounds[i], position, name === DELTAS ? 'whole' : startAt)
       // written down with the next commit: a restart goes on here, whatever the log's ends are by then
       if (position === undefined) core.advance(name, offset)
-      this.reader.assign(at, offset)
+      // freshet's own records become state as they stand there; events are judged one by one
+      this.reader.assign(at, offset, name === DELTAS)
     })
   }
 

@@ -82,7 +82,8 @@ export interface TopicAdmin {
 
 /** Reads many partitions in one loop, with at most one fetch a broker under way and a bounded buffer. */
 export interface LogReader {
-  assign(at: TopicPartition, offset: number): void
+  /** `verifyChecksum`: of each batch, CHANGELOG_CORRUPT where it is wrong; for what becomes state as it stands there. */
+  assign(at: TopicPartition, offset: number, verifyChecksum?: boolean): void
   unassign(at: TopicPartition): void
   /** A paused partition is not fetched and what was already fetched for it is kept until it is resumed. */
   pause(at: TopicPartition): void

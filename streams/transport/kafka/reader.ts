@@ -32,6 +32,7 @@ interface Part extends TopicPartition {
   offset: number
   paused: boolean
   maxBytes: number
+  readonly verifyChecksum: boolean
   highWatermark: number | undefined
   buffered: FetchedBatch[]
   bufferedBytes: number
@@ -75,7 +76,7 @@ export class KafkaLogReader implements LogReader {
     ).unref()
   }
 
-  assign(at: TopicPartition, offset: number): void {
+  assign(at: TopicPartition, offset: number, verifyChecksum = false): void {
     this.unassign(at)
     this.parts.set(nameOf(at), {
       topic: at.topic,
@@ -83,6 +84,7 @@ export class KafkaLogReader implements LogReader {
       offset,
       paused: false,
       maxBytes: PARTITION_BYTES,
+      verifyChecksum,
       highWatermark: undefined,
       buffered: [],
       bufferedBytes: 0,
@@ -297,6 +299,7 @@ export class KafkaLogReader implements LogReader {
     try {
       const decoded = decodeRecordSet(set, part.topic, part.partition, part.offset, {
         aborted: found.aborted,
+        verifyChecksum: part.verifyChecksum,
       })
       if (decoded.nextOffset === part.offset) {
         // the first batch is cut: it is larger than the limit, or came behind other partitions' bytes
