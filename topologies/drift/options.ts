@@ -24,7 +24,7 @@ export const driftOptions = defineOptions({
     takes: durationTakes,
   }),
   'drift.grace': option(duration(), 86_400_000, {
-    help: 'How long after its end a window takes corrections. 24h, as sessions do; it is what the state must hold',
+    help: 'How long after its end a window takes corrections. 24h, as sessions do; it is what the state must hold. Below late.grace, what comes in between counts in sessions only',
     takes: durationTakes,
   }),
   'drift.minRows': option(count, 100, {
