@@ -65,7 +65,7 @@ export const processOptions = defineOptions({
     takes: 'all, or some of sessions, labels, popularity, covisit, learner, topk, drift',
   }),
   'http.port': option(z.coerce.number().int().min(0).max(65_535), 8080, {
-    help: 'Port of /healthz, /readyz and /metrics; 0: any free one. Workers beyond the first take a free one.',
+    help: 'Port of /healthz, /readyz and /metrics; 0: any free one. Of several workers (--workers) each has its own: this one, the next, ...',
     takes: 'a port, or 0',
   }),
   'log.level': option(z.enum(['silent', 'error', 'warn', 'info']), 'info', {

@@ -1,9 +1,12 @@
 /**
  * `run --workers N`: N processes of the same command in this one's process group. A child that dies is started again with
- * back-off; SIGTERM stops all in order, a second one ends at once.
+ * back-off; one that says that starting again can't help (`supervised.ts`) stops all, its sentence is said once. SIGTERM
+ * stops all in order, a second one ends at once. Children are told of the supervisor's death by the channel between them.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import type { Logger } from '../streams/log.ts'
+import { EXIT } from './call.ts'
+import { FATAL_EXIT, sentenceOf } from './supervised.ts'
 
 const FIRST_BACKOFF_MS = 250
 const LONGEST_BACKOFF_MS = 15_000
@@ -18,6 +21,11 @@ export async function supervise(
   const children = new Map<number, ChildProcess>()
   let stopping = false
   let exitCode = 0
+  let fatal: string | undefined
+  let endPauses: () => void = () => undefined
+  const stopped = new Promise<void>(resolve => {
+    endPauses = resolve
+  })
   const runs = Array.from({ length: workers }, (_, worker) => keep(worker))
 
   async function keep(worker: number): Promise<void> {
@@ -26,26 +34,33 @@ export async function supervise(
       const startedAt = Date.now()
       const code = await once(worker)
       if (stopping) {
-        if (code !== 0) exitCode = 1
+        if (code !== 0 && exitCode === 0) exitCode = EXIT.failed
         return
       }
-      if (code === 2) {
-        // a wrong call is wrong for every worker, and stays wrong
-        exitCode = 2
+      if (code === EXIT.wrongCall || code === FATAL_EXIT) {
+        // wrong for every worker, and stays wrong
+        exitCode = code === FATAL_EXIT ? EXIT.failed : code
+        if (fatal !== undefined) process.stderr.write(`freshet: ${fatal}\n`)
+        log.error({ worker, code }, 'a worker ended for good: all are stopped')
         stopAll('SIGTERM')
         return
       }
       if (Date.now() - startedAt > STEADY_MS) backoffMs = FIRST_BACKOFF_MS
       log.warn({ worker, code, backoffMs }, 'worker ended; it is started again')
-      await new Promise(resolve => setTimeout(resolve, backoffMs))
+      await pause(backoffMs)
       backoffMs = Math.min(backoffMs * 2, LONGEST_BACKOFF_MS)
     }
   }
 
   function once(worker: number): Promise<number> {
     return new Promise(resolve => {
-      const child = spawn(process.execPath, argumentsOf(worker), { stdio: 'inherit' })
+      const child = spawn(process.execPath, argumentsOf(worker), {
+        stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
+      })
       children.set(worker, child)
+      child.on('message', message => {
+        fatal ??= sentenceOf(message)
+      })
       child.once('exit', (code, signal) => {
         children.delete(worker)
         log.info({ worker, pid: child.pid, code, signal }, 'worker left')
@@ -55,8 +70,19 @@ export async function supervise(
     })
   }
 
+  /** A back-off, which a stop cuts short. */
+  async function pause(ms: number): Promise<void> {
+    let timer: NodeJS.Timeout | undefined
+    const over = new Promise(resolve => {
+      timer = setTimeout(resolve, ms)
+    })
+    await Promise.race([over, stopped])
+    clearTimeout(timer)
+  }
+
   function stopAll(signal: NodeJS.Signals): void {
     stopping = true
+    endPauses()
     for (const child of children.values()) child.kill(signal)
   }
 

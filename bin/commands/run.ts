@@ -5,6 +5,7 @@ import { isEmbedded } from '../compose.ts'
 import { type HealthServer, serveHealth } from '../http.ts'
 import { createLogger } from '../logger.ts'
 import { PrometheusMetrics } from '../metrics.ts'
+import { endSupervised, onSupervisorGone } from '../supervised.ts'
 import { supervise } from '../supervisor.ts'
 import { startWorker } from '../worker.ts'
 
@@ -29,8 +30,17 @@ async function run(given: Call): Promise<number> {
   const log = createLogger(call.values['log.level'])
   if (workers > 1) {
     refuseEmbedded(call)
+    refusePorts(call.values['http.port'], workers)
     return supervise(workers, index => childArguments(call, index), log)
   }
+  try {
+    return await work(call, log)
+  } catch (error) {
+    return await endSupervised(error)
+  }
+}
+
+async function work(call: Call, log: Logger): Promise<number> {
   const metrics = new PrometheusMetrics().withProcess()
   // heard from here on: one that comes while the worker still starts must leave the group in order too
   const signalled = stopSignal(log)
@@ -73,6 +83,10 @@ function stopSignal(log: Logger): Promise<void> {
     }
     process.on('SIGTERM', onSignal)
     process.on('SIGINT', onSignal)
+    onSupervisorGone(() => {
+      log.warn({}, 'the supervisor is gone: stopping')
+      if (!stopping) onSignal()
+    })
   })
 }
 
@@ -90,7 +104,15 @@ function refuseEmbedded({ values }: Call): void {
     )
 }
 
-/** The same call for one child; all but the first take any free port. */
+function refusePorts(first: number, workers: number): void {
+  if (first === 0 || first + workers - 1 <= 65_535) return
+  throw new FreshetError(
+    'OPTION_INVALID',
+    `option http.port got ${first}, and the last of ${workers} workers would listen on ${first + workers - 1}; take a lower one, or 0 for any`,
+  )
+}
+
+/** The same call for one child. Each has a port of its own: the given one, the next, ... */
 function childArguments(call: Call, worker: number): string[] {
   const args: string[] = []
   // what came from variables reaches the child by itself, passwords too
@@ -98,6 +120,7 @@ function childArguments(call: Call, worker: number): string[] {
     if (from !== 'default' && !from.startsWith('FRESHET_') && name !== 'http.port')
       args.push('--set', `${name}=${value}`)
   if (call.values.topologies !== 'all') args.push('--topology', call.values.topologies)
-  const port = worker === 0 ? call.values['http.port'] : 0
+  const first = call.values['http.port']
+  const port = first === 0 ? 0 : first + worker
   return [...process.execArgv, process.argv[1], 'run', ...args, '--http.port', String(port)]
 }

@@ -1,0 +1,34 @@
+/** The side of a worker that `run --workers N` started: how it hears of its supervisor's end, and says that starting again can't help. */
+import { type ErrorCode, FreshetError } from '../streams/errors.ts'
+
+/** Between worker and supervisor alone; outside it is exit code 1. */
+export const FATAL_EXIT = 70
+
+/** What another start may mend: an outage, a lost race, a bug that only some turns of events bring about. */
+const passing: ReadonlySet<ErrorCode> = new Set([
+  'DEPENDENCY_UNREACHABLE',
+  'STALLED',
+  'FENCED',
+  'CLOSED',
+  'BUG',
+])
+
+/** Ends with what the supervisor is to do. Errors: `error`, where this is no supervised worker or starting again may help. */
+export async function endSupervised(error: unknown): Promise<number> {
+  if (!process.send || !(error instanceof FreshetError) || passing.has(error.code)) throw error
+  await new Promise(resolve => process.send?.({ fatal: error.message }, resolve))
+  return FATAL_EXIT
+}
+
+/** Runs `then` once the supervisor is gone, however it ended; never where there is none. */
+export function onSupervisorGone(then: () => void): void {
+  if (!process.connected) return
+  process.once('disconnect', then)
+  process.channel?.unref()
+}
+
+/** What a worker sent by `endSupervised`. */
+export function sentenceOf(message: unknown): string | undefined {
+  const { fatal } = Object(message) as { fatal?: unknown }
+  return typeof fatal === 'string' ? fatal : undefined
+}
