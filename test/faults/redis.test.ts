@@ -32,6 +32,8 @@ describe('Redis that lost what it held', () => {
       variables: { FRESHET_CATALOG_REQUIRED: 'false' },
     })
     redis = deployment.redis as RedisService
+    // it is killed in here
+    deployment.setting.redis.on('error', () => undefined)
     const { registry, variables } = deployment.setting
     schemas = await Encoder.open(
       new SchemaRegistry({ url: registry.url }),
