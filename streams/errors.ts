@@ -27,10 +27,13 @@ export type ErrorCode =
 
 export class FreshetError extends Error {
   readonly code: ErrorCode
-  constructor(code: ErrorCode, message: string, cause?: unknown) {
+  /** The partition it is about, where another part of the same process must tell it from the others. */
+  readonly at: { readonly topic: string; readonly partition: number } | undefined
+  constructor(code: ErrorCode, message: string, cause?: unknown, at?: FreshetError['at']) {
     super(message, cause === undefined ? undefined : { cause })
     this.name = 'FreshetError'
     this.code = code
+    this.at = at
   }
 }
 

@@ -284,6 +284,22 @@ describe('C2: a task', () => {
   })
 })
 
+describe('C2: an owner that slept', () => {
+  it('for longer than brokers are sure to know it writes no more', async () => {
+    let jump = 0
+    const { task, lost } = run(views(), {
+      clock: { ...systemClock, now: () => systemClock.now() + jump },
+    })
+    await send('a')
+    await until(async () => task.hasCommitted, 'the first commit')
+    const end = await changelogEnd()
+    jump = 31 * 60_000
+    await until(() => lost.length > 0, 'the loss')
+    expect(lost[0]).toMatchObject({ code: 'FENCED' })
+    expect(await changelogEnd()).toBe(end)
+  })
+})
+
 describe('C7: a task', () => {
   it('takes in nothing and ticks no more while a full commit waits for the one before it', async () => {
     const kind = toyApplication().kinds[0] as TaskKind

@@ -19,6 +19,7 @@ import { claim, type Ownership } from './claim.ts'
 import { type Commit, DELTAS, TaskCore } from './core.ts'
 import { Delivery, type Outlets } from './delivery.ts'
 import type { Births } from './generations.ts'
+import { Lease } from './lease.ts'
 import { Lifecycle, type TaskState } from './lifecycle.ts'
 import { taskName, viewVersion } from './names.ts'
 import { readUpTo } from './restore.ts'
@@ -71,6 +72,7 @@ export class Task {
   private shown: ShownMark | undefined
   private cycleUnderWay: Promise<void> | undefined
   private lastCommitAt = 0
+  private readonly lease: Lease
   private readonly changelog: TopicPartition
   private readonly trim: DeltaTrim
   private blocked = false
@@ -85,6 +87,7 @@ export class Task {
     this.life = new Lifecycle(this.name)
     const { clock, log, transport } = around
     const { names } = around.outlets
+    this.lease = new Lease(around.touchMs, clock.now())
     this.input = new TaskInput(id, kind, names, around.reader)
     this.changelog = { topic: names.changelog(kind.name), partition: id.partition }
     const deltas = { topic: names.deltas(kind.name), partition: id.partition }
@@ -119,6 +122,7 @@ export class Task {
     const startedAt = around.clock.now()
     const cancelled = (): boolean => this.gone
     this.life.to('claiming')
+    this.lease.renew(startedAt)
     const claimed = claim(
       {
         transport: around.transport,
@@ -315,7 +319,9 @@ export class Task {
   private async cycle(core: TaskCore, commit: Commit): Promise<void> {
     const { around } = this
     const startedAt = around.clock.now()
+    this.lease.check(startedAt, `${this.changelog.topic}-${this.changelog.partition}`)
     await (this.ownership as Ownership).writer.append(this.changelog, commit.batch)
+    this.lease.renew(startedAt)
     around.metrics
       .histogram('freshet_commit_seconds', { kind: this.kind.name })
       .observe((around.clock.now() - startedAt) / 1000)
@@ -378,7 +384,13 @@ export class Task {
     this.core = undefined
   }
 
-  private lose(error: unknown): void {
+  /** Whether this ownership has committed anything: what it found is then not what it was opened with. */
+  get hasCommitted(): boolean {
+    return this.committed.size > 0
+  }
+
+  /** Drops everything and tells the worker why. */
+  lose(error: unknown): void {
     if (this.gone) return
     this.drop()
     this.around.onLost(this, error)

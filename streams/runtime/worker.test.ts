@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import { type TotalsTable, toyApplication } from '../../test/support/toy-application.ts'
 import { systemClock } from '../clock.ts'
+import { FreshetError } from '../errors.ts'
 import { silentLogger } from '../log.ts'
 import { noMetrics } from '../metrics.ts'
 import type { TableStore, ViewStore } from '../sinks.ts'
@@ -28,8 +29,11 @@ interface Harness {
   table: () => TotalsTable
 }
 
-async function start(dir: string): Promise<Harness> {
-  const transport = await createEmbeddedTransport({ dir })
+async function start(
+  dir: string,
+  through: (transport: Transport) => Transport = transport => transport,
+): Promise<Harness> {
+  const transport = through(await createEmbeddedTransport({ dir }))
   await transport.topics.create([
     { topic: 't.text', partitions: 3, config: {} },
     { topic: 't.dead-letters', partitions: 1, config: {} },
@@ -145,5 +149,57 @@ describe('a worker on the embedded log', () => {
     })
     await h.worker.stop()
     await h.transport.close()
+  })
+
+  it('that runs into a trimmed position as a sleeper would claims anew and goes on', async () => {
+    const dir = mkdtempSync(join(tmpdir(), 'freshet-worker-'))
+    folders.push(dir)
+    let lose = false
+    const at = { topic: 't.text', partition: 0 }
+    const h = await start(dir, transport =>
+      Object.assign(Object.create(transport) as Transport, {
+        reader: () => {
+          const reader = transport.reader()
+          const poll = (ms: number) => {
+            if (!lose) return reader.poll(ms)
+            lose = false
+            return Promise.reject(new FreshetError('POSITION_LOST', 'trimmed', undefined, at))
+          }
+          return Object.assign(Object.create(reader), { poll })
+        },
+      }),
+    )
+    const send = (word: string) =>
+      h.transport
+        .publisher()
+        .send('t.text', [{ key: null, value: Buffer.from(word), partition: 0 }])
+    await send('before')
+    await until(() => h.table().sums.get('before') === 1, 'the first record')
+    lose = true
+    await send('after')
+    await until(() => h.table().sums.get('after') === 1, 'the record behind it')
+    expect(h.table().sums.get('before')).toBe(1)
+    await h.worker.stop()
+    await h.worker.done()
+    await h.transport.close()
+  })
+
+  it('stops and names what is gone where a new claim finds the same', async () => {
+    const dir = mkdtempSync(join(tmpdir(), 'freshet-worker-'))
+    folders.push(dir)
+    const first = await start(dir)
+    const send = (word: string) =>
+      first.transport
+        .publisher()
+        .send('t.text', [{ key: null, value: Buffer.from(word), partition: 0 }])
+    await send('seen')
+    await until(() => first.table().sums.get('seen') === 1, 'the first record')
+    await first.worker.stop()
+    await send('unseen')
+    await first.transport.topics.trim({ topic: 't.text', partition: 0 }, 2)
+    await first.transport.close()
+    const second = await start(dir)
+    await expect(second.worker.done()).rejects.toThrow('t.text-0: records 1 to 1 are gone')
+    await second.transport.close()
   })
 })

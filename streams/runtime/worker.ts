@@ -7,7 +7,7 @@ import { FreshetError, messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Application } from '../topology/stage.ts'
-import type { LogReader, Membership, TaskId, Transport } from '../transport/port.ts'
+import type { FetchedBatch, LogReader, Membership, TaskId, Transport } from '../transport/port.ts'
 import type { Outlets } from './delivery.ts'
 import { Follower } from './follower.ts'
 import { Generations } from './generations.ts'
@@ -43,6 +43,12 @@ const FATAL = new Set([
   'BUG',
 ])
 
+/**
+ * What a worker that slept runs into before it hears that its tasks have another owner, who went on and trimmed the log. So
+ * they are believed only when a new claim of the task finds the same.
+ */
+const RECHECKED = new Set(['POSITION_LOST', 'DELTA_GAP', 'DELTA_GENERATION'])
+
 export interface WorkerSettings {
   readonly application: Application
   readonly transport: Transport
@@ -76,6 +82,8 @@ export class Worker {
   private counts: ReadonlyMap<string, number> = new Map()
   private membership: Membership | undefined
   private wanted = new Set<string>()
+  /** What tasks were lost for that is to be found again before it is believed. */
+  private readonly suspected = new Map<string, string>()
   /** The group dealt this process its tasks, perhaps none, and that still holds. */
   private dealt = false
   private stopping = false
@@ -263,7 +271,10 @@ export class Worker {
     this.forget(task)
     const code = error instanceof FreshetError ? error.code : 'BUG'
     this.settings.log.error({ task: task.name, code }, `task lost: ${messageOf(error)}`)
-    if (!(error instanceof FreshetError) || FATAL.has(code)) {
+    const recheck =
+      RECHECKED.has(code) && (task.hasCommitted || this.suspected.get(task.name) !== code)
+    this.suspected.set(task.name, code)
+    if (!(error instanceof FreshetError) || (FATAL.has(code) && !recheck)) {
       this.fail(error)
       return
     }
@@ -348,7 +359,7 @@ export class Worker {
         await clock.turn()
         turnedAt = clock.now()
       }
-      const batches = await this.reader.poll(more || woken ? 0 : IDLE_POLL_MS)
+      const batches = await this.poll(more || woken ? 0 : IDLE_POLL_MS)
       woken = false
       for (const batch of batches)
         this.routes.get(`${batch.topic}-${batch.partition}`)?.accept(batch)
@@ -356,6 +367,20 @@ export class Worker {
       if (more || batches.length > 0) await clock.turn()
       turnedAt = clock.now()
       if (turnedAt - this.lastOffsetsAt > 5_000) void this.reportOffsets()
+    }
+  }
+
+  /** A position that is gone loses the task that stood there: claimed anew it knows better, or finds the same. */
+  private async poll(maxWaitMs: number): Promise<FetchedBatch[]> {
+    try {
+      return await this.reader.poll(maxWaitMs)
+    } catch (error) {
+      if (!(error instanceof FreshetError) || error.code !== 'POSITION_LOST') throw error
+      const { at } = error
+      const task = at && this.routes.get(`${at.topic}-${at.partition}`)
+      if (!task) throw error
+      task.lose(error)
+      return []
     }
   }
 

@@ -203,6 +203,8 @@ export class BrokerLog {
       throw new FreshetError(
         'POSITION_LOST',
         `${this.name}: position ${offset} is outside of ${this.start} to ${this.highWatermark}`,
+        undefined,
+        this.at,
       )
     const batches: FetchedBatch[] = []
     let nextOffset = offset

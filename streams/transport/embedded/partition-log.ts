@@ -205,11 +205,15 @@ export class PartitionLog {
       throw new FreshetError(
         'POSITION_LOST',
         `position ${offset} of ${this.name} is below the log's start ${this.start}: ${this.start - offset} offsets were deleted unread (retention or trim)`,
+        undefined,
+        this.at,
       )
     if (offset > this.highWatermark)
       throw new FreshetError(
         'POSITION_LOST',
         `position ${offset} of ${this.name} is beyond its end ${this.highWatermark}: was the topic made anew?`,
+        undefined,
+        this.at,
       )
   }
 

@@ -12,7 +12,7 @@ export async function listOffsets(
   committedOnly = false,
 ): Promise<number[]> {
   if (queries.some(query => cluster.leaderOf(query) === undefined))
-    await cluster.refresh([...new Set(queries.map(query => query.topic))])
+    await cluster.lead([...new Set(queries.map(query => query.topic))])
   const leaders = new Map<number, number[]>()
   queries.forEach((query, index) => {
     const leader = cluster.leaderOf(query)
@@ -97,5 +97,7 @@ function positionLost(
   return new FreshetError(
     'POSITION_LOST',
     `reading ${nameOf(at)} at offset ${offset}: ${lost}; raise the topic's retention and rebuild what depends on it, or reset the application`,
+    undefined,
+    at,
   )
 }
