@@ -242,7 +242,7 @@ function verify(
 function corrupt(topic: string, partition: number, offset: number, what: string): FreshetError {
   return new FreshetError(
     'CHANGELOG_CORRUPT',
-    `the batch at ${topic}-${partition}@${offset} is damaged: ${what}`,
+    `the batch at ${topic}-${partition}@${offset} is damaged: ${what}; let another replica lead, or restore the topic from one`,
   )
 }
 
