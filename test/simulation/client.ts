@@ -27,8 +27,9 @@ export interface Surroundings {
   readonly broker: Broker
   readonly network: Network
   readonly rng: Rng
-  /** How long an idle poll or heartbeat takes: many times the asked while time flies. */
+  /** Time flies: idle waits are this many times longer, until `onGapEnd` calls. */
   readonly stretch: () => number
+  readonly onGapEnd: (wake: () => void) => void
   /** C6: what is told to the group. */
   readonly onOffsets: (at: TopicPartition, offset: number) => void
 }

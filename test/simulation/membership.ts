@@ -155,12 +155,9 @@ export class VirtualMembership implements Membership {
   }
 
   private async beat(): Promise<Turn> {
-    const { process, broker, stretch } = this.around
+    const { broker } = this.around
     for (;;) {
-      await Promise.race([
-        this.stopped,
-        process.clock.sleep(HEARTBEAT_MS * Math.min(stretch(), 1000)),
-      ])
+      await Promise.race([this.stopped, this.idle()])
       if (this.leaving) return 'left'
       const answer = await this.request<GroupError | undefined>('beat', reply =>
         reply(broker.coordinator.heartbeat(this.memberId, this.generation)),
@@ -170,6 +167,19 @@ export class VirtualMembership implements Membership {
       if (answer.ok === 'REBALANCE_IN_PROGRESS') return 'rebalance'
       if (answer.ok !== undefined) return 'lost'
     }
+  }
+
+  /** Until the next heartbeat. */
+  private idle(): Promise<void> {
+    const { process, stretch, onGapEnd } = this.around
+    if (stretch() === 1) return process.clock.sleep(HEARTBEAT_MS)
+    return new Promise(resolve => {
+      const timer = process.later(HEARTBEAT_MS * 1000, 'beat', resolve)
+      onGapEnd(() => {
+        process.cancel(timer)
+        process.later(0, 'beat', resolve)
+      })
+    })
   }
 
   private request<T>(

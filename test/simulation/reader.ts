@@ -76,8 +76,10 @@ export class VirtualReader implements LogReader {
   }
 
   private idleMs(maxWaitMs: number): number {
-    const { rng, stretch } = this.around
-    return maxWaitMs === 0 ? rng.int(0, 2) : rng.int(maxWaitMs, 2 * maxWaitMs) * stretch()
+    const { rng, stretch, onGapEnd } = this.around
+    if (maxWaitMs === 0) return rng.int(0, 2)
+    if (stretch() > 1) onGapEnd(this.wake)
+    return rng.int(maxWaitMs, 2 * maxWaitMs) * stretch()
   }
 
   private hasMore(): boolean {

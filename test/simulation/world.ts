@@ -73,6 +73,7 @@ export class World {
   private readonly rng: Rng
   private readonly slots: Slot[] = []
   private produced = 0
+  private readonly sleepers = new Set<() => void>()
   private phase: 'storm' | 'gap' | 'calm' | 'stopping' = 'storm'
 
   constructor(seed: number, options: Options = {}) {
@@ -195,6 +196,7 @@ export class World {
       network,
       rng,
       stretch: () => (this.phase === 'gap' ? 1500 : 1),
+      onGapEnd: (wake: () => void) => void this.sleepers.add(wake),
       onOffsets: (at: { topic: string; partition: number }, offset: number) =>
         this.recount.offset(at.topic, at.partition, offset),
     }
@@ -414,6 +416,9 @@ export class World {
     broker.coordinator.patient = true
     await this.wait(plan.gapMs)
     this.phase = 'storm'
+    for (const wake of this.sleepers) wake()
+    this.sleepers.clear()
+    await this.wait(600)
     broker.coordinator.patient = false
     strikes.active = true
     this.act()
