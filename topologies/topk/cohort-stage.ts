@@ -74,7 +74,8 @@ class CohortStage implements Stage<never> {
     const { ctx } = this
     const start = ctx.now()
     this.followWithdrawals()
-    if (this.isRefilling || start - this.lookedAt >= lookEveryMs) {
+    const looksOn = this.isRefilling && !this.states.some(state => state.due)
+    if (looksOn || start - this.lookedAt >= lookEveryMs) {
       this.lookedAt = start
       this.look(start)
     }
