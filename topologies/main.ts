@@ -28,6 +28,7 @@ import { createCohortStage } from './topk/cohort-stage.ts'
 import { createTopkStage } from './topk/stage.ts'
 import { createUserDecode, type UserDecodeDeps } from './user/decode.ts'
 import type { UserEvent } from './user/event.ts'
+import { UserMemory } from './user/user-memory.ts'
 import { UserTable } from './user/users.ts'
 
 export const topologyNames = [
@@ -101,6 +102,7 @@ function userKind(
   { events, erasures }: UserDecodeDeps,
 ): TaskKind<UserEvent> {
   const { options, topologies, encoder } = settings
+  const memory = new UserMemory(options['user.unpacked'])
   return {
     name: 'user',
     inputs: ['events', 'erasures'],
@@ -114,6 +116,7 @@ function userKind(
         gapMs: options['session.gap'],
         graceMs: options['late.grace'],
         repeatAfterMs: repeatAfterMs(options['topk.repeat']),
+        memory,
       })
       const stages: Stage<UserEvent>[] = [
         createSessionsStage(ctx, {

@@ -9,6 +9,10 @@ export const sessionsOptions = defineOptions({
     help: 'Events up to and including this far apart stand in one session. 30m is what web analytics has settled on',
     takes: durationTakes,
   }),
+  'user.unpacked': option(z.coerce.number().int().min(0), 32_768, {
+    help: 'Users that a process keeps ready for events, those touched last, over all of its tasks: 2 to 6 KB each, 300 B the others; who comes back costs 20 us. Should be above the users active within a minute',
+    takes: 'a whole number from 0',
+  }),
   'session.redis.minInterval': option(duration(), 200, {
     help: "A user's session hash is written at most this often; 200ms keeps features fresh and Redis at a fifth of the load of every event",
     takes: durationTakes,

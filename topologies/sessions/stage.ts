@@ -54,6 +54,7 @@ class SessionsStage implements Stage<UserEvent> {
   private readonly startedAt: number
   private readonly counters
   private readonly lateness
+  private readonly stateBytes
   /** Users whose view is to be written, oldest change first. */
   private viewQueue: UserState[] = []
   /** Views of the commit that is under way. */
@@ -91,6 +92,7 @@ class SessionsStage implements Stage<UserEvent> {
       late: ctx.metrics.counter('freshet_late_total', { topology }),
       doubles: ctx.metrics.counter('freshet_duplicates_total', { topology }),
     }
+    this.stateBytes = ctx.metrics.gauge('freshet_state_bytes', { store: 'users' })
     this.lateness = ctx.metrics.histogram('freshet_lateness_seconds', { topology })
   }
 
@@ -188,6 +190,7 @@ class SessionsStage implements Stage<UserEvent> {
   }
 
   flush(out: Outbox): void {
+    this.stateBytes.set(this.users.stateBytes)
     for (const { topic, record, ts } of this.lateRecords)
       out.deadLetter(
         topic,

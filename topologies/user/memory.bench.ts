@@ -1,8 +1,8 @@
 /**
  * What a user takes in memory: `npx tsx --expose-gc topologies/user/memory.bench.ts [users]`. Each user has played 20
- * distinct items to their end, one every 30 minutes, and the task was restored from its changelog; heap and buffers of
- * the process after a full collection, less those before the restore, over the number of users: once with every user
- * packed, as all but 16,384 of a task are, and once with every user unpacked. Counted are the table of users by their id
+ * distinct items to their end, one every 30 minutes, and the task was restored from its changelog; the heap of
+ * the process after a full collection, less that before the restore, and what the directory takes, over the number of users:
+ * once with every user packed, as all but 32,768 of a process are, and once with every user unpacked. Counted are the table of users by their id
  * (12 bytes), sessions, plays, positives, exclusions, doubles and cleaning; not counted are the item table, pending
  * labels and lists, which are stages of their own.
  */
@@ -16,8 +16,7 @@ if (!collect) throw new Error('run with --expose-gc')
 function used(): number {
   collect?.()
   collect?.()
-  const { heapUsed, external } = process.memoryUsage()
-  return heapUsed + external
+  return process.memoryUsage().heapUsed
 }
 
 /** One heartbeat a play, or an impression and four heartbeats. */
@@ -61,11 +60,12 @@ function measure(name: string, many: boolean, later: boolean): void {
   task.restart()
   // users of the last commit are written to Redis again
   task.commit()
+  task.core.delivered()
   task.forgetOutput()
-  const packed = (used() - before) / users
+  const packed = (used() - before + task.users.directory.bytes) / users
   const { packedBytes } = task.users.memory
   for (const user of task.users.values()) user.session
-  const unpacked = (used() - before) / users
+  const unpacked = (used() - before + task.users.directory.bytes) / users
   console.log(
     `${name}: ${packed.toFixed(0)} B a user, of which ${(packedBytes / users).toFixed(0)} B in the arena; unpacked ${unpacked.toFixed(0)} B; ${task.batches.length} commits`,
   )

@@ -3,8 +3,8 @@
  * let go of counts no more once it is collected.
  */
 
-/** 2 to 6 KB each; unpacking and packing cost more than an event, so that those active at a time should fit. */
-const UNPACKED_USERS = 32_768
+import { sessionsOptions } from '../sessions/options.ts'
+
 /** What an unpacked user is taken to need. */
 const UNPACKED_BYTES = 4096
 
@@ -17,7 +17,7 @@ export class UserMemory {
   private readonly limit: number
   private tables: WeakRef<Table>[] = []
 
-  constructor(limit = UNPACKED_USERS) {
+  constructor(limit = sessionsOptions['user.unpacked'].default) {
     this.limit = limit
   }
 

@@ -236,6 +236,11 @@ export class UserTable implements Users {
     return true
   }
 
+  /** Bytes of all users of the process. */
+  get stateBytes(): number {
+    return this.shared.bytes
+  }
+
   /** Bytes of packed users, and how many users are unpacked. */
   get memory(): { packedBytes: number; unpackedUsers: number } {
     return { packedBytes: this.directory.arena.bytes, unpackedUsers: this.unpacked.length }
