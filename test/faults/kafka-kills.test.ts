@@ -111,8 +111,9 @@ describe('a broker that is killed', () => {
     expect(polledTexts).toEqual([numbers(appended).flatMap(n => [n, n]), numbers(published)])
     expect(seenWaiting).toBe(3)
     await until(() => own.waiting() === undefined)
-    expect(lines.length).toBeGreaterThanOrEqual(6)
-    expect(lines.length).toBeLessThan(60)
+    // one when it goes and one when it is back, but where the next went before that was told
+    expect(lines.length).toBeGreaterThan(1)
+    expect(lines.length).toBeLessThanOrEqual(6)
     await own.close()
     await service.stop()
   }, 170_000)

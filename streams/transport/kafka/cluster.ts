@@ -24,6 +24,8 @@ interface OpenLink {
   link: BrokerLink | undefined
 }
 
+const ABSENT_MS = 30_000
+
 export const nameOf = (at: TopicPartition): string => `${at.topic}-${at.partition}`
 
 export class Cluster {
@@ -31,6 +33,8 @@ export class Cluster {
   private readonly links = new Map<string, OpenLink>()
   private readonly brokers = new Map<number, string>()
   private readonly leaders = new Map<string, number>()
+  /** Topics that brokers say are not there, and since when they say so without a pause. */
+  private readonly absent = new Map<string, { since: number; last: number }>()
   private isClosed = false
 
   constructor(context: ClusterContext) {
@@ -131,10 +135,34 @@ export class Cluster {
       if (partition.leader >= 0) this.leaders.set(name, partition.leader)
       else this.leaders.delete(name)
     }
-    if (topic.errorCode === UNKNOWN_TOPIC_OR_PARTITION)
+    const { clock } = this.context
+    if (topic.errorCode !== UNKNOWN_TOPIC_OR_PARTITION) this.absent.delete(topic.topic)
+    else {
+      const now = clock.now()
+      const known = this.absent.get(topic.topic)
+      const goesOn = known !== undefined && now - known.last < ABSENT_MS / 2
+      this.absent.set(topic.topic, { since: goesOn ? known.since : now, last: now })
       for (const name of this.leaders.keys())
         if (name.startsWith(`${topic.topic}-`) && /^\d+$/.test(name.slice(topic.topic.length + 1)))
           this.leaders.delete(name)
+    }
+  }
+
+  /**
+   * `refresh` for who needs these topics: a broker that starts may not know a topic yet, but one that nobody has known for
+   * a while was deleted. Errors: TOPIC_MISSING, DEPENDENCY_UNREACHABLE.
+   */
+  async lead(topics: readonly string[]): Promise<ClusterMetadata> {
+    const metadata = await this.refresh(topics)
+    for (const topic of topics) {
+      const { since, last } = this.absent.get(topic) ?? { since: 0, last: 0 }
+      if (last - since >= ABSENT_MS)
+        throw new FreshetError(
+          'TOPIC_MISSING',
+          `topic ${topic} was there and is not any more: the brokers have not known it for ${ABSENT_MS / 1000} s; if it was one of freshet's own, \`freshet reset\` begins anew, others are made by \`freshet topics create\` or by whoever owns them`,
+        )
+    }
+    return metadata
   }
 
   /** The leader as last heard; undefined where none is known. */
@@ -150,7 +178,7 @@ export class Cluster {
   /** The link to a partition's leader, asking for metadata where it is not known. Errors: DEPENDENCY_UNREACHABLE. */
   async leaderLink(at: TopicPartition): Promise<BrokerLink> {
     if (this.leaderOf(at) === undefined) {
-      const metadata = await this.refresh([at.topic])
+      const metadata = await this.lead([at.topic])
       const code = metadata.topics[0]?.errorCode ?? 0
       if (this.leaderOf(at) === undefined)
         throw retriable(`${nameOf(at)} has no leader${code === 0 ? '' : ` (${codeName(code)})`}`)

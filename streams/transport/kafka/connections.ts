@@ -8,10 +8,12 @@ import net from 'node:net'
 import tls from 'node:tls'
 import kafkajs, { type KafkaConfig } from 'kafkajs'
 import { FreshetError, messageOf } from '../../errors.ts'
-import { retriable } from './codes.ts'
+import { isRetriable, refusal, retriable, SASL_AUTHENTICATION_FAILED } from './codes.ts'
 import type { WireRequest } from './protocol.ts'
 
 const PINNED = '2.2.4'
+/** Beyond a request's own limit, for kafkajs to keep to its least one (10 s) first. */
+const LATE_MS = 12_000
 
 export interface ConnectionOptions {
   /** host:port of some brokers; the others are found through them. */
@@ -160,6 +162,8 @@ export class BrokerLink {
   /** Sends one of our own requests. Errors: DEPENDENCY_UNREACHABLE; then the link is to be dropped. */
   async send<T extends object>(request: WireRequest<T>): Promise<T> {
     const body = { buf: request.body, buffer: request.body }
+    // kafkajs reads the wall clock for its own limit, which a clock that is put back would stretch by as much
+    const late = setTimeout(() => this.drop(), request.timeoutMs + LATE_MS).unref()
     try {
       const answer = await this.pool.send({
         request: {
@@ -178,6 +182,8 @@ export class BrokerLink {
     } catch (error) {
       if (error instanceof FreshetError) throw error
       throw retriable(`${request.apiName} to broker ${this.address}: ${messageOf(error)}`, error)
+    } finally {
+      clearTimeout(late)
     }
   }
 
@@ -194,14 +200,26 @@ export class BrokerLink {
 /** kafkajs' error as ours. What kafkajs calls final (a refused password, a missing right) is DEPENDENCY_UNSUITABLE. */
 export function callError(doing: string, error: unknown): FreshetError {
   if (error instanceof FreshetError) return error
-  const { name, retriable: canRetry } = Object(error) as { name?: string; retriable?: boolean }
+  const {
+    name,
+    code,
+    retriable: canRetry,
+  } = Object(error) as {
+    name?: string
+    code?: unknown
+    retriable?: boolean
+  }
   const type = errorType(error)
   const text = `${doing}: ${type ?? messageOf(error)}`
-  const final =
-    name === 'KafkaJSSASLAuthenticationError' ||
-    (canRetry === false && type !== undefined && type !== 'UNKNOWN')
-  return final ? new FreshetError('DEPENDENCY_UNSUITABLE', text, error) : retriable(text, error)
+  // kafkajs calls a connection that broke during a login a failed login too
+  if (name === 'KafkaJSSASLAuthenticationError' && !BROKEN.test(messageOf(error)))
+    return refusal(SASL_AUTHENTICATION_FAILED, text, error)
+  if (type === undefined || type === 'UNKNOWN' || canRetry !== false) return retriable(text, error)
+  if (typeof code !== 'number') return new FreshetError('DEPENDENCY_UNSUITABLE', text, error)
+  return isRetriable(code) ? retriable(text, error) : refusal(code, doing, error)
 }
+
+const BROKEN = /connect|closed|time(d )?out|socket|E[A-Z]{4,}:|ECONN|EPIPE/i
 
 /**
  * Kafka's name of the error that a kafkajs call threw; undefined where the connection is what failed. A login in the

@@ -60,7 +60,7 @@ async function findLeaders(cluster: Cluster, open: readonly Open[]): Promise<voi
   const unknown = open.filter(part => cluster.leaderOf(part) === undefined)
   if (unknown.length === 0) return
   try {
-    await cluster.refresh([...new Set(unknown.map(part => part.topic))])
+    await cluster.lead([...new Set(unknown.map(part => part.topic))])
   } catch (error) {
     const failure = callError('asking for the leaders', error)
     if (failure.code !== 'DEPENDENCY_UNREACHABLE') throw failure

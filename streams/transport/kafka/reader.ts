@@ -174,7 +174,7 @@ export class KafkaLogReader implements LogReader {
         const lost = this.leaderless()
         if (lost.length > 0) {
           try {
-            await this.cluster.refresh([...new Set(lost.map(part => part.topic))])
+            await this.cluster.lead([...new Set(lost.map(part => part.topic))])
           } catch (error) {
             const failure = callError('asking for the leaders', error)
             if (isOutage(failure)) {
@@ -230,7 +230,11 @@ export class KafkaLogReader implements LogReader {
         if (this.cluster.closed) break
         const failure = callError(`fetching from broker ${this.cluster.addressOf(leader)}`, error)
         if (isOutage(failure)) {
-          for (const part of wanted) this.cluster.forgetLeader(part)
+          for (const part of wanted) {
+            this.cluster.forgetLeader(part)
+            // an outage that is waited for is no stall
+            part.movedAt = this.context.clock.now()
+          }
           await this.context.clock.sleep(
             wait.failing(`broker ${this.cluster.addressOf(leader)}`, failure),
           )
