@@ -118,7 +118,7 @@ describe('a task core', () => {
           const seen = new Map<string, number>()
           for (const { effects: e } of effects)
             for (const block of e.blocks)
-              for (const row of block.rows)
+              for (const row of block.rows ?? [])
                 seen.set(String(row.word), (seen.get(String(row.word)) ?? 0) + Number(row.n))
           const expected = new Map<string, number>()
           for (const word of input)

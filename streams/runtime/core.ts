@@ -50,6 +50,8 @@ export interface CoreSettings {
   readonly generation: number
   /** Offset of the ownership record; 0 where nothing is claimed. */
   readonly token?: number
+  /** false: nobody takes table rows, so none are kept. */
+  readonly tables?: boolean
   readonly outsideName: (topic: string) => string
   readonly partitionsOf: (kind: string) => number
   readonly now: () => number
@@ -117,6 +119,7 @@ export class TaskCore {
     this.outbox = new CommitOutbox(
       { topology: kind.name, topicName: settings.outsideName, partition },
       settings.now,
+      settings.tables,
     )
   }
 

@@ -1,24 +1,20 @@
 /**
  * C3, effects after the commit: brings out what an acknowledged batch said. Packets, dead letters, alerts, published records
- * and views are acknowledged before the next batch is appended; table blocks may stay under way over several commits, since
- * each stands in the changelog as a row of its own until it is acknowledged. At most `MAX_BLOCKS` of them: then the next
- * commit waits (C7).
+ * and views are acknowledged before the next batch is appended; table blocks may stay under way over several commits
+ * (`table-backlog.ts`), since each stands in the changelog as a row of its own until it is acknowledged.
  */
 import type { Clock } from '../clock.ts'
-import { FreshetError, messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import type { TableStore, ViewStore } from '../sinks.ts'
-import type { ViewWrite } from '../topology/outbox.ts'
+import type { TableRow, ViewWrite } from '../topology/outbox.ts'
 import type { FencedWriter, OutsideRecord, Publisher } from '../transport/port.ts'
 import { RecordBatchBuilder } from '../transport/record-batch.ts'
 import type { Effects } from './commit-record.ts'
 import type { Commit } from './core.ts'
 import type { TopicNames } from './names.ts'
 import type { ShownMark } from './shown-mark.ts'
-import type { TableBlock } from './table-blocks.ts'
-
-const MAX_BLOCKS = 64
+import { TableBacklog } from './table-backlog.ts'
 
 export interface Outlets {
   /** null: left out by choice (`none`). */
@@ -40,28 +36,36 @@ export interface DeliverySettings {
   readonly metrics: Metrics
   readonly log: Logger
   readonly blockDelivered: (number: number) => void
+  /** Rows of the blocks in the changelog from an offset on, as many as one read gives. */
+  readonly readBlocks: (at: number) => Promise<ReadonlyMap<number, readonly TableRow[]>>
   /** Absent where what the task shows can't be made again. */
   readonly shown?: ShownMark
 }
 
 export class Delivery {
   private readonly settings: DeliverySettings
-  private readonly underWay = new Set<Promise<void>>()
-  private failure: unknown
+  private readonly backlog: TableBacklog
 
   constructor(settings: DeliverySettings) {
     this.settings = settings
+    this.backlog = new TableBacklog({ ...settings, tables: settings.outlets.tables })
   }
 
   /**
    * Resolves when all but the table blocks are acknowledged. `commit`: whose effects they are, where these are all of its
-   * views. Errors: FENCED, STALLED from the writer; what became of an
+   * views; `baseOffset`: where its batch begins. Errors: FENCED, STALLED from the writer; what became of an
    * earlier block, where that was neither an outage nor a row's fault.
    */
-  async deliver(effects: Effects, version: string, commit?: ShownCommit): Promise<void> {
-    if (this.failure !== undefined) throw this.failure
-    for (const block of effects.blocks) this.insert(block)
-    while (this.underWay.size > MAX_BLOCKS) await Promise.race(this.underWay)
+  async deliver(
+    effects: Effects,
+    version: string,
+    commit?: ShownCommit,
+    baseOffset?: number,
+  ): Promise<void> {
+    const { backlog } = this
+    backlog.add(effects.blocks, baseOffset)
+    await backlog.room()
+    if (backlog.failure !== undefined) throw backlog.failure
     await Promise.all([
       this.sendPackets(effects),
       this.publish(effects),
@@ -70,8 +74,13 @@ export class Delivery {
   }
 
   /** Resolves when every table block is acknowledged. */
-  async settled(): Promise<void> {
-    await Promise.all(this.underWay)
+  settled(): Promise<void> {
+    return this.backlog.settled()
+  }
+
+  /** The task is gone: blocks that wait are the next owner's. */
+  end(): void {
+    this.backlog.end()
   }
 
   private async sendPackets({ packets }: Effects): Promise<void> {
@@ -122,30 +131,5 @@ export class Delivery {
       const output = key.slice(0, key.indexOf(':'))
       metrics.histogram('freshet_freshness_seconds', { output }).observe((at - recordTs) / 1000)
     }
-  }
-
-  private insert(block: TableBlock): void {
-    const { outlets, blockDelivered, log, metrics } = this.settings
-    if (outlets.tables === null) {
-      blockDelivered(block.number)
-      return
-    }
-    const inserted = outlets.tables
-      .insert(block.table, block.rows)
-      .catch(error => {
-        // an outage is waited for inside the store; what comes out here is a row that no server will ever take
-        if (!(error instanceof FreshetError && error.code === 'ROW_REFUSED')) throw error
-        metrics.counter('freshet_rows_refused_total', { table: block.table }).add(block.rows.length)
-        log.error({ table: block.table, rows: block.rows.length }, messageOf(error))
-      })
-      .then(() => blockDelivered(block.number))
-      // not stored: the block stays in the changelog for the next owner
-      .catch(error => {
-        log.warn({ table: block.table }, `rows wait for the next start: ${messageOf(error)}`)
-        const closed = error instanceof FreshetError && error.code === 'CLOSED'
-        if (!closed) this.failure = error
-      })
-      .finally(() => this.underWay.delete(inserted))
-    this.underWay.add(inserted)
   }
 }

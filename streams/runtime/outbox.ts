@@ -37,6 +37,7 @@ export class CommitOutbox implements Outbox {
     partition: number
   }
   private readonly now: () => number
+  private readonly keepsRows: boolean
   private writers = new Map<
     string,
     { kind: string; partition: number; channel: number; writer: ByteWriter }
@@ -52,7 +53,10 @@ export class CommitOutbox implements Outbox {
   constructor(
     task: { topology: string; topicName: (topic: string) => string; partition: number },
     now: () => number,
+    /** Nobody takes table rows where not. */
+    keepsRows = true,
   ) {
+    this.keepsRows = keepsRows
     this.task = task
     this.now = now
   }
@@ -68,6 +72,7 @@ export class CommitOutbox implements Outbox {
   }
 
   row(table: string, row: TableRow): void {
+    if (!this.keepsRows) return
     const rows = this.tables.get(table)
     if (rows) rows.push(row)
     else this.tables.set(table, [row])

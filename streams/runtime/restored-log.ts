@@ -49,7 +49,7 @@ export class RestoredLog {
       const { key, offset } = record
       if (key === null || key.length === 0) throw corrupt(at(offset), 'a record without a key')
       if (key[0] !== 0) this.stores.restore(record, at)
-      else if (key[1] === TABLE_BLOCK) this.blocks.restore(key, record.value, at(offset))
+      else if (key[1] === TABLE_BLOCK) this.blocks.restore(key, record.value, offset, at(offset))
       else if (key.equals(OWNER_KEY)) own++
       else if (key.equals(COMMIT_KEY)) {
         if (record.value === null) throw corrupt(at(offset), 'the commit record is removed')

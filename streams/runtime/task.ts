@@ -24,6 +24,7 @@ import { Lifecycle, type TaskState } from './lifecycle.ts'
 import { taskName, viewVersion } from './names.ts'
 import { readUpTo } from './restore.ts'
 import { ShownMark } from './shown-mark.ts'
+import { readBlocks } from './table-blocks.ts'
 import { TaskInput } from './task-input.ts'
 import { DeltaTrim } from './trim.ts'
 import { within } from './within.ts'
@@ -144,6 +145,7 @@ export class Task {
       partition: this.id.partition,
       generation: around.generation,
       token: ownership.token,
+      tables: around.outlets.tables !== null,
       outsideName: around.outlets.names.outside,
       partitionsOf: around.partitionsOf,
       now: () => around.clock.now(),
@@ -169,6 +171,7 @@ export class Task {
       metrics: around.metrics,
       log: around.log,
       blockDelivered: number => core.blockDelivered(number),
+      readBlocks: at => readBlocks(around.transport, this.changelog, at),
       shown: this.shown,
     })
     await this.delivery.deliver(effects, this.versionOf(core.lastCommit))
@@ -320,7 +323,8 @@ export class Task {
     const { around } = this
     const startedAt = around.clock.now()
     this.lease.check(startedAt, `${this.changelog.topic}-${this.changelog.partition}`)
-    await (this.ownership as Ownership).writer.append(this.changelog, commit.batch)
+    const { writer } = this.ownership as Ownership
+    const { baseOffset } = await writer.append(this.changelog, commit.batch)
     this.lease.renew(startedAt)
     around.metrics
       .histogram('freshet_commit_seconds', { kind: this.kind.name })
@@ -329,7 +333,7 @@ export class Task {
       .counter('freshet_changelog_bytes_total', { kind: this.kind.name })
       .add(commit.batch.sizeBytes)
     const version = this.versionOf(commit.number)
-    await (this.delivery as Delivery).deliver(commit.effects, version, commit)
+    await (this.delivery as Delivery).deliver(commit.effects, version, commit, baseOffset)
     core.delivered()
     this.committed = commit.positions
     if (this.life.state === 'committing') this.life.to('running')
@@ -366,6 +370,7 @@ export class Task {
       if (!this.gone) {
         this.life.to('closing')
         await within(this.around.clock, SETTLE_MS, (this.delivery as Delivery).settled())
+        this.delivery?.end()
         this.life.to('closed')
       }
     } else if (!this.gone) {
@@ -381,6 +386,7 @@ export class Task {
     if (this.life.mayGo('lost')) this.life.to('lost')
     this.input.unassign()
     this.input.clear()
+    this.delivery?.end()
     this.core = undefined
   }
 

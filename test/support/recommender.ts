@@ -312,7 +312,7 @@ export class Recommender {
     for (const { topic } of records) if (topic === 'dead-letters') this.sent.deadLetters++
     for (const view of views) this.sent.views.push(view)
     for (const { number, table, rows } of blocks) {
-      for (const row of rows) this.keep(table, row)
+      for (const row of rows ?? []) this.keep(table, row)
       task.core.blockDelivered(number)
     }
     return true

@@ -40,7 +40,7 @@ function labelTask(): { task: UserTask; facts: LabelFact[] } {
 }
 
 const rowsOf = (task: UserTask) =>
-  task.commits.flatMap(commit => commit.effects.blocks.flatMap(block => [...block.rows]))
+  task.commits.flatMap(commit => commit.effects.blocks.flatMap(block => [...(block.rows ?? [])]))
 
 /** What a reader sees: the newest revision of each key. */
 function newest(task: UserTask): Map<string, Record<string, unknown>> {
