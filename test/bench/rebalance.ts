@@ -9,7 +9,6 @@ import { Encoder, SchemaRegistry } from '../../schemas/index.ts'
 import { topicNames } from '../../streams/runtime/names.ts'
 import { partitionOfText } from '../../streams/serde/hash.ts'
 import { createKafkaTransport } from '../../streams/transport/kafka/index.ts'
-import { EventSource, peersWorkload } from './events.ts'
 import { WorkerProcess } from './worker-process.ts'
 
 export interface RebalanceSettings {
@@ -49,14 +48,13 @@ export async function rebalance(settings: RebalanceSettings): Promise<RebalanceR
   const workers = [worker()]
   const probes = new Probes(names.outside('events'), prefix, settings.partitions, encoder)
   try {
-    const source = new EventSource(
-      { ...peersWorkload, users: settings.users, startTs: Date.now() - 600_000 },
-      encoder,
-    )
-    for (let sent = 0; sent < settings.users * 4; sent += 5_000)
+    for (let from = 0; from < settings.users; from += 5_000)
       await publisher.send(
         names.outside('events'),
-        Array.from({ length: 5_000 }, () => source.next()),
+        Array.from({ length: 5_000 }, (_, i) => ({
+          key: Buffer.from(`u${from + i}`),
+          value: watchOf(encoder, `u${from + i}`, 0, Date.now() - 600_000),
+        })),
       )
     await workers[0].ready()
     probes.start(publisher, redis)
@@ -89,6 +87,19 @@ export async function rebalance(settings: RebalanceSettings): Promise<RebalanceR
     registry.close()
     await transport.close()
   }
+}
+
+function watchOf(encoder: Encoder, userId: string, beat: number, ts: number): Buffer {
+  return encoder.encode('Watch', {
+    eventId: `${userId}-${beat}`,
+    userId,
+    itemId: `i${String(beat % 1000).padStart(6, '0')}`,
+    playId: `${userId}-${beat}`,
+    ts,
+    watchedMs: 1000,
+    durationMs: 60_000,
+    consent: 'full',
+  })
 }
 
 /** One user a partition, an event each beat; how old the newest session that Redis shows is at worst. */
@@ -124,26 +135,13 @@ class Probes {
           this.topic,
           this.users.map(userId => ({
             key: Buffer.from(userId),
-            value: this.watch(userId, beat, ts),
+            value: watchOf(this.encoder, userId, beat, ts),
           })),
         )
         await sleep(BEAT_MS)
         await Promise.all(this.users.map((user, i) => this.look(redis, user, i)))
       }
     })()
-  }
-
-  private watch(userId: string, beat: number, ts: number): Buffer {
-    return this.encoder.encode('Watch', {
-      eventId: `${userId}-${beat}`,
-      userId,
-      itemId: `i${String(beat % 1000).padStart(6, '0')}`,
-      playId: `${userId}-${beat}`,
-      ts,
-      watchedMs: 1000,
-      durationMs: 60_000,
-      consent: 'full',
-    })
   }
 
   private async look(redis: Redis, user: string, i: number): Promise<void> {
