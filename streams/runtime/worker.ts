@@ -40,6 +40,8 @@ const FATAL = new Set([
   'DELTA_GENERATION',
   'PARTITION_COUNT',
   'TOPIC_MISSING',
+  'DEPENDENCY_UNSUITABLE',
+  'ROW_TOO_LARGE',
   'BUG',
 ])
 
@@ -47,7 +49,7 @@ const FATAL = new Set([
  * What a worker that slept runs into before it hears that its tasks have another owner, who went on and trimmed the log. So
  * they are believed only when a new claim of the task finds the same.
  */
-const RECHECKED = new Set(['POSITION_LOST', 'DELTA_GAP', 'DELTA_GENERATION'])
+const RECHECKED = new Set(['POSITION_LOST', 'STATE_REMOVED', 'DELTA_GAP', 'DELTA_GENERATION'])
 
 export interface WorkerSettings {
   readonly application: Application
@@ -161,13 +163,18 @@ export class Worker {
 
   /** What is being waited for outside. */
   waiting(): string[] {
+    return this.dependencies().flatMap(({ waitingFor }) => waitingFor ?? [])
+  }
+
+  /** All that may have to be waited for, by name, and what is being waited for there. */
+  dependencies(): { name: string; waitingFor: string | undefined }[] {
     const { transport, outlets, application } = this.settings
     return [
-      transport.waiting(),
-      outlets.views?.waiting(),
-      outlets.tables?.waiting(),
-      application.waiting?.(),
-    ].filter(what => what !== undefined)
+      { name: transport.name, waitingFor: transport.waiting() },
+      { name: 'views', waitingFor: outlets.views?.waiting() },
+      { name: 'tables', waitingFor: outlets.tables?.waiting() },
+      { name: 'schemas', waitingFor: application.waiting?.() },
+    ]
   }
 
   /** Records behind the high watermark per outside topic-partition that this process owns. */

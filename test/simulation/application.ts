@@ -116,7 +116,10 @@ class Words {
     writeValue: (row, w) => w.uint(row.count).uint(row.marks).uint(row.lastOffset),
     restore: (key, value) => {
       const word = key.rawString()
-      if (value === null) return void this.rows.delete(word)
+      if (value === null) {
+        this.rows.delete(word)
+        return
+      }
       const [count, marks, lastOffset] = [value.uint(), value.uint(), value.uint()]
       this.rows.set(word, { word, count, marks, lastOffset, dirty: false, removed: false })
     },
@@ -141,7 +144,7 @@ function wordsStage(ctx: TaskContext, env: Environment): Stage<Event> {
   const pending = new Map<string, number>()
   const toShow = new Set<string>()
   const arrived: Event[] = []
-  const again = new Set<string>()
+  const toPublish = new Set<string>()
   let urgent = false
   // lists: words in the order in which they became dirty, with the offset that made them so
   const dirtyLists = new Map<string, number>()
@@ -192,15 +195,14 @@ function wordsStage(ctx: TaskContext, env: Environment): Stage<Event> {
       urgent = false
       sendPending(out, pending, COUNTS, ctx.partitionsOf('totals'))
       for (const { word, offset } of arrived) {
-        const row = words.row(word)
         out.row('words', { id: `${task}@${offset}`, word, refused: word === 'refused' })
         if (offset % ALERT_EVERY === 0) alert(out, `${task}@${offset}`)
-        out.publish('features', word, Buffer.from(String(row.count)))
+        toPublish.add(word)
       }
       arrived.length = 0
-      for (const word of again)
+      for (const word of toPublish)
         out.publish('features', word, Buffer.from(String(words.row(word).count)))
-      again.clear()
+      toPublish.clear()
       for (const word of toShow) show(out, words.row(word))
       toShow.clear()
       for (const [word, offset] of made) {
@@ -223,7 +225,7 @@ function wordsStage(ctx: TaskContext, env: Environment): Stage<Event> {
       for (const { store, key } of last) {
         if (store !== 1) continue
         toShow.add(key.toString())
-        again.add(key.toString())
+        toPublish.add(key.toString())
       }
     },
   }

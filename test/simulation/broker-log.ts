@@ -85,7 +85,8 @@ export class BrokerLog {
   ): void {
     if (bytes.length > MAX_BYTES) {
       const what = `a batch of ${bytes.length} bytes for ${this.name}`
-      return refuse(new FreshetError('ROW_TOO_LARGE', what))
+      refuse(new FreshetError('ROW_TOO_LARGE', what))
+      return
     }
     const count = bytes.readInt32BE(COUNT)
     const producerId = bytes.readBigInt64BE(PRODUCER_ID)
@@ -98,7 +99,8 @@ export class BrokerLog {
       const wrong = known && this.refusal(known, epoch, sequence, count)
       if (typeof wrong === 'string') {
         const who = `producer ${producerId} epoch ${epoch} sequence ${sequence}`
-        return refuse(new FreshetError('FENCED', `${who} is refused on ${this.name}: ${wrong}`))
+        refuse(new FreshetError('FENCED', `${who} is refused on ${this.name}: ${wrong}`))
+        return
       }
       if (wrong !== undefined) {
         if (wrong < this.highWatermark) answer(wrong)

@@ -52,7 +52,10 @@ export class Coordinator {
   ): void {
     let member = this.members.get(memberId)
     if (!member) {
-      if (memberId !== '') return refuse('UNKNOWN_MEMBER_ID')
+      if (memberId !== '') {
+        refuse('UNKNOWN_MEMBER_ID')
+        return
+      }
       const heardAt = this.scheduler.now
       const id = `m${this.ids++}`
       const fresh = { id, timeoutMs, metadata, heardAt, joining: undefined, syncing: undefined }
@@ -75,11 +78,23 @@ export class Coordinator {
     refuse: (error: GroupError) => void,
   ): void {
     const member = this.members.get(memberId)
-    if (!member) return refuse('UNKNOWN_MEMBER_ID')
-    if (generation !== this.generation) return refuse('ILLEGAL_GENERATION')
-    if (this.state === 'preparing') return refuse('REBALANCE_IN_PROGRESS')
+    if (!member) {
+      refuse('UNKNOWN_MEMBER_ID')
+      return
+    }
+    if (generation !== this.generation) {
+      refuse('ILLEGAL_GENERATION')
+      return
+    }
+    if (this.state === 'preparing') {
+      refuse('REBALANCE_IN_PROGRESS')
+      return
+    }
     member.heardAt = this.scheduler.now
-    if (this.state === 'stable') return answer(member.assignment)
+    if (this.state === 'stable') {
+      answer(member.assignment)
+      return
+    }
     member.syncing = { answer, refuse }
     if (dealt === undefined) return
     this.state = 'stable'

@@ -128,7 +128,10 @@ export class Network {
       })
     }
     const answer = (settle: () => void): void => {
-      if (!this.reachable(from, node) || rng.chance(faults.lost / 2)) return giveUp()
+      if (!this.reachable(from, node) || rng.chance(faults.lost / 2)) {
+        giveUp()
+        return
+      }
       from.later(rng.int(0, faults.slowMs), label, () => {
         if (!open) return
         open = false
@@ -138,13 +141,19 @@ export class Network {
     const arrive = (): void => {
       // what a process sent before it died may or may not have left its machine
       if (from.dead && rng.chance(0.5)) return
-      if (!this.reachable(from, node)) return giveUp()
+      if (!this.reachable(from, node)) {
+        giveUp()
+        return
+      }
       serve(
         value => answer(() => then.answered(value)),
         error => answer(() => then.refused(error)),
       )
     }
-    if (rng.chance(faults.lost / 2) || from.cutFrom(node)) return giveUp()
+    if (rng.chance(faults.lost / 2) || from.cutFrom(node)) {
+      giveUp()
+      return
+    }
     if (rng.chance(faults.late)) {
       giveUp()
       scheduler.after(rng.int(timeoutMs, 12 * timeoutMs), label, undefined, arrive)

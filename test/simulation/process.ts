@@ -71,7 +71,10 @@ export class VirtualProcess implements Owner {
 
   private sleep(ms: number, signal?: AbortSignal): Promise<void> {
     return new Promise(resolve => {
-      if (signal?.aborted) return resolve()
+      if (signal?.aborted) {
+        resolve()
+        return
+      }
       const timer = this.later(ms, 'sleep', () => {
         signal?.removeEventListener('abort', end)
         resolve()
