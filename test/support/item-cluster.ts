@@ -179,6 +179,15 @@ export class ItemCluster {
     return this.global.urgent()
   }
 
+  /** The view store lost what it held: item tasks and the global one emit it again; true as long as some is left. */
+  refill(): void {
+    for (const task of [...this.items, this.global]) task.refill('active')
+  }
+
+  get refilling(): boolean {
+    return [...this.items, this.global].some(task => task.refilling)
+  }
+
   restartGlobal(): void {
     this.global = this.core(this.globalKind(), 0)
   }
