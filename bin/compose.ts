@@ -88,11 +88,19 @@ export async function openTransport(
   })
 }
 
-/** Errors: DEPENDENCY_UNREACHABLE, DEPENDENCY_UNSUITABLE from the registry. */
-export async function openSchemas({ values }: Surroundings) {
-  const registry = new SchemaRegistry({ url: values['schemaRegistry.url'] })
-  const encoder = await Encoder.open(registry, values['topics.prefix'])
-  return { registry, encoder }
+/** Errors: DEPENDENCY_UNREACHABLE after a while, DEPENDENCY_UNSUITABLE from the registry. */
+export async function openSchemas({ values, log, clock = systemClock }: Surroundings) {
+  const registry = new SchemaRegistry({ url: values['schemaRegistry.url'], log })
+  const until = clock.now() + REACH_MS
+  for (;;) {
+    try {
+      return { registry, encoder: await Encoder.open(registry, values['topics.prefix']) }
+    } catch (error) {
+      const isAway = error instanceof FreshetError && error.code === 'DEPENDENCY_UNREACHABLE'
+      if (!isAway || clock.now() >= until) throw error
+      await clock.sleep(250)
+    }
+  }
 }
 
 export type Views = (FillableViewStore & ViewReader) | RedisStore

@@ -128,6 +128,9 @@ describe('health of a worker', () => {
       expect.stringMatching(/schema \d+ since .*did not answer/),
     ])
     expect((await get('/healthz')).status).toBe(200)
+    const gauges = await (await get('/metrics')).text()
+    expect(gauges).toMatch(/freshet_waiting\{dependency="schemas"\} 1/)
+    expect(gauges).toMatch(/freshet_waiting\{dependency="embedded"\} 0/)
 
     registry = await startRegistry(port)
     const again = new SchemaRegistry({ url: registry.url })

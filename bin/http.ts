@@ -23,6 +23,8 @@ export async function serveHealth(
     return reply.code(ready ? 200 : 503).send({ status: ready ? 'ready' : 'not ready', ...state() })
   })
   server.get('/metrics', async (_request, reply) => {
+    for (const { name, waitingFor } of worker.dependencies())
+      metrics.gauge('freshet_waiting', { dependency: name }).set(waitingFor === undefined ? 0 : 1)
     for (const { topic, partition, records } of worker.lag())
       metrics.gauge('freshet_lag_records', { topic, partition: String(partition) }).set(records)
     return reply

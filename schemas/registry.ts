@@ -14,6 +14,7 @@ import {
   SchemaRegistryClient,
 } from '@confluentinc/schemaregistry/dist/schemaregistry-client.js'
 import { FreshetError, messageOf } from '../streams/errors.ts'
+import { type Logger, silentLogger } from '../streams/log.ts'
 import { definitions, released } from './definitions.ts'
 import { type OutsideTopic, topicRecords } from './topics.ts'
 import type { RecordName } from './types.ts'
@@ -21,6 +22,8 @@ import type { RecordName } from './types.ts'
 interface RegistryAddress {
   /** One or more URLs, separated by commas; user and password may stand in it. */
   readonly url: string
+  /** Told when schemas can't be asked for, and when they can again. */
+  readonly log?: Logger
 }
 
 /** A writer's schema as the registry has it. */
@@ -55,8 +58,12 @@ export class SchemaRegistry {
   readonly where: string
   private readonly client: Client
   private readonly inProcess: boolean
+  private readonly log: Logger
+  /** Since when it does not give schemas. */
+  private awaySince: number | undefined
 
   constructor(address: RegistryAddress) {
+    this.log = address.log ?? silentLogger
     const urls = address.url.split(',').map(url => url.trim())
     const { bare, userInfo } = withoutPassword(urls)
     this.where = bare.join(', ')
@@ -120,11 +127,30 @@ export class SchemaRegistry {
     try {
       const info = await this.client.getBySubjectAndId('', id)
       const references = await this.referencesOf(info.references ?? [], [])
+      this.answered()
       return { type: info.schemaType || 'AVRO', text: info.schema, references }
     } catch (error) {
-      if (error instanceof RestError && unknownIdCodes.includes(error.errorCode)) return null
-      throw this.explain(`asking for schema ${id}`, error)
+      if (error instanceof RestError && unknownIdCodes.includes(error.errorCode)) {
+        this.answered()
+        return null
+      }
+      throw this.missed(this.explain(`asking for schema ${id}`, error))
     }
+  }
+
+  private missed(failure: FreshetError): FreshetError {
+    if (this.awaySince === undefined) {
+      this.awaySince = performance.now()
+      this.log.warn({ registry: this.where }, `waiting for a schema: ${failure.message}`)
+    }
+    return failure
+  }
+
+  private answered(): void {
+    if (this.awaySince === undefined) return
+    const waitedMs = Math.round(performance.now() - this.awaySince)
+    this.awaySince = undefined
+    this.log.info({ registry: this.where, waitedMs }, 'the schema registry gives schemas again')
   }
 
   private async referencesOf(references: readonly Reference[], path: string[]): Promise<string[]> {

@@ -60,6 +60,26 @@ const rowFaults = new Set([
   467, // CANNOT_PARSE_BOOL
 ])
 
+/** What a server says that is busy, starts, or has lost its keeper: not that something is wrong with it. */
+const passing = new Set([
+  159, // TIMEOUT_EXCEEDED
+  164, // READONLY
+  202, // TOO_MANY_SIMULTANEOUS_QUERIES
+  209, // SOCKET_TIMEOUT
+  210, // NETWORK_ERROR
+  225, // NO_ZOOKEEPER
+  236, // ABORTED
+  241, // MEMORY_LIMIT_EXCEEDED
+  242, // TABLE_IS_READ_ONLY
+  243, // NOT_ENOUGH_SPACE
+  252, // TOO_MANY_PARTS
+  394, // QUERY_WAS_CANCELLED
+  439, // CANNOT_SCHEDULE_TASK
+  999, // KEEPER_EXCEPTION
+])
+
+export const mayPass = (code: number): boolean => passing.has(code)
+
 export function isRowFault(error: unknown): boolean {
   const code = exceptionCode(error)
   return code !== undefined && rowFaults.has(code)

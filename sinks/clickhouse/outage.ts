@@ -1,4 +1,4 @@
-/** What is being waited for, by table; one log line when it starts and one when it is over. */
+/** What is being waited for, by table; one log line when the first waits and one when none does any more. */
 import type { Clock } from '../../streams/clock.ts'
 import type { Logger } from '../../streams/log.ts'
 import type { Gauge } from '../../streams/metrics.ts'
@@ -9,6 +9,8 @@ export class Outage {
   private readonly log: Logger
   private readonly gauge: Gauge
   private readonly failing = new Map<string, { since: number; reason: string }>()
+  /** Since when some table waits. */
+  private since = 0
 
   constructor(address: string, clock: Clock, log: Logger, gauge: Gauge) {
     this.address = address
@@ -24,6 +26,8 @@ export class Outage {
       return
     }
     this.failing.set(table, { since: this.clock.now(), reason })
+    if (this.failing.size > 1) return
+    this.since = this.clock.now()
     this.gauge.set(1)
     this.log.warn(
       { table, address: this.address, reason },
@@ -32,12 +36,10 @@ export class Outage {
   }
 
   over(table: string): void {
-    const known = this.failing.get(table)
-    if (!known) return
-    this.failing.delete(table)
-    if (this.failing.size === 0) this.gauge.set(0)
-    const waitedMs = this.clock.now() - known.since
-    this.log.info({ table, address: this.address, waitedMs }, 'ClickHouse takes rows again')
+    if (!this.failing.delete(table) || this.failing.size > 0) return
+    this.gauge.set(0)
+    const waitedMs = this.clock.now() - this.since
+    this.log.info({ address: this.address, waitedMs }, 'ClickHouse takes rows again')
   }
 
   waiting(): string | undefined {

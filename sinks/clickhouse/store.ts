@@ -11,7 +11,7 @@ import type { OptionValues } from '../../streams/options.ts'
 import type { TableStore } from '../../streams/sinks.ts'
 import type { TableRow } from '../../streams/topology/outbox.ts'
 import { TableBatches } from './batches.ts'
-import { type Connection, exceptionCode } from './connection.ts'
+import { type Connection, exceptionCode, mayPass } from './connection.ts'
 import { connectChdb } from './connection-chdb.ts'
 import { connectHttp } from './connection-http.ts'
 import { migrate } from './migrate.ts'
@@ -112,7 +112,7 @@ export async function createClickHouseStore(spec: ClickHouseStoreSpec): Promise<
         } catch (error) {
           if (error instanceof FreshetError) throw error
           const code = exceptionCode(error)
-          if (code !== undefined)
+          if (code !== undefined && !mayPass(code))
             throw new FreshetError(
               'DEPENDENCY_UNSUITABLE',
               `ClickHouse ${connection.address} answers, but database ${database} cannot be made ready: ${messageOf(error).split('\n')[0]}`,

@@ -41,7 +41,6 @@ const FATAL = new Set([
   'PARTITION_COUNT',
   'TOPIC_MISSING',
   'DEPENDENCY_UNSUITABLE',
-  'ROW_TOO_LARGE',
   'BUG',
 ])
 
