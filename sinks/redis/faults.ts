@@ -15,7 +15,7 @@ const refusals: readonly (readonly [RegExp, string])[] = [
   ],
   [
     /^NOPERM/,
-    'allow the user EVALSHA, SCRIPT LOAD, SET, DEL, HSET, ZADD and the keys "PREFIX*" and "{PREFIX*"',
+    'allow the user EVALSHA, SCRIPT LOAD, GET, SET, DEL, TYPE, GETRANGE, HGET, HSET, PEXPIRE, ZADD, ZREM and the keys "PREFIX*" and "{PREFIX*"',
   ],
   [
     /WRONGTYPE/,

@@ -140,6 +140,62 @@ describe('Redis view store on one server', () => {
     expect(await redis.hget('freshet:session:u4', 'watches')).toBe('2')
   })
 
+  it('waits while the server is a replica, as after a failover, and goes on by itself', async () => {
+    const store = open(server.url)
+    await redis.replicaof('127.0.0.1', '1')
+    const pending = store.write([session('u7', 2)], version(2))
+    try {
+      await until(() => (store.waiting() ?? '').includes('READONLY'))
+    } finally {
+      await redis.replicaof('NO', 'ONE')
+    }
+    await pending
+    expect(await redis.hget('freshet:session:u7', 'watches')).toBe('2')
+    expect(lines.filter(line => line.startsWith('warn'))).toHaveLength(1)
+  })
+
+  it('waits for hours as for seconds: one line, the time since when, and nothing held but the write', async () => {
+    const hour = { at: systemClock.now(), tries: 0 }
+    const store = createRedisStore({
+      url: server.url,
+      log,
+      metrics: noMetrics,
+      clock: {
+        ...systemClock,
+        now: () => hour.at,
+        sleep: async ms => {
+          hour.tries++
+          hour.at += 600_000
+          await systemClock.sleep(ms / 10)
+        },
+      },
+    })
+    stores.push(store)
+    await server.kill9()
+    const since = new Date(hour.at).toISOString()
+    const pending = store.write([session('u8', 1)], version(1))
+    await until(() => hour.tries >= 6)
+    expect(store.waiting()).toContain(since)
+    await server.restart()
+    await pending
+    expect(lines).toHaveLength(2)
+    expect(lines[1]).toMatch(/is back after [3-9]\d{3}\.\d s/)
+    expect(await redis.hget('freshet:session:u8', 'watches')).toBe('1')
+  })
+
+  it('takes any user id at the price of any other: one with braces has its version key without a search', async () => {
+    const store = open(server.url)
+    const ids = Array.from({ length: 3_000 }, (_, n) => `}{${n}`)
+    const writes = ids.map(id => session(id, 1))
+    const deletes = ids.map(id => ({ op: 'delete' as const, key: `session:${id}` }))
+    await store.write(writes, version(1))
+    await store.write(deletes, version(2))
+    await store.write(writes, version(1))
+    expect(await redis.exists(...ids.map(id => `freshet:session:${id}`))).toBe(0)
+    await store.write(writes, version(3))
+    expect(await redis.exists(...ids.map(id => `freshet:session:${id}`))).toBe(3_000)
+  })
+
   it('refuses a key of another type, naming what to do', async () => {
     const store = open(server.url)
     await redis.lpush('freshet:session:foreign', 'x')
@@ -255,6 +311,57 @@ describe('Redis view store on a cluster', () => {
   })
 })
 
+describe("a task's mark on a cluster", () => {
+  it('stands on every node: a node that lost its part is seen, a slot that moves is not taken for a loss (R7)', async () => {
+    const cluster = await startRedis({ cluster: true })
+    const nodes = cluster.urls.map(url => new Redis(url))
+    const store = open(clusterUrl(cluster))
+    let lost = 0
+    let seq = 0
+    const write = async (conditions: { fromVersion?: string; fromThrough?: string }) => {
+      seq++
+      lost = 0
+      await store.write([session('u1', seq)], version(seq), {
+        task: 'user-0',
+        through: `${seq}`,
+        fromVersion: conditions.fromVersion ?? '',
+        fromThrough: conditions.fromThrough ?? '',
+        lost: () => {
+          lost++
+        },
+      })
+      return lost
+    }
+    expect(await write({})).toBe(0)
+    const marks = await Promise.all(nodes.map(node => node.keys('{freshet:shown:*')))
+    expect(marks.map(keys => keys.length)).toEqual([1, 1, 1])
+    expect(await write({ fromVersion: version(1) })).toBe(0)
+    for (const [i, node] of nodes.entries()) {
+      await node.flushall()
+      expect(await write({ fromVersion: version(seq) }), `node ${i} emptied`).toBe(1)
+      expect(await write({})).toBe(0)
+    }
+    expect(await write({ fromThrough: `${seq}` }), 'a new owner').toBe(0)
+
+    const [mark] = marks[0]
+    const slot = slotOf(mark)
+    const ids = await Promise.all(nodes.map(async node => String(await node.cluster('MYID'))))
+    await nodes[1].call('CLUSTER', 'SETSLOT', slot, 'IMPORTING', ids[0])
+    await nodes[0].call('CLUSTER', 'SETSLOT', slot, 'MIGRATING', ids[1])
+    await nodes[0].call('MIGRATE', '127.0.0.1', new URL(cluster.urls[1]).port, mark, 0, 5000)
+    expect(await write({ fromVersion: version(seq) }), 'while the slot moves').toBe(0)
+    for (const node of [nodes[1], nodes[0], nodes[2]])
+      await node.call('CLUSTER', 'SETSLOT', slot, 'NODE', ids[1])
+    for (let n = 0; n < 5; n++) {
+      expect(await write({ fromVersion: version(seq) }), 'after the slot has moved').toBe(0)
+      await new Promise(resolve => setTimeout(resolve, 50))
+    }
+    for (const node of nodes) node.disconnect()
+    await store.close()
+    await cluster.stop()
+  })
+})
+
 describe('slots and scripts', () => {
   it('computes the slots of the specification', () => {
     expect(slotOf('123456789')).toBe(0x31c3 & 16383)
@@ -264,8 +371,13 @@ describe('slots and scripts', () => {
   })
 
   it('keeps the version key in the slot of its key, whatever braces it has', () => {
-    for (const key of ['pop:5m', 'a{b', 'a}b', 'a{}b', 'a{t}b', '}{', 'pop:5m:{x}'])
+    const odd = ['pop:5m', 'a{b', 'a}b', 'a{}b', 'a{t}b', '}{', 'pop:5m:{x}']
+    const many = Array.from({ length: 20_000 }, (_, n) => `freshet:session:}${n}`)
+    for (const key of [...odd, ...many]) {
       expect(slotOf(versionKeyOf(key))).toBe(slotOf(key))
+      expect(versionKeyOf(key).startsWith('{'), 'runs into no view').toBe(true)
+    }
+    expect(new Set(many.map(versionKeyOf)).size).toBe(many.length)
   })
 
   it('has one script a kind of versioned write', () => {
