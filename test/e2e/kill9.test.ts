@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, describe, expect, it } from 'vitest'
+import { startProxy } from '../support/proxy.ts'
 import { answerOf, endRuns, Run } from './command.ts'
 import { expectKnownKeys, expectPopularity, expectSessions } from './expectations.ts'
 import { simulateLog } from './rating-log.ts'
@@ -110,6 +111,24 @@ describe('freshet run killed -9 in mid-stream', () => {
     await expectAllEqual(plays)
     expect(await run.stop(), run.output).toBe(0)
   }, 420_000)
+
+  it('told to stop while it still starts, it leaves in order', async () => {
+    setting = await Setting.open()
+    await answerOf(setting, 'topics', 'create')
+    const proxy = await startProxy(Number(new URL(setting.registry.url).port))
+    await proxy.set('hold')
+    const variables = {
+      ...setting.variables,
+      FRESHET_SCHEMA_REGISTRY_URL: `http://127.0.0.1:${proxy.port}`,
+    }
+    run = new Run({ cwd: setting.cwd, variables }, ...SESSION)
+    await until(() => proxy.connections() > 0)
+    const stopped = run.stop()
+    await proxy.set('pass')
+    expect(await stopped, run.output).toBe(0)
+    expect(run.output).toContain('stopped')
+    await proxy.close()
+  }, 60_000)
 
   it('two workers: one killed and restarted by its supervisor, then all at once', async () => {
     const plays = await begin()

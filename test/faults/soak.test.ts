@@ -24,6 +24,7 @@ interface Sample {
   readonly atMs: number
   readonly rssMb: number
   readonly heapMb: number
+  readonly committedMb: number
   readonly externalMb: number
   readonly lag: number
 }
@@ -87,6 +88,7 @@ function sampleOf(metrics: string, atMs: number): Sample {
     atMs,
     rssMb: value('process_resident_memory_bytes') / 1e6,
     heapMb: value('nodejs_heap_size_used_bytes') / 1e6,
+    committedMb: value('nodejs_heap_size_total_bytes') / 1e6,
     externalMb: value('nodejs_external_memory_bytes') / 1e6,
     lag: value('freshet_lag_records'),
   }
@@ -100,14 +102,14 @@ function medianOf(values: readonly number[]): number {
 /** Medians by minute. */
 function tableOf(samples: readonly Sample[], goneAt: number, backAt: number): string {
   const lines = [
-    '| minute | RSS, MB | heap used, MB | outside the heap, MB | lag, records | |',
-    '|--:|--:|--:|--:|--:|---|',
+    '| minute | RSS, MB | heap used, MB | heap committed, MB | outside the heap, MB | lag, records | |',
+    '|--:|--:|--:|--:|--:|--:|---|',
   ]
   const minutes = Math.ceil((samples.at(-1)?.atMs ?? 0) / MINUTE_MS)
   for (let minute = 0; minute < minutes; minute++) {
     const own = samples.filter(({ atMs }) => Math.floor(atMs / MINUTE_MS) === minute)
     if (own.length === 0) continue
-    const columns = (['rssMb', 'heapMb', 'externalMb', 'lag'] as const).map(name =>
+    const columns = (['rssMb', 'heapMb', 'committedMb', 'externalMb', 'lag'] as const).map(name =>
       Math.round(medianOf(own.map(sample => sample[name]))),
     )
     const gone = (minute + 0.5) * MINUTE_MS > goneAt && (minute + 0.5) * MINUTE_MS < backAt
