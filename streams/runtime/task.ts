@@ -165,11 +165,8 @@ export class Task {
     const effects = core.restored()
     this.shown = this.shownMark(core)
     this.delivery = new Delivery({
-      outlets: around.outlets,
+      ...around,
       writer: ownership.writer,
-      clock: around.clock,
-      metrics: around.metrics,
-      log: around.log,
       blockDelivered: number => core.blockDelivered(number),
       readBlocks: at => readBlocks(around.transport, this.changelog, at),
       shown: this.shown,
@@ -210,17 +207,14 @@ export class Task {
   }
 
   private shownMark(core: TaskCore): ShownMark | undefined {
-    const { outlets, generation, clock, log, metrics } = this.around
-    if (outlets.views === null || !core.refills) return undefined
+    const { views } = this.around.outlets
+    if (views === null || !core.refills) return undefined
     return new ShownMark({
-      views: outlets.views,
+      ...this.around,
+      views,
       core,
-      generation,
       kind: this.kind.name,
       versionOf: commit => this.versionOf(commit),
-      clock,
-      log,
-      metrics,
       onFailure: error => this.lose(error),
     })
   }
