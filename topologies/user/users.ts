@@ -23,7 +23,7 @@ import {
   SHOWN,
 } from './chunks.ts'
 import { UserDirectory } from './directory.ts'
-import { packedTimes, packUser, unpackUser } from './packing.ts'
+import { activeSince, entriesWhere, pack, sortOut, timesOf, unpack } from './packed-users.ts'
 import {
   findPlay,
   findTooMany,
@@ -34,19 +34,15 @@ import {
   removePlay,
   STRIDE,
 } from './plays.ts'
-import { furtherRows, PACKED, RAW, readChain, releaseRaw, removeRaw } from './raw-users.ts'
-import { cleanupHourOf, restoreUser } from './restore-user.ts'
 import { MovedSession, PlayRow, Withdrawal } from './row-types.ts'
 import { createUserStores, type UserStores } from './rows.ts'
 import { StoredUser, type Surroundings } from './stored-user.ts'
 import type { Users } from './user.ts'
 import { UserMemory } from './user-memory.ts'
-import { ITEMS_IN_ROW, readHead } from './user-row.ts'
+import { ITEMS_IN_ROW } from './user-row.ts'
 import { UserState } from './user-state.ts'
 
 const HOUR = 3_600_000
-/** Entries looked through for active users at once: half a millisecond. */
-const LOOKED_AT = 2_000
 
 export interface UsersSettings {
   readonly items: ItemTable
@@ -55,12 +51,6 @@ export interface UsersSettings {
   readonly repeatAfterMs: number
   /** What the tasks of the process share; without it a task has a budget of its own. */
   readonly memory?: UserMemory
-}
-
-/** What a user is known by without being unpacked. */
-interface Times {
-  readonly lastSeenAt: number
-  readonly lastOffset: number
 }
 
 export class UserTable implements Users {
@@ -95,7 +85,7 @@ export class UserTable implements Users {
       watermark: () => this.watermark.at,
       creatorOf: item => items.catalog(item)?.creator ?? -1,
       unpack: user => this.unpack(user),
-      packedTimes: user => this.packedTimes(user.entry),
+      packedTimes: user => timesOf(this.directory, user.entry),
     }
     this.inPassing = { ...this.around, stored: false }
     this.stores = createUserStores(this)
@@ -134,27 +124,14 @@ export class UserTable implements Users {
    * Users whose newest event is at or after `ts` (event time, ms): by id, nobody is unpacked for it. An undefined now and
    * then, so that whoever works in slices may stop although nobody was found.
    */
-  *activeSince(ts: number): IterableIterator<string | undefined> {
-    const { directory } = this
-    for (let entry = 0; entry < directory.entries; entry++) {
-      if (directory.has(entry) && this.timesOf(entry).lastSeenAt >= ts) yield directory.idOf(entry)
-      else if (entry % LOOKED_AT === 0) yield undefined
-    }
+  activeSince(ts: number): IterableIterator<string | undefined> {
+    return activeSince(this.directory, ts)
   }
 
   /** Users whose newest event has this offset or a later one. */
   *withOffsetFrom(offset: number): IterableIterator<StoredUser> {
-    for (const entry of this.entriesWhere(times => times.lastOffset >= offset)) yield this.at(entry)
-  }
-
-  private *entriesWhere(wanted: (times: Times) => boolean): IterableIterator<number> {
-    const { directory } = this
-    for (let entry = 0; entry < directory.entries; entry++)
-      if (directory.has(entry) && wanted(this.timesOf(entry))) yield entry
-  }
-
-  private timesOf(entry: number): Times {
-    return this.directory.objectOf(entry)?.unpacked ?? this.packedTimes(entry)
+    for (const entry of entriesWhere(this.directory, times => times.lastOffset >= offset))
+      yield this.at(entry)
   }
 
   /** Moves the watermark; it never goes back. */
@@ -176,30 +153,9 @@ export class UserTable implements Users {
     return user
   }
 
-  private packedTimes(entry: number): Times {
-    const r = this.directory.read(entry)
-    r.raw(r.uint())
-    if (r.u8() === PACKED) return packedTimes(r)
-    readChain(r)
-    return readHead(r)
-  }
-
   private unpack(user: StoredUser): UserState {
-    const { directory } = this
-    const { entry } = user
-    const r = directory.read(entry)
-    r.raw(r.uint())
-    let state: UserState
-    if (r.u8() === RAW) {
-      const further = furtherRows(directory, readChain(r))
-      state = restoreUser(user, r, further, this.settings.items, this.settings.graceMs)
-      releaseRaw(directory, entry)
-    } else {
-      state = unpackUser(user, r)
-      directory.arena.release(directory.handleOf(entry))
-    }
-    directory.setHandle(entry, 0)
-    user.unpacked = state
+    const { items, graceMs } = this.settings
+    const state = unpack(this.directory, user, items, graceMs)
     this.unpacked.push(state)
     return state
   }
@@ -226,13 +182,7 @@ export class UserTable implements Users {
   private pack(state: UserState): boolean {
     if (state.dirty || state.changed || state.viewWaits || state.session.dirty) return false
     if (state.older?.some(session => session.dirty)) return false
-    const { user } = state
-    const { directory } = this
-    this.writer.reset().string(user.id).u8(PACKED)
-    packUser(state, this.writer)
-    directory.setHandle(user.entry, directory.arena.put(this.writer.bytes()))
-    user.unpacked = null
-    if (user.idle) directory.setObject(user.entry, undefined)
+    pack(this.directory, state, this.writer)
     return true
   }
 
@@ -445,21 +395,7 @@ export class UserTable implements Users {
 
   /** Ends a restore: users stay as they came off the log, and are looked at when something of them expires. */
   restored(): void {
-    const { directory } = this
-    for (let entry = 0; entry < directory.entries; entry++) {
-      if (!directory.has(entry)) continue
-      const r = directory.read(entry)
-      r.raw(r.uint())
-      r.u8()
-      readChain(r)
-      // a row of what was shown may outlive its user
-      if (r.left === 0) {
-        removeRaw(directory, entry)
-        continue
-      }
-      const head = readHead(r)
-      if (head.expires) this.enqueue(cleanupHourOf(head.lastSeenAt, this.settings.graceMs), entry)
-    }
+    sortOut(this.directory, this.settings.graceMs, (entry, hour) => this.enqueue(hour, entry))
     for (const withdrawal of this.withdrawals.values()) this.enqueueWithdrawal(withdrawal)
   }
 }
