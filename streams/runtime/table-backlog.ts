@@ -15,6 +15,8 @@ import { HELD_CHARS, type TableBlock } from './table-blocks.ts'
 
 /** An hour of 2,000 examples a second. Below what a restore can read again within a minute or two. */
 const LOGGED_BYTES = 1024 * 1024 * 1024
+/** What a block is taken to cost besides: it is remembered in memory, so small ones are bounded too. */
+const BLOCK_BYTES = 4096
 
 export interface BacklogSettings {
   /** null: left out by choice; blocks from before that count as stored. */
@@ -59,7 +61,7 @@ export class TableBacklog {
   add(blocks: readonly TableBlock[], baseOffset?: number): void {
     for (const block of blocks) {
       block.at ??= baseOffset
-      this.waitingBytes += block.bytes
+      this.waitingBytes += block.bytes + BLOCK_BYTES
       this.queue.push(block)
     }
     this.startHeld()
@@ -146,7 +148,7 @@ export class TableBacklog {
     const inserted = this.insert(block, rows).finally(() => {
       this.underWay.delete(inserted)
       this.heldChars -= block.chars
-      this.waitingBytes -= block.bytes
+      this.waitingBytes -= block.bytes + BLOCK_BYTES
       this.startHeld()
     })
     this.underWay.add(inserted)

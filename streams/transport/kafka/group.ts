@@ -83,8 +83,10 @@ export class KafkaMembership implements Membership {
         topics: [...topics].map(([topic, partitions]) => ({ topic, partitions })),
       })
     } catch (error) {
-      // for lag tools only (C6); the next commit brings newer ones
-      this.log.info({ group: this.spec.groupId, error: messageOf(error) }, 'offsets not committed')
+      // for lag tools only (C6); the next commit brings newer ones. An outage is told by who waits for it
+      const failure = callError('committing offsets', error)
+      if (isOutage(failure)) return
+      this.log.info({ group: this.spec.groupId, error: failure.message }, 'offsets not committed')
     }
   }
 
