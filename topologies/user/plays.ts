@@ -106,7 +106,7 @@ export function markSplit(plays: number[], at: number): void {
 }
 
 /** The plays that stand in the user's row; an older one gets a row of its own. */
-export const PLAYS_IN_ROW = 16
+const PLAYS_IN_ROW = 16
 
 /** Where the oldest play in the user's row begins, if there are more than may stand there; -1: there are not. */
 export function findTooMany(plays: readonly number[]): number {
