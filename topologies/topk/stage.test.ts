@@ -317,4 +317,55 @@ describe('cohort and global lists', () => {
     for (const write of writes) expect(idsOf(write).map(Number)).not.toContain(item)
     expect(cohorts.urgent?.()).toBe(false)
   })
+
+  it('K5: makes the lists of active users again, a few at a time, and fresh events first', () => {
+    const { users, clock, stage, flush, event } = setUp()
+    const before = users.watermark
+    before.at = 1_700_000_000_000
+    const active = Array.from({ length: 100 }, (_, n) => users.add(fakeUser(`a${n}`, [])))
+    users.add({ ...fakeUser('idle', []), lastSeenAt: before.at - 31 * 60_000 })
+    stage.refill?.('active')
+    const made: string[] = []
+    const step = (): void => {
+      stage.tick?.(5)
+      for (const { key } of flush().writes) made.push(key.slice('topk:home:u:'.length))
+    }
+    step()
+    expect(made.length).toBeLessThanOrEqual(24)
+    const fresh = users.add(fakeUser('fresh', []))
+    clock.now += 10
+    event(fresh)
+    step()
+    expect(made.indexOf('fresh'), 'behind what waited already').toBeLessThanOrEqual(48)
+    for (let n = 0; stage.refilling?.() && n < 50; n++) step()
+    expect(stage.refilling?.()).toBe(false)
+    expect(new Set(made)).toEqual(new Set([...active.map(user => user.id), 'fresh']))
+    stage.refill?.('all')
+    for (let n = 0; stage.refilling?.() && n < 50; n++) {
+      clock.now += 1_000
+      step()
+    }
+    expect(made).toContain('idle')
+  })
+
+  it('takes every list for unknown once the view store lost some: a withdrawal looks at all of them', () => {
+    const { items, users, clock, stage, flush, event } = setUp({ 'topk.withdrawalSweep': '1s' })
+    const user = users.add(fakeUser('u', []))
+    event(user)
+    stage.tick?.(5)
+    expect(flush().writes).toHaveLength(1)
+    stage.tick?.(5)
+    clock.now += 60_000
+    users.watermark.at = user.lastSeenAt + 60 * 60_000
+    stage.refill?.('active')
+    stage.tick?.(5)
+    const listed = new Set(user.scratch.list)
+    const other = Array.from({ length: items.size }, (_, n) => n).find(n => !listed.has(n)) ?? -1
+    items.withdraw(other)
+    for (let n = 0; n < 5; n++) {
+      clock.now += 1_000
+      stage.tick?.(5)
+    }
+    expect(flush().writes.map(({ key }) => key)).toEqual(['topk:home:u:u'])
+  })
 })
