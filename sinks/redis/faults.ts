@@ -4,7 +4,7 @@
  *    CLUSTERDOWN, TRYAGAIN), memory full (OOM), disk full (MISCONF), too few replicas, a long script (BUSY). The write is
  *    repeated without limit and `waiting()` says why.
  *  - *refused*: repeating can't help: wrong password or rights, a key of another type under our prefix, a server that
- *    doesn't know scripts. The task stops with a sentence.
+ *    doesn't know scripts. The worker stops with a sentence.
  */
 import { FreshetError, messageOf } from '../../streams/errors.ts'
 

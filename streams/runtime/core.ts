@@ -159,7 +159,7 @@ export class TaskCore {
     if (packet.generation !== this.settings.generation)
       throw new FreshetError(
         'DELTA_GENERATION',
-        `${where}: packet of generation ${packet.generation} from ${packet.source}, this is generation ${this.settings.generation}; the state was reset in part: reset the whole application`,
+        `${where}: packet of generation ${packet.generation} from ${packet.source}, this is generation ${this.settings.generation}; the state was reset in part; reset the whole application with \`freshet reset\``,
       )
     const isNew = this.applied.take(packet, where)
     this.advance(DELTAS, record.offset + 1)

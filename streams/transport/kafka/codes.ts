@@ -65,7 +65,7 @@ const fenced: Readonly<Record<number, string>> = {
 }
 
 const RIGHTS =
-  'give the user the rights that docs/operating.md names (TLS and logins); it then goes on where it was'
+  'give the user the rights that docs/operating.md names (TLS and logins), then start it again: it goes on where it was'
 const TOO_LARGE =
   "the topic's max.message.bytes is smaller than what freshet writes: set it back (`freshet doctor` names the value)"
 

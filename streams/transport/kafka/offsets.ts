@@ -96,7 +96,7 @@ function positionLost(
       : `the log ends at ${end}: ${offset - end} offsets that were there before are gone (the topic was made anew or lost records)`
   return new FreshetError(
     'POSITION_LOST',
-    `reading ${nameOf(at)} at offset ${offset}: ${lost}; raise the topic's retention and rebuild what depends on it, or reset the application`,
+    `reading ${nameOf(at)} at offset ${offset}: ${lost}; raise the topic's retention and begin anew from what is left with \`freshet reset\``,
     undefined,
     at,
   )
