@@ -18,8 +18,8 @@ import { readUpTo } from './restore.ts'
 
 const KEY = { generation: 'generation', born: 'born' } as const
 const DEADLINE_MS = 60_000
-/** How far up generations are looked for where the journal is empty. */
-const LOOKED_FOR = 64
+/** How far up generations are looked for that the journal does not name. */
+export const LOOKED_FOR = 64
 
 /** A record in force. */
 export interface Generation {

@@ -16,13 +16,13 @@ export class Lease {
     this.heldSince = now
   }
 
-  /** Errors: FENCED where it is over. */
-  check(now: number, log: string): void {
+  /** `where`: topic-partition of the task's log. Errors: FENCED where the lease is over. */
+  check(now: number, where: string): void {
     const silentMs = now - this.heldSince
     if (silentMs > this.lastsMs)
       throw new FreshetError(
         'FENCED',
-        `nothing was appended to ${log} for ${Math.round(silentMs / 1000)} s, so brokers may no longer know whose it is: the task is claimed anew`,
+        `nothing was appended to ${where} for ${Math.round(silentMs / 1000)} s, so brokers may no longer know whose it is: the task is claimed anew`,
       )
   }
 

@@ -5,11 +5,8 @@
  */
 import { FreshetError } from '../errors.ts'
 import type { Transport } from '../transport/port.ts'
-import { type Generation, Generations } from './generations.ts'
+import { type Generation, Generations, LOOKED_FOR } from './generations.ts'
 import { type TopicNames, topicNames } from './names.ts'
-
-/** How far up generations are looked for beyond what the journal says. */
-const LOOKED_FOR = 64
 
 export interface ResetSettings {
   readonly transport: Transport
