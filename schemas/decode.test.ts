@@ -11,7 +11,6 @@ import {
   SchemaRegistry,
   type SchemaSource,
 } from './index.ts'
-
 import type { FoundSchema } from './registry.ts'
 
 const ts = 1_790_000_000_000

@@ -155,9 +155,9 @@ function applied(
 }
 
 /** No view's key holds this character. */
-const apart = '\u0001'
-const memberRow = (key: string, member: string): string => `${key}${apart}${member}`
-const markRow = (task: string): string => `${apart}shown${apart}${task}`
+const separator = '\u0001'
+const memberRow = (key: string, member: string): string => `${key}${separator}${member}`
+const markRow = (task: string): string => `${separator}shown${separator}${task}`
 
 /** A sorted set with members changed that each have a version of their own; undefined where the member's is newer. */
 function changedSet(

@@ -18,7 +18,7 @@ function bulk(text: string): string {
   return `$${bytesOf(text)}\r\n${text}\r\n`
 }
 
-/** A key and its version key. */
+/** A key and its version key, which without braces in the key is 10 bytes longer (`versionKeyOf`). */
 function both(key: string): string {
   if (key.includes('}')) return bulk(key) + bulk(versionKeyOf(key))
   const bytes = bytesOf(key)

@@ -3,10 +3,10 @@
  * versions as bytes and never decodes JSON (DESIGN 4: 21 us against 78). ARGV[1] is the version, ARGV[2] the life in ms,
  * 0 for none. They return 1 if written, 0 if what is stored is newer.
  *
- * KEYS[2] is the *version key*. Beside a sorted set or a plain string it holds that one's version; where nothing stands it holds the version of
- * the delete that took it away, for `goneLifeMs`. It is looked at only where the value itself has no version to tell. A
- * cluster refuses two keys, of which one may not be there, while it moves their slot (TRYAGAIN): then `json` and `hash` are
- * called without it, and only in that moment a delete that was forgotten on the way would not hold.
+ * KEYS[2] is the *version key*. Beside a sorted set or a plain string it holds that one's version; where nothing stands it
+ * holds the version of the delete that took it away, for `goneLifeMs`. It is looked at only where the value itself has no
+ * version to tell. A cluster refuses two keys, of which one may not be there, while it moves their slot (TRYAGAIN): then
+ * `json` and `hash` are called without it, and only in that moment a delete that was forgotten on the way would not hold.
  */
 import { createHash } from 'node:crypto'
 

@@ -97,8 +97,8 @@ export function writeCommitRecord(c: CommitRecord, w: ByteWriter): void {
 }
 
 /**
- * Errors: CHANGELOG_CORRUPT for a record that is not as it was written; CHANGELOG_NEWER for a state version that this
- * program does not know. `where` is topic-partition@offset.
+ * Errors: CHANGELOG_CORRUPT for a record that is not as it was written, or of an older state version; CHANGELOG_NEWER for a
+ * state version that this program does not know. `where` is topic-partition@offset.
  */
 export function readCommitRecord(value: Buffer, where: string): CommitRecord {
   const size = value.length - CHECKSUM_BYTES

@@ -3,8 +3,8 @@
  * nobody), builds the same stages and writes what they show.
  *
  *  - B1 A task's views are written with the version of the last commit that was read: what its owner writes afterwards wins,
- *       whenever it comes, and so does what it wrote with that commit. Deletes leave marks, so nothing comes back that a later
- *       commit removed.
+ *       whenever it comes, and so does what it wrote with that commit. Deletes leave their version behind, so nothing comes back
+ *       that a later commit removed.
  *  - B2 The task's mark is taken away before anything is written: a live owner learns that the store may hold lists it did not
  *       make, and writes again what active users read. Behind the views the mark is set as of the last commit read, unless
  *       the owner has set it: the next owner need not refill.
@@ -43,7 +43,7 @@ export interface RebuildSettings {
 export interface RebuildReport {
   /** Tasks that had anything to show. */
   tasks: number
-  /** Writes by the first part of their keys: session, topk, similar, pop, blocked. */
+  /** Writes by the part of their keys before the first colon. */
   readonly views: Record<string, number>
   /** Writes that found something as new or newer. */
   kept: number

@@ -14,6 +14,7 @@ let restores = 0
 const partBytes = (): number =>
   Math.min(MOST_BYTES, Math.max(LEAST_BYTES, Math.floor(UNDER_WAY_BYTES / restores / 2)))
 
+/** Errors: CLOSED once `cancelled`; STALLED where nothing came for a minute; those of `read` and `onBatch`. */
 export async function readUpTo(
   transport: Transport,
   at: TopicPartition,

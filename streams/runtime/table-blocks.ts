@@ -15,7 +15,7 @@ export const TABLE_BLOCK = 3
 
 /** A block is cut here: small enough to be held, large enough for a table store. */
 const BLOCK_CHARS = 512 * 1024
-/** Of rows taken in at restore so much is kept in memory; the rest is read again. */
+/** So much of a task's rows is kept in memory, as JSON; what waits beyond stands in the log alone and is read again. */
 export const HELD_CHARS = 4 * 1024 * 1024
 
 export interface TableBlock {

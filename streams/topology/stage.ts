@@ -45,8 +45,8 @@ export interface RestoredRow {
 }
 
 /**
- * How much of the view store is made again from the state. 'active': what readers miss at once, of users those active within
- * the session gap. 'all': everything.
+ * How much of the view store is made again from the state. 'active': what readers miss at once; each stage knows what that
+ * is. 'all': everything.
  */
 export type RefillExtent = 'active' | 'all'
 

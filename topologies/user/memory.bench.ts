@@ -2,9 +2,9 @@
  * What a user takes in memory: `npx tsx --expose-gc topologies/user/memory.bench.ts [users]`. Each user has played 20
  * distinct items to their end, one every 30 minutes, and the task was restored from its changelog; the heap of
  * the process after a full collection, less that before the restore, and what the directory takes, over the number of users:
- * once with every user packed, as all but 32,768 of a process are, and once with every user unpacked. Counted are the table of users by their id
- * (12 bytes), sessions, plays, positives, exclusions, doubles and cleaning; not counted are the item table, pending
- * labels and lists, which are stages of their own.
+ * once with every user packed, as all but 32,768 of a process are, and once with every user unpacked. Counted are the table
+ * of users by their id (directory.ts), sessions, plays, positives, exclusions, doubles and cleaning; not counted are the item
+ * table, pending labels and lists, which are stages of their own.
  */
 import { DAY, impression, MINUTE, START, UserTask, watch } from '../../test/support/user-task.ts'
 

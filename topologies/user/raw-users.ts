@@ -208,7 +208,7 @@ export function releaseRaw(users: UserDirectory, entry: number): void {
   arena.release(owner)
 }
 
-/** A user's own row and its further rows, newest first; `row` stands where `chain` ends. */
+/** A user's further rows, newest first. `first`: the handle of the first one; 0: there is none. */
 export function* furtherRows(users: UserDirectory, first: number): IterableIterator<RawRow> {
   for (let handle = first; handle !== 0; ) {
     const r = users.readBlock(handle)

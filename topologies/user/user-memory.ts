@@ -2,7 +2,6 @@
  * How many users the tasks of a process may keep unpacked together, and what users take in memory. A table that its task has
  * let go of counts no more once it is collected.
  */
-
 import { sessionsOptions } from '../sessions/options.ts'
 
 /** What an unpacked user is taken to need. */

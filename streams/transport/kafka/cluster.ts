@@ -24,6 +24,7 @@ interface OpenLink {
   link: BrokerLink | undefined
 }
 
+/** A topic that brokers have not known for so long was removed: one that starts knows its topics within seconds. */
 const ABSENT_MS = 30_000
 
 export const nameOf = (at: TopicPartition): string => `${at.topic}-${at.partition}`
