@@ -45,10 +45,17 @@ const FATAL = new Set([
 ])
 
 /**
- * What a worker that slept runs into before it hears that its tasks have another owner, who went on and trimmed the log. So
- * they are believed only when a new claim of the task finds the same.
+ * What a worker that slept runs into before it hears that its tasks have another owner, who went on and trimmed the log, or
+ * whose commits made the cleaner take those that a restore under way was yet to read. So they are believed only when a new
+ * claim of the task finds the same.
  */
-const RECHECKED = new Set(['POSITION_LOST', 'STATE_REMOVED', 'DELTA_GAP', 'DELTA_GENERATION'])
+const RECHECKED = new Set([
+  'POSITION_LOST',
+  'STATE_REMOVED',
+  'CHANGELOG_CORRUPT',
+  'DELTA_GAP',
+  'DELTA_GENERATION',
+])
 
 export interface WorkerSettings {
   readonly application: Application
