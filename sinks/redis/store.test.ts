@@ -5,6 +5,7 @@ import type { Logger } from '../../streams/log.ts'
 import { noMetrics } from '../../streams/metrics.ts'
 import type { ViewWrite } from '../../streams/topology/outbox.ts'
 import { type RedisService, startRedis } from '../../test/support/services.ts'
+import { pause, until } from '../../test/support/until.ts'
 import { allScripts } from './scripts.ts'
 import { slotOf, versionKeyOf } from './slot.ts'
 import { createRedisStore, type RedisStore } from './store.ts'
@@ -31,9 +32,6 @@ const open = (url: string): RedisStore => {
 }
 const clusterUrl = ({ urls }: RedisService): string =>
   `redis+cluster://${urls.map(url => new URL(url).host).join(',')}`
-const until = async (holds: () => boolean | Promise<boolean>): Promise<void> => {
-  while (!(await holds())) await new Promise(resolve => setTimeout(resolve, 10))
-}
 
 afterEach(async () => {
   for (const store of stores.splice(0)) await store.close()
@@ -354,7 +352,7 @@ describe("a task's mark on a cluster", () => {
       await node.call('CLUSTER', 'SETSLOT', slot, 'NODE', ids[1])
     for (let n = 0; n < 5; n++) {
       expect(await write({ fromVersion: version(seq) }), 'after the slot has moved').toBe(0)
-      await new Promise(resolve => setTimeout(resolve, 50))
+      await pause(50)
     }
     for (const node of nodes) node.disconnect()
     await store.close()

@@ -3,6 +3,7 @@
  * partition whose session hash in Redis is looked at all the time. The longest time from a probe's event to its session
  * during a change is how long processing stood there.
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { outsideTopicSpecs } from '../../bin/topics.ts'
 import { Encoder, SchemaRegistry } from '../../schemas/index.ts'
@@ -24,7 +25,6 @@ export interface RebalanceSettings {
 export type RebalanceResult = Readonly<Record<'nothing' | 'join' | 'leave' | 'kill', number>>
 
 const BEAT_MS = 100
-const sleep = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms))
 
 export async function rebalance(settings: RebalanceSettings): Promise<RebalanceResult> {
   const prefix = `rebalance${settings.generation}.`

@@ -5,13 +5,9 @@ import { LinkFactory } from '../../streams/transport/kafka/connections.ts'
 import { createKafkaTransport } from '../../streams/transport/kafka/index.ts'
 import type { Membership, TaskId, Transport } from '../../streams/transport/port.ts'
 import { kafkaBrokers, uniqueName } from '../support/services.ts'
+import { pause, until } from '../support/until.ts'
 
 const nameOf = (task: TaskId): string => `${task.kind}/${task.partition}`
-const pause = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms))
-
-async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await holds())) await pause(20)
-}
 
 const TASKS: TaskId[] = [
   ...[0, 1, 2, 3].map(partition => ({ kind: 'user', partition })),

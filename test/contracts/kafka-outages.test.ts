@@ -4,10 +4,11 @@ import type { Counter } from '../../streams/metrics.ts'
 import { noMetrics } from '../../streams/metrics.ts'
 import { createKafkaTransport } from '../../streams/transport/kafka/index.ts'
 import type { TopicPartition, Transport } from '../../streams/transport/port.ts'
-import { batchOf, pause, readAll, textOf, until } from '../support/kafka-log.ts'
+import { batchOf, readAll, textOf } from '../support/kafka-log.ts'
 import { freePort } from '../support/processes.ts'
 import { startProxy, type TcpProxy } from '../support/proxy.ts'
 import { type KafkaService, startKafka, uniqueName } from '../support/services.ts'
+import { pause, until } from '../support/until.ts'
 
 const FETCH = 1
 const isFetch = (request: Buffer): boolean => request.readInt16BE(4) === FETCH

@@ -5,8 +5,9 @@ import snappy from 'snappy'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createKafkaTransport } from '../../streams/transport/kafka/index.ts'
 import type { FetchedBatch, TopicPartition, Transport } from '../../streams/transport/port.ts'
-import { batchOf, pause, pollTo, readAll, recordsOf, textOf, until } from '../support/kafka-log.ts'
+import { batchOf, pollTo, readAll, recordsOf, textOf } from '../support/kafka-log.ts'
 import { kafkaBrokers, uniqueName } from '../support/services.ts'
+import { pause, until } from '../support/until.ts'
 
 const { CompressionCodecs, CompressionTypes, Kafka, Partitioners, logLevel } = kafkajs
 CompressionCodecs[CompressionTypes.Snappy] = () => ({

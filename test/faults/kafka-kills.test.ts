@@ -3,8 +3,9 @@ import kafkajs from 'kafkajs'
 import { describe, expect, it } from 'vitest'
 import { createKafkaTransport } from '../../streams/transport/kafka/index.ts'
 import { RecordBatchBuilder } from '../../streams/transport/record-batch.ts'
-import { batchOf, readAll, textOf, until } from '../support/kafka-log.ts'
+import { batchOf, readAll, textOf } from '../support/kafka-log.ts'
 import { startKafka, uniqueName } from '../support/services.ts'
+import { until } from '../support/until.ts'
 
 const { Kafka, logLevel } = kafkajs
 

@@ -23,11 +23,6 @@ export const recordsOf = (batches: readonly FetchedBatch[]): LogRecord[] =>
   batches.flatMap(b => b.records)
 export const textOf = (batches: readonly FetchedBatch[]): string[] =>
   recordsOf(batches).map(record => String(record.value))
-export const pause = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms))
-
-export async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await holds())) await pause(20)
-}
 
 export async function readAll(
   transport: Transport,
