@@ -119,7 +119,7 @@ describe('what freshet leans on, gone for a while', () => {
     await tables.set('refuse')
     await expectWaiting(/ClickHouse/)
     await sleep(AWAY_MS)
-    // far more commits than what was once let wait: sessions and popularity are still fresh
+    // many commits later sessions and popularity are still fresh: no block of rows holds them up
     const before = await version()
     await telling.more(1_000)
     await eventually(async () => expect(await version()).not.toBe(before), 10_000)

@@ -20,8 +20,8 @@ import type {
 import { type Row, Store } from '../../streams/topology/store.ts'
 import type { LogRecord } from '../../streams/transport/port.ts'
 
-export const COUNTS: DeltaChannel = { id: 1, name: 'counts', to: 'totals' }
-export const ECHOES: DeltaChannel = { id: 2, name: 'echoes', to: 'words' }
+const COUNTS: DeltaChannel = { id: 1, name: 'counts', to: 'totals' }
+const ECHOES: DeltaChannel = { id: 2, name: 'echoes', to: 'words' }
 export const ALERT_EVERY = 7
 const LISTS_PER_TICK = 2
 

@@ -1,7 +1,8 @@
 /**
  * What the user side costs, without transport and sinks: `npx tsx --expose-gc topologies/user/user-task.bench.ts [labels]`.
  * Avro values of 5,000 users, a commit every 2,000 events (100 ms at 20,000 a second), on one core. Prints CPU per event
- * of decoding alone, of decoding + sessions, and of the whole with commits and session-features; changelog bytes per event; memory per user.
+ * of decoding alone, of decoding + sessions, and of the whole with commits and session-features; changelog bytes per event;
+ * memory per user.
  */
 import { Decoder, Encoder, type RecordDrafts, SchemaRegistry } from '../../schemas/index.ts'
 import { silentLogger } from '../../streams/log.ts'

@@ -1,5 +1,5 @@
-/** freshet's own topics, read without freshet's runtime. */
-import { readCommitRecord } from '../../../streams/runtime/commit-record.ts'
+/** freshet's own topics, read with its codecs, but without claims, restores or anything else that its runtime does. */
+import { COMMIT_KEY, readCommitRecord } from '../../../streams/runtime/commit-record.ts'
 import { ByteReader } from '../../../streams/serde/bytes.ts'
 import type {
   FetchedBatch,
@@ -52,8 +52,6 @@ export async function itemTotals(
   }
   return totals
 }
-
-const COMMIT_KEY = Buffer.from([0, 2])
 
 interface CommitBatch {
   readonly batch: FetchedBatch
