@@ -161,7 +161,7 @@ export class Coordinator {
   }
 
   private watch(member: Member): void {
-    const left = member.heardAt + member.timeoutMs - this.scheduler.now
+    const left = this.patient ? 30_000 : member.heardAt + member.timeoutMs - this.scheduler.now
     this.scheduler.after(Math.max(1, left), 'session', undefined, () => {
       if (this.members.get(member.id) !== member) return
       const silentMs = this.scheduler.now - member.heardAt

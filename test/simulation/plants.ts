@@ -3,7 +3,7 @@
  * transport, a sink's rule, the broker's) or a method of a runtime class; `undo` takes it out again.
  */
 import { DELTAS, TaskCore } from '../../streams/runtime/core.ts'
-import { Delivery } from '../../streams/runtime/delivery.ts'
+import { Lease } from '../../streams/runtime/lease.ts'
 import { decodePacket } from '../../streams/runtime/packet.ts'
 import { TableBlocks } from '../../streams/runtime/table-blocks.ts'
 import { Task } from '../../streams/runtime/task.ts'
@@ -189,17 +189,7 @@ export const plants: Readonly<Record<string, () => Planted>> = {
           return original.call(this, false)
         },
     )
-    const undoLease = replace(
-      Task.prototype,
-      'cycle',
-      original =>
-        function (this: unknown, ...args: unknown[]) {
-          const names = ['lastAckAt', 'acknowledgedAt', 'lastAcknowledgedAt', 'ackedAt', 'heardAt']
-          for (const name of names)
-            if (name in (this as object)) Reflect.set(this as object, name, Number.MAX_SAFE_INTEGER)
-          return original.apply(this, args)
-        },
-    )
+    const undoLease = replace(Lease.prototype, 'check', () => () => undefined)
     return patch(
       () => {
         undo()
@@ -231,15 +221,13 @@ export const plants: Readonly<Record<string, () => Planted>> = {
   'a table block is removed before its rows are stored': () =>
     patch(
       replace(
-        Delivery.prototype,
-        'insert',
+        TableBlocks.prototype,
+        'addTo',
         original =>
-          function (this: unknown, block: unknown) {
-            const { blockDelivered } = Reflect.get(this as object, 'settings') as {
-              blockDelivered: (number: number) => void
-            }
-            original.call(this, block)
-            blockDelivered((block as { number: number }).number)
+          function (this: unknown, ...args: unknown[]) {
+            const blocks = original.apply(this, args) as { number: number }[]
+            for (const { number } of blocks) (this as TableBlocks).delivered(number)
+            return blocks
           },
       ),
     ),

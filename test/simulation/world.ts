@@ -413,7 +413,8 @@ export class World {
   private async gap(): Promise<void> {
     const { plan, rng, strikes, broker } = this
     const sleeper = rng.pick(this.slots)
-    if (sleeper.up && rng.chance(0.8)) strikes.freeze(sleeper.process, plan.gapMs + 20_000)
+    if (sleeper.up && rng.chance(0.8))
+      strikes.freeze(sleeper.process, plan.gapMs + rng.int(-60_000, 10_000))
     strikes.active = false
     // those who stay take over first
     await this.wait(rng.int(0, 6 * SESSION_MS))
