@@ -1,7 +1,6 @@
 /** What networks and operators do to a transport: connections that fall silent, brokers that do not answer, topics removed. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import type { Counter } from '../../streams/metrics.ts'
-import { noMetrics } from '../../streams/metrics.ts'
+import { type Counter, noMetrics } from '../../streams/metrics.ts'
 import { createKafkaTransport } from '../../streams/transport/kafka/index.ts'
 import type { TopicPartition, Transport } from '../../streams/transport/port.ts'
 import { batchOf, readAll, textOf } from '../support/kafka-log.ts'

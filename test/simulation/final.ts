@@ -1,7 +1,6 @@
 /** What must hold once all faults are over: everything arrived, once, everywhere. */
 import type { TopicNames } from '../../streams/runtime/names.ts'
-import type { SumsTable } from './application.ts'
-import { parseEvent } from './application.ts'
+import { parseEvent, type SumsTable } from './application.ts'
 import type { Broker } from './broker.ts'
 import { expectedRow, numbersIn, type Recount, type TaskRecount } from './recount.ts'
 import type { TableServer, ViewServer } from './sinks.ts'
