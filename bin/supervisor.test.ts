@@ -70,6 +70,14 @@ describe('the supervisor', () => {
     expect(await run.closed, run.text()).toBe(0)
   })
 
+  it('tries again where no process can be started', async () => {
+    const run = start(1, 'unspawnable')
+    await run.until(() => run.children().length === 1 || run.child.exitCode !== null)
+    run.child.kill('SIGTERM')
+    expect(await run.closed, run.text()).toBe(0)
+    expect(run.text()).toContain('ENOENT')
+  })
+
   it('ends at once at the second signal, whatever its children do', async () => {
     const run = start(2, 'hangs')
     await run.until(() => run.children().length === 2)

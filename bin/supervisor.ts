@@ -4,6 +4,7 @@
  * stops all in order, a second one ends at once. Children are told of the supervisor's death by the channel between them.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
+import { messageOf } from '../streams/errors.ts'
 import type { Logger } from '../streams/log.ts'
 import { EXIT } from './call.ts'
 import { FATAL_EXIT, sentenceOf } from './supervised.ts'
@@ -32,7 +33,11 @@ export async function supervise(
     let backoffMs = FIRST_BACKOFF_MS
     while (!stopping) {
       const startedAt = Date.now()
-      const code = await once(worker)
+      const code = await once(worker).catch(error => {
+        children.delete(worker)
+        log.error({ worker, error: messageOf(error) }, 'worker not started')
+        return 1
+      })
       if (stopping) {
         if (code !== 0 && exitCode === 0) exitCode = EXIT.failed
         return
@@ -52,14 +57,19 @@ export async function supervise(
     }
   }
 
+  /** Errors: what keeps the system from starting a process, memory for instance. */
   function once(worker: number): Promise<number> {
-    return new Promise(resolve => {
+    return new Promise((resolve, reject) => {
       const child = spawn(process.execPath, argumentsOf(worker), {
         stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
       })
       children.set(worker, child)
       child.on('message', message => {
         fatal ??= sentenceOf(message)
+      })
+      child.on('error', error => {
+        if (child.pid === undefined) reject(error)
+        else log.error({ worker, pid: child.pid, error: messageOf(error) }, 'worker')
       })
       child.once('exit', (code, signal) => {
         children.delete(worker)

@@ -7,6 +7,14 @@ import { FreshetError } from '../../streams/errors.ts'
 const [workers, how] = process.argv.slice(2)
 if (workers !== 'child') {
   const argumentsOf = (): string[] => [...process.execArgv, process.argv[1], 'child', how]
+  if (how === 'unspawnable') {
+    // as where the system has no process left for a while
+    const { execPath } = process
+    process.execPath = '/there/is/no/such/program'
+    setTimeout(() => {
+      process.execPath = execPath
+    }, 400)
+  }
   process.exitCode = await supervise(Number(workers), argumentsOf, createLogger('info'))
 } else {
   onSupervisorGone(() => {
