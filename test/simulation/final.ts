@@ -2,8 +2,9 @@
 import type { TopicNames } from '../../streams/runtime/names.ts'
 import { parseEvent, type SumsTable } from './application.ts'
 import type { Broker } from './broker.ts'
-import { expectedRow, numbersIn, type Recount, type TaskRecount } from './recount.ts'
+import type { Recount } from './recount.ts'
 import type { TableServer, ViewServer } from './sinks.ts'
+import { expectedRow, numbersIn, type TaskRecount } from './task-recount.ts'
 
 export interface Ended {
   readonly broker: Broker

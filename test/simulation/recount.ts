@@ -17,53 +17,11 @@ import { decodePacket } from '../../streams/runtime/packet.ts'
 import { ByteReader } from '../../streams/serde/bytes.ts'
 import { partitionOfText } from '../../streams/serde/hash.ts'
 import type { FetchedBatch, LogRecord } from '../../streams/transport/port.ts'
-import { ALERT_EVERY, parseEvent } from './application.ts'
 import type { BrokerLog } from './broker-log.ts'
 import type { TableServer, View } from './sinks.ts'
+import { expectedRow, numbersIn, packetContents, type Step, TaskRecount } from './task-recount.ts'
 
 const LAST_EPOCH = 32_766
-
-export interface Counted {
-  count: number
-  marks: number
-  lastOffset: number
-}
-
-/** What a task's state must be at its last commit. */
-export class TaskRecount {
-  readonly kind: string
-  readonly partition: number
-  readonly words = new Map<string, Counted>()
-  readonly flags = new Map<string, number>()
-  readonly numbers = new Map<string, number>()
-  readonly positions = new Map<string, number>()
-  readonly applied = new Map<string, number>()
-  readonly sent = new Map<string, number>()
-  /** Table blocks that are not tombstoned. */
-  readonly blocks = new Map<number, string[]>()
-  commits = 0
-  owner: { producerId: bigint; epoch: number } | undefined
-  closed = false
-
-  constructor(kind: string, partition: number) {
-    this.kind = kind
-    this.partition = partition
-  }
-
-  get name(): string {
-    return `${this.kind}-${this.partition}`
-  }
-}
-
-/** What the records between two commits bring. */
-interface Step {
-  readonly words: Set<string>
-  readonly flags: Set<string>
-  readonly numbers: Set<string>
-  readonly rows: string[]
-  readonly letters: string[]
-  readonly outgoing: Map<string, number>
-}
 
 export interface RecountSettings {
   readonly names: TopicNames
@@ -209,55 +167,13 @@ export class Recount {
       const records = this.inputs.get(`${topic}-${task.partition}`) ?? []
       if (to > records.length) this.fail(`C1 ${where}: the position in ${input} is beyond its end`)
       for (let offset = from; offset < to && offset < records.length; offset++)
-        if (input === DELTAS) this.applyPacket(task, records[offset], step)
-        else this.applyEvent(task, records[offset], step)
+        if (input === DELTAS) task.takePacket(records[offset], step)
+        else task.takeEvent(records[offset], step)
     }
     sameMap(task.applied, numbersOf(commit.applied), what =>
       this.fail(`C4 ${where}: applied ${what}`),
     )
     return step
-  }
-
-  private applyEvent(task: TaskRecount, record: LogRecord, step: Step): void {
-    const event = parseEvent(record)
-    if (event === 'skip') return
-    const id = `${task.name}@${record.offset}`
-    if ('bad' in event) {
-      step.letters.push(id)
-      return
-    }
-    const { kind, word } = event
-    if (kind === 'open') task.flags.set(word, (task.flags.get(word) ?? 0) + 1)
-    if (kind === 'close' && !task.flags.delete(word)) return
-    if (kind === 'open' || kind === 'close') {
-      step.flags.add(word)
-      return
-    }
-    const row = task.words.get(word) ?? { count: 0, marks: 0, lastOffset: 0 }
-    task.words.set(word, row)
-    step.words.add(word)
-    if (kind === 'mark') {
-      row.marks++
-      return
-    }
-    row.count++
-    row.lastOffset = record.offset
-    step.rows.push(id)
-    step.outgoing.set(word, (step.outgoing.get(word) ?? 0) + 1)
-    if (record.offset % ALERT_EVERY === 0) step.letters.push(`alert ${id}`)
-  }
-
-  private applyPacket(task: TaskRecount, record: LogRecord, step: Step): void {
-    if (record.key !== null || record.value === null) return // the end of a line of epochs
-    const packet = decodePacket(record.value, 'recount')
-    const last = task.applied.get(packet.source) ?? 0
-    if (packet.number <= last) return
-    task.applied.set(packet.source, packet.number)
-    for (const [word, n] of packetContents(record.value)) {
-      task.numbers.set(word, (task.numbers.get(word) ?? 0) + n)
-      step.numbers.add(word)
-      if (task.kind === 'totals') step.outgoing.set(word, (step.outgoing.get(word) ?? 0) + n)
-    }
   }
 
   private row(
@@ -418,36 +334,6 @@ export class Recount {
   private fail(what: string): void {
     this.settings.fail(what)
   }
-}
-
-/** The row as text, as `numbersIn` gives it; 'none' for a tombstone. */
-export function expectedRow(task: TaskRecount, store: number, word: string): string {
-  if (task.kind === 'totals' || store === 3) return String(task.numbers.get(word) ?? 'none')
-  if (store === 2) return String(task.flags.get(word) ?? 'none')
-  const row = task.words.get(word)
-  if (!row) return 'none'
-  return store === 4 ? String(row.count) : `${row.count} ${row.marks} ${row.lastOffset}`
-}
-
-export function numbersIn(value: Buffer): number[] {
-  const reader = new ByteReader(value)
-  const numbers: number[] = []
-  while (reader.left > 0) numbers.push(reader.uint())
-  return numbers
-}
-
-function packetContents(value: Buffer): Map<string, number> {
-  const contents = new Map<string, number>()
-  const { frames } = decodePacket(value, 'recount')
-  while (frames.left > 0) {
-    frames.u8()
-    const payload = new ByteReader(frames.blob())
-    while (payload.left > 0) {
-      const word = payload.string()
-      contents.set(word, (contents.get(word) ?? 0) + payload.uint())
-    }
-  }
-  return contents
 }
 
 const numbersOf = (applied: CommitRecord['applied']): Map<string, number> =>

@@ -4,13 +4,12 @@ import { type Logger, silentLogger } from '../../streams/log.ts'
 import { noMetrics } from '../../streams/metrics.ts'
 import { topicNames } from '../../streams/runtime/names.ts'
 import { Worker } from '../../streams/runtime/worker.ts'
-import { partitionOfText } from '../../streams/serde/hash.ts'
 import type { Transport } from '../../streams/transport/port.ts'
-import { RecordBatchBuilder } from '../../streams/transport/record-batch.ts'
+import { Acts } from './acts.ts'
 import { type Environment, type SumsTable, simulatedApplication } from './application.ts'
 import { Broker } from './broker.ts'
 import { VirtualTransport } from './client.ts'
-import { type Act, drawPlan, type Plan, Strikes } from './faults.ts'
+import { drawPlan, type Plan, Strikes } from './faults.ts'
 import { logProblems, problems } from './final.ts'
 import { Network } from './network.ts'
 import { type Node, VirtualProcess } from './process.ts'
@@ -18,6 +17,7 @@ import { Recount } from './recount.ts'
 import { Rng } from './rng.ts'
 import { Scheduler } from './scheduler.ts'
 import { TableServer, tableClient, ViewServer, viewClient } from './sinks.ts'
+import { createTopics, Workload } from './workload.ts'
 
 const BEGIN_MS = Date.UTC(2030, 0, 1)
 const SESSION_MS = 1200
@@ -72,7 +72,8 @@ export class World {
   private readonly options: Options
   private readonly rng: Rng
   private readonly slots: Slot[] = []
-  private produced = 0
+  private readonly workload: Workload
+  private readonly acts: Acts
   private readonly sleepers = new Set<() => void>()
   private phase: 'storm' | 'gap' | 'calm' | 'stopping' = 'storm'
 
@@ -107,6 +108,21 @@ export class World {
     }
     this.views.onWritten = (key, view, before) => this.recount.view(key, view, before)
     this.tables.onRow = row => this.recount.tableRow(String(row.id))
+    const { plan, rng, broker, scheduler, names, views, network, strikes, slots } = this
+    this.workload = new Workload({ plan, rng, broker, scheduler, names })
+    this.acts = new Acts({
+      plan,
+      rng,
+      broker,
+      scheduler,
+      names,
+      views,
+      network,
+      strikes,
+      slots,
+      sessionMs: SESSION_MS,
+      note,
+    })
     options.world?.(this)
   }
 
@@ -147,19 +163,19 @@ export class World {
 
   private async schedule(): Promise<void> {
     const { plan } = this
-    this.makeTopics()
+    createTopics(this.broker, this.names, plan, BEGIN_MS)
     this.network.faults = { lost: plan.lost, late: plan.late, slowMs: plan.slowMs }
     this.broker.slowReplicas = plan.slowReplicas
     for (let number = 0; number < plan.processes; number++) this.slots.push(this.boot(number, 0))
     this.strikes.active = true
-    this.act()
+    this.acts.begin()
     const half = plan.gapMs > 0 ? Math.ceil(plan.events / 2) : plan.events
-    this.produce(half)
-    await this.until(() => this.produced >= half)
+    this.workload.produce(half)
+    await this.until(() => this.workload.produced >= half)
     if (plan.gapMs > 0) {
       await this.gap()
-      this.produce(plan.events)
-      await this.until(() => this.produced >= plan.events)
+      this.workload.produce(plan.events)
+      await this.until(() => this.workload.produced >= plan.events)
     }
     await this.wait(this.rng.int(0, 400))
     this.calm()
@@ -284,130 +300,7 @@ export class World {
     this.slots[slot.number] = this.boot(slot.number, slot.incarnation + 1)
   }
 
-  // ---- the storm
-
-  private makeTopics(): void {
-    const { broker, names, plan } = this
-    for (const [topic, partitions] of [
-      ['text', plan.words],
-      ['marks', plan.words],
-      ['dead-letters', 1],
-      ['alerts', 1],
-      ['features', 1],
-    ] as const)
-      broker.create({ topic: names.outside(topic), partitions, config: {} })
-    if (plan.epoch === undefined) return
-    for (const kind of ['words', 'totals'] as const) {
-      broker.create({ topic: names.changelog(kind), partitions: plan[kind], config: {} })
-      for (let partition = 0; partition < plan[kind]; partition++) {
-        const builder = new RecordBatchBuilder()
-        const producerId = broker.newProducerId()
-        const record = { uuid: 'first', opensAt: 0, producerId: `${producerId}`, epoch: plan.epoch }
-        builder.add(Buffer.from([0, 1]), Buffer.from(JSON.stringify(record)))
-        const bytes = builder.finish(BEGIN_MS).stamp(producerId, plan.epoch, 0)
-        const nothing = (): void => undefined
-        broker
-          .log({ topic: names.changelog(kind), partition })
-          .append(bytes, BEGIN_MS, nothing, nothing)
-        broker.log({ topic: names.changelog(kind), partition }).replicate()
-      }
-    }
-  }
-
-  /** Events come in bursts until `upTo` are there. */
-  private produce(upTo: number): void {
-    const { plan, rng, scheduler } = this
-    const burst = Math.min(rng.int(1, 12), upTo - this.produced)
-    for (let i = 0; i < burst; i++) this.event()
-    if (this.produced >= upTo) return
-    const pace = plan.stormMs / plan.events
-    scheduler.after(rng.int(0, 2 * pace * burst), 'produce', undefined, () => this.produce(upTo))
-  }
-
-  private event(): void {
-    const { rng, plan, broker, names, scheduler } = this
-    this.produced++
-    const drawn = rng.unit()
-    const word = rng.chance(0.02) ? 'refused' : `k${Math.floor(rng.unit() ** 2 * 12)}`
-    const kind =
-      drawn < 0.62
-        ? 'word'
-        : drawn < 0.66
-          ? 'urgent'
-          : drawn < 0.72
-            ? `schema${rng.int(1, 3)}`
-            : drawn < 0.78
-              ? 'open'
-              : drawn < 0.84
-                ? 'close'
-                : drawn < 0.88
-                  ? 'nonsense'
-                  : drawn < 0.9
-                    ? 'skip'
-                    : 'mark'
-    const partition = partitionOfText(word, plan.words)
-    const value = Buffer.from(`${kind}:${word}`)
-    const topic = names.outside(kind === 'mark' ? 'marks' : 'text')
-    const timestamp = scheduler.now
-    broker.log({ topic, partition }).appendOutside([{ timestamp, key: null, value, headers: [] }])
-  }
-
-  private act(): void {
-    const { plan, rng, scheduler } = this
-    if (plan.acts.length === 0 || !this.strikes.active) return
-    scheduler.after(rng.int(1, 2 * plan.actEveryMs), 'act', undefined, () => {
-      if (!this.strikes.active) return
-      this.perform(rng.pick(plan.acts))
-      this.act()
-    })
-  }
-
-  private perform(act: Act): void {
-    const { rng, scheduler, broker } = this
-    this.note(() => act)
-    const away = (node: Node): void =>
-      this.network.takeDown(node, scheduler.now + rng.int(50, 2 * SESSION_MS))
-    switch (act) {
-      case 'compact':
-        this.compact(() => rng.int(1, 6))
-        return
-      case 'change leader':
-        rng.pick(broker.all()).changeLeader()
-        return
-      case 'views away':
-        away('views')
-        return
-      case 'tables away':
-        away('tables')
-        return
-      case 'registry away':
-        away('registry')
-        return
-      case 'broker away':
-        away('log')
-        return
-      case 'coordinator away':
-        away('group')
-        return
-      case 'empty views':
-        this.views.empty(scheduler.now)
-        return
-      case 'stop a worker': {
-        const slot = rng.pick(this.slots)
-        if (slot.up && !slot.process.frozen) void slot.worker.stop()
-        return
-      }
-      case 'cut a worker off':
-        this.strikes.cut(rng.pick(this.slots).process)
-        return
-    }
-  }
-
-  private compact(active: () => number): void {
-    const { names, broker, scheduler } = this
-    for (const kind of ['words', 'totals'])
-      for (const log of broker.logs(names.changelog(kind))) log.compact(active(), scheduler.now)
-  }
+  // ---- the gap
 
   /** Long enough for a broker to forget producers. One process sleeps through it. */
   private async gap(): Promise<void> {
@@ -427,7 +320,7 @@ export class World {
     await this.wait(600)
     broker.coordinator.patient = false
     strikes.active = true
-    this.act()
+    this.acts.begin()
   }
 
   // ---- the end
@@ -469,7 +362,7 @@ export class World {
     await this.until(() => over || this.slots.every(slot => !slot.up))
     if (this.scheduler.now >= limit) this.fail(`a worker has not stopped within ${STOP_MS} ms`)
     this.check('after the stop')
-    this.compact(() => 1)
+    this.acts.compact(() => 1)
     for (const found of logProblems(this.state()).slice(0, 4)) this.fail(`compacted: ${found}`)
   }
 
