@@ -1,22 +1,13 @@
 /** The side of a worker that `run --workers N` started: how it hears of its supervisor's end, and says that starting again can't help. */
-import { type ErrorCode, FreshetError } from '../streams/errors.ts'
+import { mendOf, messageOf } from '../streams/errors.ts'
 
 /** Between worker and supervisor alone; outside it is exit code 1. */
 export const FATAL_EXIT = 70
 
-/** What another start may mend: an outage, a lost race, a bug that only some turns of events bring about. */
-const passing: ReadonlySet<ErrorCode> = new Set([
-  'DEPENDENCY_UNREACHABLE',
-  'STALLED',
-  'FENCED',
-  'CLOSED',
-  'BUG',
-])
-
 /** Ends with what the supervisor is to do. Errors: `error`, where this is no supervised worker or starting again may help. */
 export async function endSupervised(error: unknown): Promise<number> {
-  if (!process.send || !(error instanceof FreshetError) || passing.has(error.code)) throw error
-  await new Promise(resolve => process.send?.({ fatal: error.message }, resolve))
+  if (!process.send || mendOf(error) !== 'final') throw error
+  await new Promise(resolve => process.send?.({ fatal: messageOf(error) }, resolve))
   return FATAL_EXIT
 }
 

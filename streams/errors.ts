@@ -2,28 +2,36 @@
  * The one error class. An error locates itself: what was being done, to which topic-partition-offset
  * or option, what was expected, what was found, what to do.
  */
-export type ErrorCode =
-  | 'OPTION_INVALID'
-  | 'OPTION_UNKNOWN'
-  | 'CALL_INVALID'
-  | 'DEPENDENCY_UNREACHABLE'
-  | 'DEPENDENCY_UNSUITABLE'
-  | 'TOPIC_MISSING'
-  | 'PARTITION_COUNT'
-  | 'POSITION_LOST'
-  | 'STATE_REMOVED'
-  | 'APPLICATION_OTHER'
-  | 'WORKERS_RUNNING'
-  | 'FENCED'
-  | 'CHANGELOG_CORRUPT'
-  | 'CHANGELOG_NEWER'
-  | 'DELTA_GAP'
-  | 'DELTA_GENERATION'
-  | 'ROW_TOO_LARGE'
-  | 'ROW_REFUSED'
-  | 'STALLED'
-  | 'CLOSED'
-  | 'BUG'
+/**
+ * What mends each: claiming the *task* anew; starting the *process* again; or nothing but a person (*final*), so that it ends
+ * with its sentence and is not started again.
+ */
+const mendedBy = {
+  OPTION_INVALID: 'final',
+  OPTION_UNKNOWN: 'final',
+  CALL_INVALID: 'final',
+  DEPENDENCY_UNREACHABLE: 'task',
+  DEPENDENCY_UNSUITABLE: 'final',
+  TOPIC_MISSING: 'final',
+  PARTITION_COUNT: 'final',
+  POSITION_LOST: 'final',
+  STATE_REMOVED: 'final',
+  APPLICATION_OTHER: 'final',
+  WORKERS_RUNNING: 'final',
+  FENCED: 'task',
+  CHANGELOG_CORRUPT: 'final',
+  CHANGELOG_NEWER: 'final',
+  CHANGELOG_OLDER: 'final',
+  DELTA_GAP: 'final',
+  DELTA_GENERATION: 'final',
+  ROW_TOO_LARGE: 'final',
+  ROW_REFUSED: 'task',
+  STALLED: 'task',
+  CLOSED: 'task',
+  BUG: 'process',
+} as const
+
+export type ErrorCode = keyof typeof mendedBy
 
 export class FreshetError extends Error {
   readonly code: ErrorCode
@@ -40,4 +48,9 @@ export class FreshetError extends Error {
 /** The message of anything thrown, for a log line. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
+}
+
+/** What mends it; what was not foreseen is a bug. */
+export function mendOf(error: unknown): 'task' | 'process' | 'final' {
+  return mendedBy[error instanceof FreshetError ? error.code : 'BUG']
 }

@@ -57,6 +57,8 @@ async function work(call: Call, log: Logger): Promise<number> {
     await running.worker.done()
     return EXIT.done
   } finally {
+    // also where it ended by itself: Kafka may be away
+    endInTime(log)
     await running.close()
     await health?.close()
     log.info({}, 'stopped')
@@ -68,6 +70,13 @@ async function work(call: Call, log: Logger): Promise<number> {
 /** A drain that takes longer waits for a dependency that is gone; what is not committed is done again by the next owner. */
 const DRAIN_MS = 25_000
 
+function endInTime(log: Logger): void {
+  setTimeout(() => {
+    log.error({}, `not drained within ${DRAIN_MS / 1000} s: ended without a last commit`)
+    process.exit(EXIT.failed)
+  }, DRAIN_MS).unref()
+}
+
 /** Resolves with the first signal, upon which the worker drains and commits; the second ends at once. */
 function stopSignal(log: Logger): Promise<void> {
   return new Promise(resolve => {
@@ -75,10 +84,7 @@ function stopSignal(log: Logger): Promise<void> {
     const onSignal = (): void => {
       if (stopping) process.exit(1)
       stopping = true
-      setTimeout(() => {
-        log.error({}, `not drained within ${DRAIN_MS / 1000} s: ended without a last commit`)
-        process.exit(EXIT.failed)
-      }, DRAIN_MS).unref()
+      endInTime(log)
       resolve()
     }
     process.on('SIGTERM', onSignal)

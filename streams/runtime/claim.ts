@@ -177,16 +177,17 @@ async function closeLine(
   settings: ClaimSettings,
   last: { producerId: bigint; epoch: number },
 ): Promise<void> {
-  const writer = settings.transport.writer({
-    producerId: last.producerId,
-    epoch: last.epoch + 1,
-    deadlineMs: settings.writerDeadlineMs,
-  })
+  const identity = { producerId: last.producerId, epoch: last.epoch + 1 }
   // the changelog last: its closing record says that all others stand
   for (const at of [...settings.outboxPartitions(), settings.changelog]) {
     const builder = new RecordBatchBuilder()
     builder.add(OWNER_KEY, Buffer.from(JSON.stringify({ closed: last.producerId.toString() })))
     try {
+      // a writer each: one that was refused somewhere writes nowhere else
+      const writer = settings.transport.writer({
+        ...identity,
+        deadlineMs: settings.writerDeadlineMs,
+      })
       await writer.append(at, builder.finish(settings.clock.wall()))
     } catch (error) {
       if (!(error instanceof FreshetError && error.code === 'FENCED')) throw error

@@ -91,7 +91,7 @@ describe('a commit record', () => {
       message: 'c-4@7: state of version 3, this program knows up to 2; run the newer program',
     })
     expect(errorOf(ofVersion(1))).toMatchObject({
-      code: 'CHANGELOG_CORRUPT',
+      code: 'CHANGELOG_OLDER',
       message: expect.stringMatching(/^c-4@7: state of version 1, this program reads 2; run the/),
     })
   })

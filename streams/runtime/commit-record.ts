@@ -116,7 +116,7 @@ export function readCommitRecord(value: Buffer, where: string): CommitRecord {
     )
   if (version < STATE_VERSION)
     throw new FreshetError(
-      'CHANGELOG_CORRUPT',
+      'CHANGELOG_OLDER',
       `${where}: state of version ${version}, this program reads ${STATE_VERSION}; run the program that wrote it, or begin anew with \`freshet reset\``,
     )
   try {

@@ -26,7 +26,7 @@ import { OWNER_KEY } from './ownership-record.ts'
 import { decodePacket, deliverFrames, encodePacket } from './packet.ts'
 import { RestoredLog } from './restored-log.ts'
 import { TableBlocks } from './table-blocks.ts'
-import { TaskStores } from './task-stores.ts'
+import { lowestUnfinished, TaskStores } from './task-stores.ts'
 
 const ROW_LIMIT_BYTES = 1024 * 1024
 /** Soft rows are taken so many at a time, to look at the batch's size in between. */
@@ -65,12 +65,12 @@ export interface CoreSettings {
 export class TaskCore {
   readonly name: string
   private readonly settings: CoreSettings
-  private readonly logic: TaskLogic
-  private readonly stages: readonly Stage[]
-  private readonly processing: readonly Stage[]
+  private logic: TaskLogic
+  private stages: readonly Stage[]
+  private processing: readonly Stage[]
   /** Stages that say how much the next commit may hold of them. */
-  private readonly filling: readonly Stage[]
-  private readonly stores: TaskStores
+  private filling: readonly Stage[]
+  private stores: TaskStores
   private readonly receivers: (Stage | undefined)[] = []
   private readonly channels: Parameters<NonNullable<Stage['receive']>>[0][] = []
   private readonly outbox: CommitOutbox
@@ -91,7 +91,7 @@ export class TaskCore {
   /** Events since the last commit by type: one metric call a commit instead of one an event. */
   private readonly eventCounts = new Map<string, number>()
 
-  private readonly restoring: RestoredLog
+  private restoring: RestoredLog
 
   constructor(settings: CoreSettings) {
     this.settings = settings
@@ -275,7 +275,7 @@ export class TaskCore {
         records,
         removedViews,
         shown: this.shown,
-        unfinishedFrom: this.unfinishedFrom(),
+        unfinishedFrom: lowestUnfinished(this.stages),
       },
       this.valueWriter,
     )
@@ -352,13 +352,13 @@ export class TaskCore {
     for (const stage of this.stages) stage.delivered?.()
   }
 
-  private unfinishedFrom(): number | undefined {
-    let lowest: number | undefined
-    for (const stage of this.stages) {
-      const from = stage.unfinishedFrom?.()
-      if (from !== undefined && (lowest === undefined || from < lowest)) lowest = from
-    }
-    return lowest
+  /** Lets go of the state: what still waits for an acknowledgement holds the core, for hours where a store is away. */
+  end(): void {
+    this.logic = { decode: () => 'skip', stages: [] }
+    this.stages = this.processing = this.filling = this.logic.stages
+    this.stores = new TaskStores(this.name, [])
+    this.restoring = new RestoredLog(this.stores, this.blocks)
+    this.receivers.length = 0
   }
 
   // ---- restore

@@ -41,6 +41,11 @@ export class Lifecycle {
     return this.current
   }
 
+  /** It takes nothing in any more. */
+  get gone(): boolean {
+    return ['closing', 'closed', 'lost'].includes(this.current)
+  }
+
   /** Errors: BUG for a move that the table does not have. */
   to(next: TaskState): void {
     if (!moves[this.current].includes(next))

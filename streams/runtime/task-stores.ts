@@ -50,11 +50,19 @@ export class TaskStores {
       if (value !== null && value.left > 0)
         throw new RangeError(`${value.left} bytes are left over`)
     } catch (error) {
+      const row = `${where(record.offset)}: row of ${store.spec.name} can't be read (${messageOf(error)})`
+      const otherVersion = error instanceof FreshetError
       throw new FreshetError(
-        'CHANGELOG_CORRUPT',
-        `${where(record.offset)}: row of ${store.spec.name} can't be read (${messageOf(error)}); restore the topic from its replicas, or begin anew with \`freshet reset\``,
+        otherVersion ? error.code : 'CHANGELOG_CORRUPT',
+        `${row}; ${otherVersion ? 'run the version that wrote it' : 'restore the topic from its replicas'}, or begin anew with \`freshet reset\``,
         error,
       )
     }
   }
+}
+
+/** The lowest offset whose work is not yet out, of all stages; undefined: none waits. */
+export function lowestUnfinished(stages: readonly Stage[]): number | undefined {
+  const waiting = stages.flatMap(stage => stage.unfinishedFrom?.() ?? [])
+  return waiting.length > 0 ? Math.min(...waiting) : undefined
 }

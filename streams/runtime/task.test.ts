@@ -284,6 +284,41 @@ describe('C2: a task', () => {
   })
 })
 
+describe('C7: a task that is gone', () => {
+  it('leaves no state in memory, though a store that is away still holds its last writes', async () => {
+    const kind = toyApplication().kinds[0] as TaskKind
+    const ended: unknown[] = []
+    let asked = 0
+    const counting: TaskKind = {
+      ...kind,
+      create: ctx => {
+        const logic = kind.create(ctx)
+        const delivered = (): void => {
+          asked++
+        }
+        return { ...logic, stages: [...logic.stages, { name: 'asked', delivered }] }
+      },
+    }
+    let answer: () => void = () => undefined
+    const away: ViewStore = {
+      ...views(),
+      write: () =>
+        new Promise(resolve => {
+          answer = resolve
+        }),
+    }
+    const { task } = run(away, { kind: counting, onLost: (_task, error) => ended.push(error) })
+    await send('a')
+    await until(() => task.state === 'committing', 'a commit whose views hang')
+    task.drop()
+    answer()
+    await new Promise(resolve => setTimeout(resolve, 50))
+    // the core that the write held had no stages left to tell
+    expect(asked).toBe(0)
+    expect(ended).toEqual([])
+  })
+})
+
 describe('C2: an owner that slept', () => {
   it('for longer than brokers are sure to know it writes no more', async () => {
     let jump = 0

@@ -104,10 +104,6 @@ export class Task {
     return this.life.state
   }
 
-  private get gone(): boolean {
-    return ['closing', 'closed', 'lost'].includes(this.life.state)
-  }
-
   /** Claims, restores, delivers the last outbox again, waits for tables, begins. Failures go to `onLost`. */
   async open(): Promise<void> {
     try {
@@ -121,7 +117,7 @@ export class Task {
   private async begin(): Promise<void> {
     const { around } = this
     const startedAt = around.clock.now()
-    const cancelled = (): boolean => this.gone
+    const cancelled = (): boolean => this.life.gone
     this.life.to('claiming')
     this.lease.renew(startedAt)
     const claimed = claim(
@@ -162,6 +158,7 @@ export class Task {
       batch => core.restoreBatch(batch),
       cancelled,
     )
+    if (cancelled()) return
     const effects = core.restored()
     this.shown = this.shownMark(core)
     this.delivery = new Delivery({
@@ -222,7 +219,7 @@ export class Task {
   // ---- input
 
   accept(batch: FetchedBatch): void {
-    if (!this.gone) this.input.accept(batch)
+    if (!this.life.gone) this.input.accept(batch)
   }
 
   /** Works for about `budgetMs`; true where input is left that could be worked on now. */
@@ -361,15 +358,15 @@ export class Task {
       this.draining = true
       this.input.unassign()
       if (!(await within(this.around.clock, COMMIT_LIMIT_MS, this.commitNow()))) this.drop()
-      if (!this.gone) {
+      if (!this.life.gone) {
         this.life.to('closing')
         await within(this.around.clock, SETTLE_MS, (this.delivery as Delivery).settled())
-        this.delivery?.end()
+        this.release()
         this.life.to('closed')
       }
-    } else if (!this.gone) {
+    } else if (!this.life.gone) {
       this.life.to('closing')
-      this.input.unassign()
+      this.release()
       await within(this.around.clock, COMMIT_LIMIT_MS, this.claiming)
       if (this.life.state === 'closing') this.life.to('closed')
     }
@@ -378,9 +375,14 @@ export class Task {
   /** Lost: everything in memory is dropped, nothing more is written. */
   drop(): void {
     if (this.life.mayGo('lost')) this.life.to('lost')
+    this.release()
+  }
+
+  private release(): void {
     this.input.unassign()
     this.input.clear()
     this.delivery?.end()
+    this.core?.end()
     this.core = undefined
   }
 
@@ -391,7 +393,7 @@ export class Task {
 
   /** Drops everything and tells the worker why. */
   lose(error: unknown): void {
-    if (this.gone) return
+    if (this.life.gone) return
     this.drop()
     this.around.onLost(this, error)
   }

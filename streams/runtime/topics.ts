@@ -6,11 +6,15 @@ import type { TopicNames } from './names.ts'
 
 const LARGE = String(8 * 1024 * 1024)
 
-/** Compacted; tombstones are really gone after a day, so that an erasure removes bytes from disk. */
+/**
+ * Compacted; tombstones are really gone after a day, so that an erasure removes bytes from disk. What is younger than ten
+ * minutes stays, so that who restores, or rebuilds views beside a live worker, reads no log that is cleaned meanwhile.
+ */
 const changelogConfig = {
   'cleanup.policy': 'compact',
   'max.message.bytes': LARGE,
   'segment.ms': String(6 * 3_600_000),
+  'min.compaction.lag.ms': String(10 * 60_000),
   'max.compaction.lag.ms': String(24 * 3_600_000),
 }
 

@@ -189,9 +189,7 @@ describe('a worker on the embedded log', () => {
     const dir = mkdtempSync(join(tmpdir(), 'freshet-worker-'))
     folders.push(dir)
     const send = ({ transport }: Harness, word: string) =>
-      transport
-        .publisher()
-        .send('t.text', [{ key: null, value: Buffer.from(word), partition: 0 }])
+      transport.publisher().send('t.text', [{ key: null, value: Buffer.from(word), partition: 0 }])
     const first = await start(dir)
     await send(first, 'before')
     await until(() => first.table().sums.get('before') === 1, 'the first record')
@@ -203,7 +201,8 @@ describe('a worker on the embedded log', () => {
         read: async (...[at, offset, limits]: Parameters<Transport['read']>) => {
           const found = await transport.read(at, offset, limits)
           // a restore that slept: another owner's commit superseded the one it was to find
-          if (!late || at.topic !== 't.g1.words-changelog' || limits?.maxWaitMs !== 500) return found
+          if (!late || at.topic !== 't.g1.words-changelog' || limits?.maxWaitMs !== 500)
+            return found
           const batches = found.batches.map(batch => ({
             ...batch,
             records: batch.records.filter(({ key }) => !key?.equals(COMMIT_KEY)),

@@ -3,13 +3,13 @@
  * The loop gives each running task a slice, lets the event loop breathe, and sleeps in `poll` when there is nothing to do.
  */
 import type { Clock } from '../clock.ts'
-import { FreshetError, messageOf } from '../errors.ts'
+import { type ErrorCode, FreshetError, mendOf, messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Application } from '../topology/stage.ts'
 import type { FetchedBatch, LogReader, Membership, TaskId, Transport } from '../transport/port.ts'
 import type { Outlets } from './delivery.ts'
-import { Follower } from './follower.ts'
+import { FollowedTables } from './followed-tables.ts'
 import { Generations } from './generations.ts'
 import { type TopicNames, taskName } from './names.ts'
 import { Task } from './task.ts'
@@ -29,32 +29,19 @@ const TOUCH_MS = 10 * 60_000
 /** Sockets and timers get their turn at least this often, however many tasks have work. */
 const TURN_MS = 10
 
-/** Errors that no retry mends: the process stops and says why. */
-const FATAL = new Set([
-  'POSITION_LOST',
-  'STATE_REMOVED',
-  'APPLICATION_OTHER',
-  'CHANGELOG_CORRUPT',
-  'CHANGELOG_NEWER',
-  'DELTA_GAP',
-  'DELTA_GENERATION',
-  'PARTITION_COUNT',
-  'TOPIC_MISSING',
-  'DEPENDENCY_UNSUITABLE',
-  'BUG',
-])
-
 /**
  * What a worker that slept runs into before it hears that its tasks have another owner, who went on and trimmed the log, or
  * whose commits made the cleaner take those that a restore under way was yet to read. So they are believed only when a new
  * claim of the task finds the same.
  */
-const RECHECKED = new Set([
+const RECHECKED: ReadonlySet<ErrorCode> = new Set([
   'POSITION_LOST',
   'STATE_REMOVED',
   'CHANGELOG_CORRUPT',
   'DELTA_GAP',
   'DELTA_GENERATION',
+  // a task that is claimed anew begins with small commits
+  'ROW_TOO_LARGE',
 ])
 
 export interface WorkerSettings {
@@ -86,14 +73,16 @@ export class Worker {
   private readonly generations: Generations
   private readonly tasks = new Map<string, Task>()
   private readonly routes = new Map<string, Task>()
-  private readonly followers = new Map<string, Follower>()
+  private readonly tables: FollowedTables
   private counts: ReadonlyMap<string, number> = new Map()
   private membership: Membership | undefined
   private wanted = new Set<string>()
   /** What tasks were lost for that is to be found again before it is believed. */
-  private readonly suspected = new Map<string, string>()
+  private readonly suspected = new Map<string, ErrorCode>()
   /** The group dealt this process its tasks, perhaps none, and that still holds. */
   private dealt = false
+  /** The generation was seen in force while this process was in the group. */
+  private membershipHeld = false
   private stopping = false
   private failure: unknown
   private markStopped: () => void = () => undefined
@@ -107,7 +96,16 @@ export class Worker {
   constructor(settings: WorkerSettings) {
     this.settings = settings
     this.reader = settings.transport.reader()
-    const { transport, names, clock } = settings
+    const { application, transport, names, clock, metrics, log } = settings
+    this.tables = new FollowedTables(application.tables, {
+      transport,
+      names,
+      partitionsOf: kind => this.partitionsOf(kind),
+      now: () => clock.now(),
+      metrics,
+      log,
+      onFailure: error => this.fail(error),
+    })
     this.generations = new Generations({ transport, names, wall: () => clock.wall() })
   }
 
@@ -147,6 +145,7 @@ export class Worker {
       onLost: async reason => {
         this.settings.log.warn({ reason }, 'left out of the group: all tasks are dropped')
         this.dealt = false
+        this.membershipHeld = false
         this.wanted.clear()
         for (const task of this.tasks.values()) task.drop()
         this.tasks.clear()
@@ -215,7 +214,7 @@ export class Worker {
     await Promise.all([...this.tasks.values()].map(task => task.close()))
     await this.reportOffsets()
     await this.membership?.leave()
-    await Promise.all([...this.followers.values()].map(follower => follower.close()))
+    await this.tables.keep(new Set())
     this.wakeUp()
     await this.reader.close()
     await this.finished?.catch(error => this.fail(error))
@@ -224,14 +223,30 @@ export class Worker {
   // ---- tasks
 
   private async assigned(ids: readonly TaskId[]): Promise<void> {
-    if (this.stopping) return
+    if (this.stopping || !(await this.stillInForce())) return
     this.wanted = new Set(ids.map(taskName))
     const revoked = [...this.tasks.values()].filter(task => !this.wanted.has(task.name))
     await Promise.all(revoked.map(task => this.close(task)))
     if (this.stopping) return
     for (const id of ids) if (!this.tasks.has(taskName(id))) this.open(id)
     this.dealt = true
-    await this.dropUnusedTables()
+    const kindOf = (task: Task) =>
+      this.settings.application.kinds.find(k => k.name === task.id.kind)
+    await this.tables.keep(new Set([...this.tasks.values()].flatMap(t => kindOf(t)?.tables ?? [])))
+  }
+
+  /** A reset may have come between the start and the group's first deal, which alone keeps a reset out. */
+  private async stillInForce(): Promise<boolean> {
+    if (this.membershipHeld) return true
+    const { application, groupId, generation } = this.settings
+    try {
+      const kinds = application.kinds.map(kind => kind.name)
+      await this.generations.enter(groupId, generation, kinds)
+      this.membershipHeld = true
+    } catch (error) {
+      this.fail(error)
+    }
+    return this.membershipHeld
   }
 
   private open(id: TaskId): void {
@@ -242,7 +257,7 @@ export class Worker {
         'BUG',
         `assigned a task of kind ${id.kind}, which this application does not have`,
       )
-    for (const name of kind.tables) this.follow(name)
+    for (const name of kind.tables) this.tables.follow(name)
     const task: Task = new Task(id, kind, {
       transport: settings.transport,
       reader: this.reader,
@@ -256,9 +271,9 @@ export class Worker {
       startAt: settings.startAt,
       partitionsOf: name => this.partitionsOf(name),
       births: name => this.generations.birthsOf(name),
-      table: <T>(name: string) => this.follow(name).table as T,
+      table: <T>(name: string) => this.tables.follow(name).table as T,
       tablesReady: async names => {
-        await Promise.all(names.map(name => this.follow(name).caughtUp))
+        await Promise.all(names.map(name => this.tables.follow(name).caughtUp))
       },
       deltaPartitions: () => this.deltaPartitions(),
       wake: () => this.wakeUp(),
@@ -271,6 +286,7 @@ export class Worker {
 
   private async close(task: Task): Promise<void> {
     await task.close()
+    this.suspected.delete(task.name)
     this.forget(task)
   }
 
@@ -287,7 +303,7 @@ export class Worker {
     const recheck =
       RECHECKED.has(code) && (task.hasCommitted || this.suspected.get(task.name) !== code)
     this.suspected.set(task.name, code)
-    if (!(error instanceof FreshetError) || (FATAL.has(code) && !recheck)) {
+    if (mendOf(error) !== 'task' && !recheck) {
       this.fail(error)
       return
     }
@@ -319,40 +335,6 @@ export class Worker {
           partition,
         })),
       )
-  }
-
-  // ---- followed tables
-
-  private follow(name: string): Follower {
-    const existing = this.followers.get(name)
-    if (existing) return existing
-    const { application, transport, names, clock, metrics, log } = this.settings
-    const spec = application.tables.find(t => t.name === name)
-    if (!spec) throw new FreshetError('BUG', `there is no followed table ${name}`)
-    const follower = new Follower(spec, {
-      transport,
-      names,
-      partitionsOf: kind => this.partitionsOf(kind),
-      now: () => clock.now(),
-      metrics,
-      log,
-      onFailure: error => this.fail(error),
-    })
-    this.followers.set(name, follower)
-    return follower
-  }
-
-  private async dropUnusedTables(): Promise<void> {
-    const used = new Set(
-      [...this.tasks.values()].flatMap(
-        task => this.settings.application.kinds.find(k => k.name === task.id.kind)?.tables ?? [],
-      ),
-    )
-    for (const [name, follower] of this.followers)
-      if (!used.has(name)) {
-        this.followers.delete(name)
-        await follower.close()
-      }
   }
 
   // ---- the loop

@@ -49,7 +49,7 @@ function whole(value: ByteReader): ByteReader {
 
 /**
  * Takes in one row or tombstone of a user's. `key` stands at the id.
- * Errors: RangeError for a row that is cut or, of users, of another layout.
+ * Errors: RangeError for a row that is cut; of users, CHANGELOG_NEWER or CHANGELOG_OLDER for another layout.
  */
 export function takeRow(
   users: UserDirectory,

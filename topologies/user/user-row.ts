@@ -7,6 +7,7 @@
  * a restore puts the process' numbers in their stead (`withNumbers`), which is all it does to a row. Hot: written for every
  * user of a commit.
  */
+import { FreshetError } from '../../streams/errors.ts'
 import type { ByteReader, ByteWriter } from '../../streams/serde/bytes.ts'
 import type { ItemTable } from '../items/table.ts'
 import { SessionState } from '../sessions/session.ts'
@@ -246,12 +247,13 @@ function exclusionsFrom(count: number, plays: readonly number[]): number[] {
 const finished = (plays: readonly number[], at: number): number =>
   exclusionOf(playItem(plays, at), Math.floor(plays[at + COLUMNS.LAST] / HOUR) * 4 + FINISHED)
 
-/** The reader stays where it is. Errors: RangeError for another layout. */
+/** The reader stays where it is. Errors: CHANGELOG_NEWER, CHANGELOG_OLDER for another layout. */
 export function checkLayout(r: ByteReader): void {
   const layout = r.buffer[r.position]
   if (layout !== LAYOUT)
-    throw new RangeError(
-      `a user of layout ${layout}, this program reads layout ${LAYOUT}: run the program that wrote it`,
+    throw new FreshetError(
+      layout > LAYOUT ? 'CHANGELOG_NEWER' : 'CHANGELOG_OLDER',
+      `a user of layout ${layout}, this program reads layout ${LAYOUT}`,
     )
 }
 
