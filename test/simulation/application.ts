@@ -1,7 +1,7 @@
 /**
  * A small application with every part of the protocol: two kinds that send each other deltas, two co-partitioned inputs,
- * exact and soft stores, rows that are removed, views, lists that are rebuilt later (`unfinishedFrom`), table rows, dead
- * letters, alerts, published records, urgent commits, a followed table, records that wait for a schema.
+ * exact and soft stores, rows that are removed, views, their refill, lists that are rebuilt later (`unfinishedFrom`), table
+ * rows, dead letters, alerts, published records, urgent commits, a followed table, records that wait for a schema.
  *
  * `words` counts words of `text` and marks of `marks`, keeps flags that open and close, sends its counts to `totals`, which
  * sums them and sends what it summed back as echoes. So counts, sums and echoes of a word are equal in the end, whatever
@@ -19,6 +19,7 @@ import type {
 } from '../../streams/topology/stage.ts'
 import { type Row, Store } from '../../streams/topology/store.ts'
 import type { LogRecord } from '../../streams/transport/port.ts'
+import { activeWords, Refill } from './refill.ts'
 
 const COUNTS: DeltaChannel = { id: 1, name: 'counts', to: 'totals' }
 const ECHOES: DeltaChannel = { id: 2, name: 'echoes', to: 'words' }
@@ -145,6 +146,7 @@ function wordsStage(ctx: TaskContext, env: Environment): Stage<Event> {
   const toShow = new Set<string>()
   const arrived: Event[] = []
   const toPublish = new Set<string>()
+  const refill = new Refill()
   let urgent = false
   // lists: words in the order in which they became dirty, with the offset that made them so
   const dirtyLists = new Map<string, number>()
@@ -203,15 +205,20 @@ function wordsStage(ctx: TaskContext, env: Environment): Stage<Event> {
       for (const word of toPublish)
         out.publish('features', word, Buffer.from(String(words.row(word).count)))
       toPublish.clear()
+      for (const word of refill.next()) {
+        toShow.add(word)
+        showList(out, words.row(word))
+      }
       for (const word of toShow) show(out, words.row(word))
       toShow.clear()
       for (const [word, offset] of made) {
-        const body = `"count":${words.row(word).count}}`
-        out.view({ op: 'json', key: `list:${word}`, body, ttlMs: 0 })
+        showList(out, words.row(word))
         leaving.set(word, Math.min(offset, leaving.get(word) ?? offset))
       }
       made.clear()
     },
+    refill: () => refill.begin(activeWords(words.rows)),
+    refilling: () => refill.isUnderWay,
     delivered: () => leaving.clear(),
     unfinishedFrom() {
       const offsets = [...dirtyLists.values(), ...made.values(), ...leaving.values()]
@@ -234,6 +241,10 @@ function wordsStage(ctx: TaskContext, env: Environment): Stage<Event> {
 function show(out: Outbox, { word, count, marks }: WordRow): void {
   const body = `"count":${count},"marks":${marks}}`
   out.view({ op: 'json', key: `word:${word}`, body, ttlMs: 0 })
+}
+
+function showList(out: Outbox, { word, count }: WordRow): void {
+  out.view({ op: 'json', key: `list:${word}`, body: `"count":${count}}`, ttlMs: 0 })
 }
 
 function alert(out: Outbox, subject: string): void {
@@ -269,6 +280,7 @@ function totalsStage(ctx: TaskContext, env: Environment): Stage {
   const totals = new Numbers(1, 'totals')
   const pending = new Map<string, number>()
   const toShow = new Set<string>()
+  const refill = new Refill()
   return {
     name: 'totals',
     stores: [totals.store] as unknown as Store[],
@@ -285,12 +297,15 @@ function totalsStage(ctx: TaskContext, env: Environment): Stage {
     },
     flush(out) {
       sendPending(out, pending, ECHOES, ctx.partitionsOf('words'))
+      for (const word of refill.next()) toShow.add(word)
       for (const word of toShow) {
         const body = `"sum":${totals.row(word).value}}`
         out.view({ op: 'json', key: `total:${word}`, body, ttlMs: 0 })
       }
       toShow.clear()
     },
+    refill: () => refill.begin(totals.rows.keys()),
+    refilling: () => refill.isUnderWay,
     restored(last) {
       for (const { key } of last) toShow.add(key.toString())
     },

@@ -1,8 +1,9 @@
 /** What must hold once all faults are over: everything arrived, once, everywhere. */
-import type { TopicNames } from '../../streams/runtime/names.ts'
+import { markThrough, type TopicNames } from '../../streams/runtime/names.ts'
 import { parseEvent, type SumsTable } from './application.ts'
 import type { Broker } from './broker.ts'
 import type { Recount } from './recount.ts'
+import { activeWords } from './refill.ts'
 import type { TableServer, ViewServer } from './sinks.ts'
 import { expectedRow, numbersIn, type TaskRecount } from './task-recount.ts'
 
@@ -82,16 +83,19 @@ function sumProblems({ broker, names, recount }: Ended): string[] {
 
 function viewProblems({ views, recount, followed }: Ended): string[] {
   const found: string[] = []
+  for (const [task, { through }] of views.marks)
+    if (through === markThrough(1, 0)) found.push(`the refill of ${task} has not ended`)
   for (const task of recount.tasks.values()) {
     const outputs = task.kind === 'words' ? ['word', 'list'] : ['total']
     const words = task.kind === 'words' ? task.words.keys() : task.numbers.keys()
+    const active = new Set(task.kind === 'words' ? activeWords(task.words) : task.numbers.keys())
     for (const word of words)
       for (const output of outputs) {
         const shown = recount.shownOf(output, word)
         if (output === 'list' && shown.count === 0) continue
         const view = views.views.get(`${output}:${word}`)
-        // a store that was emptied is filled by what changes
-        if (views.emptiedAt > 0 && (view === undefined || isStale(view.version, views))) continue
+        // an emptied store is filled by what changes and what is active; what came late may stand in it too
+        if (views.emptiedAt > 0 && !active.has(word)) continue
         const expected = JSON.stringify(shown).slice(1)
         if (view?.text !== expected)
           found.push(`view ${output}:${word} is ${view?.text}, the state is ${expected}`)
@@ -104,9 +108,6 @@ function viewProblems({ views, recount, followed }: Ended): string[] {
   }
   return found
 }
-
-/** In an emptied store a view may be one that came late: nobody can know. */
-const isStale = (_version: string, { emptiedAt }: ViewServer): boolean => emptiedAt > 0
 
 function outletProblems({ tables, recount }: Ended): string[] {
   const found: string[] = []

@@ -5,6 +5,7 @@
 import { DELTAS, TaskCore } from '../../streams/runtime/core.ts'
 import { Lease } from '../../streams/runtime/lease.ts'
 import { decodePacket } from '../../streams/runtime/packet.ts'
+import { ShownMark } from '../../streams/runtime/shown-mark.ts'
 import { TableBlocks } from '../../streams/runtime/table-blocks.ts'
 import { Task } from '../../streams/runtime/task.ts'
 import type { FencedWriter, LogRecord, Transport } from '../../streams/transport/port.ts'
@@ -84,6 +85,12 @@ const withGap = (plan: Plan): Plan => ({
   ...plan,
   gapMs: 80 * MINUTE_MS,
   producerExpiryMs: 20 * MINUTE_MS,
+})
+
+/** Schedules in which the view store loses everything now and then. */
+const withEmptying = (plan: Plan): Plan => ({
+  ...plan,
+  acts: [...new Set([...plan.acts, 'empty views' as const])],
 })
 
 export const plants: Readonly<Record<string, () => Planted>> = {
@@ -251,6 +258,29 @@ export const plants: Readonly<Record<string, () => Planted>> = {
           },
         }),
     }),
+  'an emptied view store is not filled again': () =>
+    patch(
+      replace(TaskCore.prototype, 'refill', () => () => undefined),
+      { plan: withEmptying },
+    ),
+  'a refill counts as done with its first commit': () =>
+    patch(
+      replace(
+        TaskCore.prototype,
+        'commit',
+        original =>
+          function (this: unknown, ...args: unknown[]) {
+            const commit = original.apply(this, args) as object | undefined
+            return commit && { ...commit, refilled: true }
+          },
+      ),
+      { plan: withEmptying },
+    ),
+  'an idle owner does not look for its mark': () =>
+    patch(
+      replace(ShownMark.prototype, 'look', () => () => undefined),
+      { plan: withEmptying },
+    ),
   'positions of deltas are not restored': () =>
     patch(
       replace(

@@ -12,13 +12,13 @@
 import { uncompressSync } from 'snappy'
 import { type CommitRecord, readCommitRecord } from '../../streams/runtime/commit-record.ts'
 import { DELTAS } from '../../streams/runtime/core.ts'
-import type { TopicNames } from '../../streams/runtime/names.ts'
+import { markThrough, type TopicNames } from '../../streams/runtime/names.ts'
 import { decodePacket } from '../../streams/runtime/packet.ts'
 import { ByteReader } from '../../streams/serde/bytes.ts'
 import { partitionOfText } from '../../streams/serde/hash.ts'
 import type { FetchedBatch, LogRecord } from '../../streams/transport/port.ts'
 import type { BrokerLog } from './broker-log.ts'
-import type { TableServer, View } from './sinks.ts'
+import type { TableServer, View, ViewServer } from './sinks.ts'
 import { expectedRow, numbersIn, packetContents, type Step, TaskRecount } from './task-recount.ts'
 
 const LAST_EPOCH = 32_766
@@ -291,6 +291,12 @@ export class Recount {
       if (old && n < old[name])
         this.fail(`C5 ${key}: ${name} goes back from ${old[name]} to ${n} (${view.version})`)
     }
+  }
+
+  /** A store that lost nothing is not refilled, but where no owner lived until the first commit was shown. */
+  viewsLost(task: string, through: string, { emptiedAt }: ViewServer): void {
+    if (emptiedAt === 0 && through > markThrough(1, 0))
+      this.fail(`C5 ${task} misses its mark, which says ${through} and was never removed`)
   }
 
   offset(topic: string, partition: number, offset: number): void {

@@ -3,7 +3,7 @@
  * server, which outlives all processes, and a thin client in every process.
  */
 import { FreshetError } from '../../streams/errors.ts'
-import type { TableStore, ViewStore } from '../../streams/sinks.ts'
+import type { TableStore, ViewMark, ViewStore } from '../../streams/sinks.ts'
 import type { TableRow, ViewWrite } from '../../streams/topology/outbox.ts'
 import { type Network, TRY_AGAIN } from './network.ts'
 import type { VirtualProcess } from './process.ts'
@@ -16,11 +16,15 @@ export interface View {
 
 export class ViewServer {
   readonly views = new Map<string, View>()
+  /** By task. */
+  readonly marks = new Map<string, { readonly version: string; readonly through: string }>()
   /** Off: a planted fault, the last to come wins. */
   comparesVersions = true
   /** When it last lost everything. */
   emptiedAt = 0
   onWritten: (key: string, view: View, before: View | undefined) => void = () => undefined
+  /** `through`: what the mark says that is not as it was left; '' where there is none. */
+  onLost: (task: string, through: string) => void = () => undefined
 
   /** The rule of the Lua scripts: an older version never replaces a newer one; an equal one is written again. */
   write(write: ViewWrite, version: string): void {
@@ -35,8 +39,21 @@ export class ViewServer {
     }
   }
 
+  /** The rule of the Lua scripts: false where the mark is not what it was left as; it then stays as it is. */
+  move({ task, through, fromVersion, fromThrough }: ViewMark, version: string): boolean {
+    const mark = this.marks.get(task)
+    if (mark && mark.version > version) return true
+    if ((mark?.version ?? '') < fromVersion || (mark?.through ?? '') < fromThrough) {
+      this.onLost(task, mark?.through ?? '')
+      return false
+    }
+    this.marks.set(task, { version, through })
+    return true
+  }
+
   empty(nowMs: number): void {
     this.views.clear()
+    this.marks.clear()
     this.emptiedAt = nowMs
   }
 }
@@ -64,15 +81,17 @@ export function viewClient(
 ): ViewStore {
   return {
     name: 'virtual',
-    write: (writes, version) =>
-      network.persist<void>(process, 'views', 'views', (answer, refuse) => {
+    write: async (writes, version, mark) => {
+      const stands = await network.persist<boolean>(process, 'views', 'views', (answer, refuse) => {
         // a connection that breaks in the middle: some are written, the whole comes again
         const broken = rng.chance(network.faults.lost / 2)
         const taken = broken ? writes.slice(0, rng.int(0, writes.length)) : writes
         for (const write of taken) server.write(write, version)
         if (broken) refuse(TRY_AGAIN)
-        else answer(undefined)
-      }),
+        else answer(mark === undefined || server.move(mark, version))
+      })
+      if (!stands) mark?.lost()
+    },
     waiting: () => undefined,
     close: async () => undefined,
   }

@@ -107,6 +107,7 @@ export class World {
       this.recount.take(log, batch)
     }
     this.views.onWritten = (key, view, before) => this.recount.view(key, view, before)
+    this.views.onLost = (task, through) => this.recount.viewsLost(task, through, this.views)
     this.tables.onRow = row => this.recount.tableRow(String(row.id))
     const { plan, rng, broker, scheduler, names, views, network, strikes, slots } = this
     this.workload = new Workload({ plan, rng, broker, scheduler, names })
