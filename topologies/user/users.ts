@@ -76,14 +76,13 @@ export class UserTable implements Users {
 
   constructor(settings: UsersSettings) {
     this.settings = settings
-    const { items } = settings
     this.shared = settings.memory ?? new UserMemory()
     this.shared.add(this)
     this.around = {
       stored: true,
       repeatAfterMs: settings.repeatAfterMs,
       watermark: () => this.watermark.at,
-      creatorOf: item => items.catalog(item)?.creator ?? -1,
+      creatorOf: item => settings.items.catalog(item)?.creator ?? -1,
       unpack: user => this.unpack(user),
       packedTimes: user => timesOf(this.directory, user.entry),
     }
