@@ -6,6 +6,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { messageOf } from '../streams/errors.ts'
 import type { Logger } from '../streams/log.ts'
+import { allocatorVariables } from './allocator.ts'
 import { EXIT } from './call.ts'
 import { FATAL_EXIT, sentenceOf } from './supervised.ts'
 
@@ -62,6 +63,7 @@ export async function supervise(
     return new Promise((resolve, reject) => {
       const child = spawn(process.execPath, argumentsOf(worker), {
         stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
+        env: { ...allocatorVariables, ...process.env },
       })
       children.set(worker, child)
       child.on('message', message => {

@@ -1,10 +1,11 @@
 /**
  * The soak: half an hour at a steady pace, Redis gone for a sixth of it. The worker's memory stays flat and everything is
- * equal in the end. FRESHET_SOAK_MINUTES (30) and FRESHET_SOAK_RATE (1,000 events a second) make it shorter or harder; 0
+ * equal in the end. It runs with the allocator's variables that `--workers` sets (bin/allocator.ts). FRESHET_SOAK_MINUTES (30) and FRESHET_SOAK_RATE (1,000 events a second) make it shorter or harder; 0
  * minutes leave it out.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, describe, expect, it } from 'vitest'
+import { allocatorVariables } from '../../bin/allocator.ts'
 import { FaultDeployment } from '../support/faults/deployment.ts'
 import type { RedisService } from '../support/services.ts'
 
@@ -36,7 +37,10 @@ describe.runIf(MINUTES > 0)('a soak', () => {
   it(
     `of ${MINUTES} min, Redis gone for a sixth of it: is memory flat, and is all there in the end?`,
     async () => {
-      deployment = await FaultDeployment.open({ story: { seed: 30, stepMs: STEP_MS } })
+      deployment = await FaultDeployment.open({
+        story: { seed: 30, stepMs: STEP_MS },
+        variables: allocatorVariables,
+      })
       const redis = deployment.redis as RedisService
       const run = await deployment.run()
       const telling = deployment.tell({ perSecond: RATE })
