@@ -106,7 +106,7 @@ function refuseEmbedded({ values }: Call): void {
   if (embedded.length > 0)
     throw new FreshetError(
       'CALL_INVALID',
-      `--workers above 1 needs servers that processes can share: set ${embedded.join(', ')} (embedded parts serve one process)`,
+      `--workers above 1 needs servers that processes can share: set ${embedded.join(', ')} (embedded parts serve one process; redis.url=none and clickhouse.url=none leave theirs out)`,
     )
 }
 
