@@ -71,6 +71,10 @@ export class Acts {
       case 'empty views':
         views.empty(scheduler.now)
         return
+      case 'views of a copy':
+        if (rng.chance(0.5)) views.copy()
+        else views.goBack(scheduler.now)
+        return
       case 'stop a worker': {
         const slot = rng.pick(slots)
         if (slot.up && !slot.process.frozen) void slot.worker.stop()

@@ -45,6 +45,7 @@ export type Act =
   | 'broker away'
   | 'coordinator away'
   | 'empty views'
+  | 'views of a copy'
   | 'stop a worker'
   | 'cut a worker off'
 
@@ -57,6 +58,7 @@ const acts: readonly Act[] = [
   'broker away',
   'coordinator away',
   'empty views',
+  'views of a copy',
   'stop a worker',
   'cut a worker off',
 ]

@@ -17,17 +17,13 @@ export interface Ended {
   readonly followed: readonly SumsTable[]
 }
 
-/** What is missing or wrong, in words; empty: all is well. Cheap while work is left. */
+/** What is missing or wrong of the first kind of things that are, in words; empty: all is well. Cheap while work is left. */
 export function problems(ended: Ended): string[] {
-  const unread = behind(ended)
-  return unread.length > 0
-    ? unread
-    : [
-        ...sumProblems(ended),
-        ...viewProblems(ended),
-        ...outletProblems(ended),
-        ...logProblems(ended),
-      ]
+  for (const look of [behind, sumProblems, outletProblems, logProblems, viewProblems]) {
+    const found = look(ended)
+    if (found.length > 0) return found
+  }
+  return []
 }
 
 function behind({ broker, names, recount }: Ended): string[] {
@@ -53,6 +49,8 @@ function behind({ broker, names, recount }: Ended): string[] {
   }
   return found
 }
+
+export const isOfViews = (problem: string): boolean => /^(view|the refill) /.test(problem)
 
 /** Counts of the inputs, without any position: what a log reader with all the time in the world would say. */
 function sumProblems({ broker, names, recount }: Ended): string[] {
@@ -94,8 +92,8 @@ function viewProblems({ views, recount, followed }: Ended): string[] {
         const shown = recount.shownOf(output, word)
         if (output === 'list' && shown.count === 0) continue
         const view = views.views.get(`${output}:${word}`)
-        // an emptied store is filled by what changes and what is active; what came late may stand in it too
-        if (views.emptiedAt > 0 && !active.has(word)) continue
+        // a store that lost something gets what changes and what is active; what came late may stand in it too
+        if (views.lostAt > 0 && !active.has(word)) continue
         const expected = JSON.stringify(shown).slice(1)
         if (view?.text !== expected)
           found.push(`view ${output}:${word} is ${view?.text}, the state is ${expected}`)

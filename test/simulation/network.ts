@@ -26,6 +26,8 @@ const RETRY_MS = 40
 
 export class Network {
   faults: NetworkFaults = { lost: 0, late: 0, slowMs: 2 }
+  /** Off: a planted fault, a deadline is looked at before a pause and not behind it. */
+  looksAtDeadlines = true
   private readonly scheduler: Scheduler
   private readonly rng: Rng
   private readonly down = new Map<Node, number>()
@@ -88,7 +90,12 @@ export class Network {
     deadline?: { atMs: number; late: () => unknown },
   ): Promise<T> {
     return new Promise((resolve, reject) => {
-      const attempt = (): void =>
+      const attempt = (): void => {
+        // who slept between two tries must not send what is long over
+        if (deadline && this.looksAtDeadlines && this.scheduler.now >= deadline.atMs) {
+          reject(deadline.late())
+          return
+        }
         this.once(from, node, label, serve, {
           answered: resolve,
           refused: error => {
@@ -97,6 +104,7 @@ export class Network {
           },
           failed: () => failed(),
         })
+      }
       const failed = (): void => {
         const pause = this.rng.int(RETRY_MS / 2, RETRY_MS * 2)
         if (deadline && this.scheduler.now + pause >= deadline.atMs) reject(deadline.late())

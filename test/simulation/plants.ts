@@ -205,6 +205,22 @@ export const plants: Readonly<Record<string, () => Planted>> = {
       { plan: withGap },
     )
   },
+  'who slept between two tries of an append sends it again': () =>
+    only({
+      plan: plan => ({
+        ...withGap(plan),
+        epoch: 32_765,
+        acts: ['broker away', 'cut a worker off'],
+        actEveryMs: 60,
+        lost: 0.1,
+        crash: 0,
+        cut: 0.006,
+        freeze: 0.002,
+      }),
+      world: world => {
+        world.network.looksAtDeadlines = false
+      },
+    }),
   'effects leave before the batch is acknowledged': () =>
     only({
       transport: changelogAppend((writer, at, batch) => {

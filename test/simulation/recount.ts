@@ -294,8 +294,8 @@ export class Recount {
   }
 
   /** A store that lost nothing is not refilled, but where no owner lived until the first commit was shown. */
-  viewsLost(task: string, through: string, { emptiedAt }: ViewServer): void {
-    if (emptiedAt === 0 && through > markThrough(1, 0))
+  viewsLost(task: string, through: string, { lostAt }: ViewServer): void {
+    if (lostAt === 0 && through > markThrough(1, 0))
       this.fail(`C5 ${task} misses its mark, which says ${through} and was never removed`)
   }
 

@@ -20,8 +20,9 @@ export class ViewServer {
   readonly marks = new Map<string, { readonly version: string; readonly through: string }>()
   /** Off: a planted fault, the last to come wins. */
   comparesVersions = true
-  /** When it last lost everything. */
-  emptiedAt = 0
+  /** When it last lost something. */
+  lostAt = 0
+  private kept: Pick<ViewServer, 'views' | 'marks'> | undefined
   onWritten: (key: string, view: View, before: View | undefined) => void = () => undefined
   /** `through`: what the mark says that is not as it was left; '' where there is none. */
   onLost: (task: string, through: string) => void = () => undefined
@@ -54,7 +55,20 @@ export class ViewServer {
   empty(nowMs: number): void {
     this.views.clear()
     this.marks.clear()
-    this.emptiedAt = nowMs
+    this.lostAt = nowMs
+  }
+
+  copy(): void {
+    this.kept = { views: new Map(this.views), marks: new Map(this.marks) }
+  }
+
+  /** It holds what it held at the last copy, and nothing else. */
+  goBack(nowMs: number): void {
+    const { kept } = this
+    if (kept === undefined) return
+    this.empty(nowMs)
+    for (const [key, view] of kept.views) this.views.set(key, view)
+    for (const [task, mark] of kept.marks) this.marks.set(task, mark)
   }
 }
 
