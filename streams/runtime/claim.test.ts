@@ -187,3 +187,38 @@ describe('C2: a claim', () => {
     })
   })
 })
+
+describe('a claim that slept', () => {
+  it('between its look at the log and its record looks again: who was in force may be forgotten', async () => {
+    await claimOn(transport)
+    let slept = 0
+    let looks = 0
+    const sleepy: Transport = Object.assign(Object.create(transport), {
+      read: async (...args: Parameters<Transport['read']>) => {
+        const result = await transport.read(...args)
+        if (++looks === 1) slept = 3_600_000
+        return result
+      },
+    })
+    const identities: number[] = []
+    sleepy.writer = identity => {
+      identities.push(identity.epoch)
+      return transport.writer(identity)
+    }
+    await claim(
+      {
+        transport: sleepy,
+        changelog,
+        outboxPartitions: () => [outbox],
+        writerDeadlineMs: 5_000,
+        clock: { ...systemClock, now: () => systemClock.now() + slept },
+      },
+      () => false,
+    )
+    const { batches } = await transport.read(changelog, 0)
+    const records = batches.flatMap(({ records }) => records)
+    expect(records).toHaveLength(2)
+    expect(looks).toBeGreaterThan(2)
+    expect(identities.at(-1)).toBe(1)
+  })
+})

@@ -55,10 +55,13 @@ export async function claim(settings: ClaimSettings, cancelled: () => boolean): 
 }
 
 async function tryClaim(settings: ClaimSettings): Promise<Ownership | undefined> {
-  const { transport, changelog, writerDeadlineMs } = settings
+  const { transport, changelog, writerDeadlineMs, clock } = settings
+  const lookedAt = clock.now()
+  // what was read is acted upon soon or not at all: a process may sleep until brokers have forgotten whom it read of
+  const stale = (): boolean => clock.now() - lookedAt > writerDeadlineMs
   const { last, end } = await lastIdentity(transport, changelog)
   if (last?.epoch === LAST_EPOCH) {
-    await closeLine(settings, last)
+    await closeLine(settings, last, stale)
     return undefined // the next look finds the line closed
   }
   if (last === undefined && (await settings.births?.known())) {
@@ -73,6 +76,7 @@ async function tryClaim(settings: ClaimSettings): Promise<Ownership | undefined>
     : { producerId: last.producerId, epoch: last.epoch + 1 }
   const writer = transport.writer({ ...identity, deadlineMs: writerDeadlineMs })
   const record = { uuid, ...(opens ? { opensAt: end } : {}) }
+  if (stale()) return undefined
   try {
     const { baseOffset } = await writer.append(
       changelog,
@@ -176,12 +180,14 @@ async function readOwner(
 async function closeLine(
   settings: ClaimSettings,
   last: { producerId: bigint; epoch: number },
+  stale: () => boolean,
 ): Promise<void> {
   const identity = { producerId: last.producerId, epoch: last.epoch + 1 }
   // the changelog last: its closing record says that all others stand
   for (const at of [...settings.outboxPartitions(), settings.changelog]) {
     const builder = new RecordBatchBuilder()
     builder.add(OWNER_KEY, Buffer.from(JSON.stringify({ closed: last.producerId.toString() })))
+    if (stale()) return
     try {
       // a writer each: one that was refused somewhere writes nowhere else
       const writer = settings.transport.writer({

@@ -38,7 +38,7 @@ export async function produceAll(
       await findLeaders(cluster, open)
       const groups = byLeader(cluster, open)
       await Promise.all(
-        [...groups].map(([leader, group]) => sendOnce(cluster, leader, group, outcomes)),
+        [...groups].map(([leader, group]) => sendOnce(cluster, leader, group, outcomes, deadline)),
       )
       open = open.filter(part => outcomes[part.index] === undefined)
       if (open.length === 0) return outcomes
@@ -87,9 +87,16 @@ async function sendOnce(
   leader: number,
   group: readonly Open[],
   outcomes: Outcome[],
+  deadline: number,
 ): Promise<void> {
   try {
     const link = await cluster.link(leader)
+    // looked at in the same turn as the send: a process may have slept for hours since the last try, and meanwhile brokers
+    // forgot the producer id that would have had it refused
+    if (cluster.context.clock.now() >= deadline) {
+      for (const { index, lastError } of group) outcomes[index] = { kind: 'unknown', lastError }
+      return
+    }
     try {
       const answer = await link.send(produceRequest(group, REPLICAS_MS))
       for (const part of group) settle(cluster, part, answer, outcomes)
