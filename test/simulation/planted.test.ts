@@ -6,7 +6,7 @@ import { runSchedule } from './world.ts'
 
 /** Searches a bug, each from other seeds on: several give the number of schedules that it takes on average. */
 const SEARCHES = Number(process.env.FRESHET_SEARCHES ?? 1)
-const LIMIT = 800
+const LIMIT = 3000
 const lines: string[] = []
 
 afterAll(() => console.log(lines.join('\n')))
