@@ -47,8 +47,9 @@ const worker = new Worker({
   touchMs: values.touch === undefined ? undefined : Number(values.touch),
   startAt: 'earliest',
 })
+const told = new Promise(resolve => process.on('SIGTERM', resolve))
 await worker.start()
-process.on('SIGTERM', () => void worker.stop())
+void told.then(() => worker.stop())
 console.log('started')
 await worker.done()
 await transport.close()

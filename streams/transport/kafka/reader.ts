@@ -312,6 +312,8 @@ export class KafkaLogReader implements LogReader {
         return
       }
       part.offset = decoded.nextOffset
+      // brokers take the watermark before they read: what came may stand above it
+      part.highWatermark = Math.max(part.highWatermark, decoded.nextOffset)
       part.maxBytes = PARTITION_BYTES
       part.movedAt = this.context.clock.now()
       part.buffered =
