@@ -53,9 +53,8 @@ export class ShownMark {
   constructor(settings: ShownMarkSettings) {
     const { core, generation, clock } = settings
     this.settings = settings
-    // what no commit record says to be shown is shown again by the takeover itself
-    this.missing = core.shown === 0
-    this.fromThrough = this.missing ? '' : markThrough(generation, core.shown)
+    this.missing = core.lastCommit === 0
+    this.fromThrough = this.missing ? '' : markThrough(generation, Math.max(1, core.shown))
     this.writtenAt = clock.now() - LOOK_MS
   }
 
