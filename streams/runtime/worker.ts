@@ -81,8 +81,6 @@ export class Worker {
   private readonly suspected = new Map<string, ErrorCode>()
   /** The group dealt this process its tasks, perhaps none, and that still holds. */
   private dealt = false
-  /** The generation was seen in force while this process was in the group. */
-  private membershipHeld = false
   private stopping = false
   private failure: unknown
   private markStopped: () => void = () => undefined
@@ -145,7 +143,6 @@ export class Worker {
       onLost: async reason => {
         this.settings.log.warn({ reason }, 'left out of the group: all tasks are dropped')
         this.dealt = false
-        this.membershipHeld = false
         this.wanted.clear()
         for (const task of this.tasks.values()) task.drop()
         this.tasks.clear()
@@ -237,16 +234,16 @@ export class Worker {
 
   /** A reset may have come between the start and the group's first deal, which alone keeps a reset out. */
   private async stillInForce(): Promise<boolean> {
-    if (this.membershipHeld) return true
+    if (this.dealt) return true
     const { application, groupId, generation } = this.settings
     try {
       const kinds = application.kinds.map(kind => kind.name)
       await this.generations.enter(groupId, generation, kinds)
-      this.membershipHeld = true
+      return true
     } catch (error) {
       this.fail(error)
+      return false
     }
-    return this.membershipHeld
   }
 
   private open(id: TaskId): void {
