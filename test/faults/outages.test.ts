@@ -33,7 +33,7 @@ describe('what freshet leans on, gone for a while', () => {
 
   afterEach(async () => {
     await Promise.all([tables?.set('pass'), schemas?.set('pass')])
-    deployment?.kafka?.signal('SIGCONT')
+    deployment?.kafka?.thaw()
     await deployment?.close()
     for (const clean of cleanups.splice(0).reverse()) await clean()
   })
@@ -136,10 +136,10 @@ describe('what freshet leans on, gone for a while', () => {
     expect(linesLike(/waiting for a schema/)).toBe(1)
     expect(linesLike(/gives schemas again/)).toBe(1)
 
-    deployment.kafka?.signal('SIGSTOP')
+    await deployment.kafka?.freeze()
     await expectWaiting(/since/)
     await sleep(AWAY_MS / 2)
-    deployment.kafka?.signal('SIGCONT')
+    deployment.kafka?.thaw()
     await expectReady()
     await telling.more(500)
     await sleep(2_000)
@@ -147,9 +147,9 @@ describe('what freshet leans on, gone for a while', () => {
     expect(linesLike(/^Kafka answers again/)).toBe(1)
 
     await Promise.all([tables.set('hold'), schemas.set('hold')])
-    deployment.kafka?.signal('SIGSTOP')
+    await deployment.kafka?.freeze()
     await sleep(AWAY_MS / 2)
-    deployment.kafka?.signal('SIGCONT')
+    deployment.kafka?.thaw()
     await Promise.all([tables.set('pass'), schemas.set('pass')])
     await expectReady()
     await telling.more(1_000)

@@ -2,6 +2,7 @@
  * A real Kafka broker (KRaft, one node) for tests. Its jars come from Maven once, into `.services/kafka-lib`. Set for
  * tests: compaction and retention within a second, no topics made by themselves, small internal topics.
  */
+import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import fs from 'node:fs'
 import path from 'node:path'
@@ -17,6 +18,7 @@ import {
   startProcess,
   withLock,
 } from './processes.ts'
+import { until } from './until.ts'
 
 const KAFKA_VERSION = '4.4.0'
 const JAVA =
@@ -130,8 +132,10 @@ export interface KafkaService {
   kill9(broker?: string): Promise<void>
   /** Starts killed brokers again on their logs and ports. */
   restart(): Promise<void>
-  /** SIGSTOP: they keep their connections, accept new ones and never answer. SIGCONT: they go on. */
-  signal(signal: 'SIGSTOP' | 'SIGCONT'): void
+  /** SIGSTOP, once it holds: they keep their connections, accept new ones and never answer. */
+  freeze(): Promise<void>
+  /** SIGCONT: they go on. */
+  thaw(): void
 }
 
 /** What KAFKA_BROKERS names: somebody else's to start and to end. */
@@ -146,7 +150,8 @@ function outsideKafka(brokers: string): KafkaService {
     stop: async () => undefined,
     kill9: refuse,
     restart: refuse,
-    signal: () => void refuse(),
+    freeze: refuse,
+    thaw: () => undefined,
   }
 }
 
@@ -205,14 +210,29 @@ export async function startKafka(options: KafkaOptions = {}): Promise<KafkaServi
     brokers: nodes.filter(isBroker).map(addressOf).join(','),
     kill9,
     restart: startMissing,
-    signal: signal => {
-      for (const { pid } of running.values()) process.kill(pid, signal)
+    freeze: async () => {
+      for (const { pid } of running.values()) {
+        process.kill(pid, 'SIGSTOP')
+        await until(() => isStopped(pid))
+      }
+    },
+    thaw: () => {
+      for (const { pid } of running.values()) process.kill(pid, 'SIGCONT')
     },
     stop: async () => {
       for (const { pid } of running.values()) await endProcess(pid, 'SIGKILL')
       for (const node of nodes) fs.rmSync(node.folder, { recursive: true, force: true })
     },
   }
+}
+
+/** On a busy machine threads take in and append records for a while after the signal was sent. */
+function isStopped(pid: number): boolean {
+  const threads = execFileSync('ps', ['-L', '-o', 'stat=', '-p', String(pid)], { encoding: 'utf8' })
+  return threads
+    .trim()
+    .split('\n')
+    .every(state => state.startsWith('T'))
 }
 
 const addressOf = (node: Node): string => `127.0.0.1:${node.port}`
