@@ -41,7 +41,8 @@ export class WorkerProcess {
 
   async ready(): Promise<void> {
     for (let i = 0; i < 600; i++) {
-      if (this.child.exitCode !== null) throw new Error(`the worker ended:\n${this.output}`)
+      if (this.child.exitCode !== null || this.child.signalCode !== null)
+        throw new Error(`the worker ended:\n${this.output}`)
       if (this.port > 0) {
         const answer = await fetch(`http://127.0.0.1:${this.port}/readyz`).catch(() => undefined)
         if (answer?.status === 200) return
@@ -72,7 +73,8 @@ export class WorkerProcess {
   }
 
   async stop(): Promise<void> {
-    if (this.child.exitCode !== null) return
+    // one that was killed has a signal and no exit code, and has sent its `exit` already
+    if (this.child.exitCode !== null || this.child.signalCode !== null) return
     const exited = new Promise(resolve => this.child.once('exit', resolve))
     this.child.kill('SIGTERM')
     await exited
