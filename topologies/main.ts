@@ -28,6 +28,7 @@ import { createCohortStage } from './topk/cohort-stage.ts'
 import { createTopkStage } from './topk/stage.ts'
 import { createUserDecode, type UserDecodeDeps } from './user/decode.ts'
 import type { UserEvent } from './user/event.ts'
+import type { Users } from './user/user.ts'
 import { UserMemory } from './user/user-memory.ts'
 import { UserTable } from './user/users.ts'
 
@@ -48,6 +49,8 @@ export interface ApplicationSettings {
   readonly schemas: SchemaSource
   readonly encoder: Encoder
   readonly clock: Clock
+  /** Told the users of each task that is created: for replays that look on. */
+  readonly onUsers?: (partition: number, users: Users) => void
 }
 
 /** `all`, or names separated by commas. Errors: OPTION_INVALID names the one that there is not. */
@@ -118,6 +121,7 @@ function userKind(
         repeatAfterMs: repeatAfterMs(options['topk.repeat']),
         memory,
       })
+      settings.onUsers?.(ctx.partition, users)
       const stages: Stage<UserEvent>[] = [
         createSessionsStage(ctx, {
           users,
@@ -135,6 +139,8 @@ function userKind(
             times: labelTimes(options),
             slackMs: options['labels.slack'],
             examples: options['labels.examples'],
+            objectives: options['labels.objectives'],
+            feedback: options['labels.feedback'],
             pseudonymKey: options['privacy.pseudonymKey'],
             pseudonymKeyId: options['privacy.pseudonymKeyId'],
           }),
