@@ -4,6 +4,7 @@
  */
 import { FreshetError } from '../../streams/errors.ts'
 import { tablesMigration } from './migrations/0001-tables.ts'
+import { outcomesMigration } from './migrations/0002-outcomes.ts'
 
 export interface Migration {
   readonly number: number
@@ -12,7 +13,7 @@ export interface Migration {
 }
 
 /** In order; numbers are 1, 2, 3, ... */
-export const migrations: readonly Migration[] = [tablesMigration]
+export const migrations: readonly Migration[] = [tablesMigration, outcomesMigration]
 
 /** What migrating needs of a connection. */
 export interface SqlPort {

@@ -75,6 +75,12 @@ function behaves(open: () => Promise<ClickHouseStore>): void {
       label: 1,
       graded: 0.5,
       watched_ms: 30_000,
+      clicked: true,
+      completed: false,
+      returned: null,
+      feedback: ['like'],
+      graded_quantile: 0.625,
+      target: 0.75,
       revision: 2,
     }
     await store.insert('examples', [row])

@@ -2,6 +2,32 @@ import { z } from 'zod'
 import { duration, durationTakes, flag, flagTakes } from '../../streams/option-types.ts'
 import { defineOptions, type OptionValues, option } from '../../streams/options.ts'
 import type { LabelTimes } from './pending.ts'
+import { type FeedbackWeights, feedbackKinds, type Objectives, objectiveNames } from './target.ts'
+
+/** `name=weight,...` of known names; those not given have 0. */
+function weights<N extends string>(
+  names: readonly N[],
+  lowest: number,
+  isValid: (weights: Readonly<Record<N, number>>) => boolean = () => true,
+): z.ZodType<Readonly<Record<N, number>>> {
+  return z.union([z.string(), z.record(z.string(), z.coerce.number())]).transform((given, ctx) => {
+    const pairs =
+      typeof given === 'string'
+        ? given.split(',').map(pair => pair.split('=').map(part => part.trim()))
+        : Object.entries(given)
+    const values = Object.fromEntries(names.map(name => [name, 0])) as Record<N, number>
+    for (const [name, value] of pairs) {
+      const weight = value === '' || value === undefined ? Number.NaN : Number(value)
+      if (names.includes(name as N) && weight >= lowest && weight <= 1) values[name as N] = weight
+      else ctx.addIssue({ code: 'custom', message: `not a weight: ${name}` })
+    }
+    if (!isValid(values)) ctx.addIssue({ code: 'custom', message: 'not weights' })
+    return values
+  })
+}
+
+const objectivesTakes = `weights from 0 to 1 such as graded=1,completion=.3, of ${objectiveNames.join(', ')}; at least one above 0`
+const feedbackTakes = `weights from -1 to 1 such as like=.2,hide=-1, of ${feedbackKinds.join(', ')}`
 
 const waiting = () => duration().refine(ms => ms > 0)
 
@@ -26,6 +52,26 @@ export const labelsOptions = defineOptions({
     help: "Deadlines are held this far behind the partition's newest event: a clock may be 5m ahead, and one such client must not end the wait of all others",
     takes: durationTakes,
   }),
+  'labels.objectives': option<Objectives>(
+    weights(objectiveNames, 0, given => objectiveNames.some(name => given[name] > 0)),
+    { click: 0, graded: 1, completion: 0.3, return1d: 0 },
+    {
+      help: 'What the target of an impression is made of: click, graded (how much was watched, among plays of like duration), completion, return1d (another session within labels.returnWithin). graded=1,completion=.3: watching counts, and seeing the end a bit more; clicks alone reward titles. return1d keeps every impression for a day (~200 B), so it is off',
+      takes: objectivesTakes,
+    },
+  ),
+  'labels.feedback': option<FeedbackWeights>(
+    weights(feedbackKinds, -1),
+    { like: 0.2, share: 0.3, save: 0.2, follow: 0.3, dislike: -0.5, hide: -1, report: -1 },
+    {
+      help: 'What each kind of feedback on an impression adds to its target (kept within 0 and 1). A share or follow costs more than a like and says more; a hidden or reported item is worth nothing however long it was watched',
+      takes: feedbackTakes,
+    },
+  ),
+  'labels.returnWithin': option(waiting(), 86_400_000, {
+    help: 'Another session of the user within this time after the impression counts as a return. 1d: tomorrow at the same hour',
+    takes: durationTakes,
+  }),
   'labels.examples': option(flag(), true, {
     help: 'Write impressions and their outcomes to the table examples',
     takes: flagTakes,
@@ -47,5 +93,6 @@ export function labelTimes(options: OptionValues<typeof labelsOptions>): LabelTi
     joinWithinMs: options['labels.joinWithin'],
     silenceMs: options['labels.silence'],
     longestMs: options['labels.longest'],
+    returnWithinMs: options['labels.objectives'].return1d > 0 ? options['labels.returnWithin'] : 0,
   }
 }

@@ -7,18 +7,23 @@
  *       newer revision of a label that was already given.
  *  - L3 Deadlines are asked of the watermark (less `slack`) where they matter; the sweep only carries out what they say, so
  *       labels do not depend on when it runs.
+ *  - L4 Where the objective `return1d` counts, an impression is kept until its user opened another session, or
+ *       `returnWithin` has passed: then its row is written once more. Otherwise nothing is kept for it.
  */
 import type { CandidateSource, Impression } from '../../schemas/index.ts'
 import type { Row } from '../../streams/topology/store.ts'
 import { gradedLabel, isPositive } from '../sessions/outcome.ts'
 import { intern } from '../user/codec.ts'
 import type { StoredUser } from '../user/stored-user.ts'
+import { feedbackBit } from './target.ts'
 
 export interface LabelTimes {
   readonly startWithinMs: number
   readonly joinWithinMs: number
   readonly silenceMs: number
   readonly longestMs: number
+  /** L4; 0: returns are not waited for. */
+  readonly returnWithinMs: number
 }
 
 const noExperiments: Readonly<Record<string, string>> = Object.freeze({})
@@ -100,6 +105,17 @@ function sameExperiments(
 export const WAITING = 0
 const PLAYING = 1
 export const UNPLAYED = 2
+/** The label is final and nothing joins any more: only the user's return is waited for. */
+export const RETURNING = 3
+
+/** Of `marks`: 9 bits of feedback kinds (target.ts), then these, then how often it was shown before. */
+const FEEDBACK = 511
+const FINISHED = 512
+const RETURNED = 1024
+const SHOWN_UNIT = 2048
+const MOST_SHOWN = 31
+/** Quantiles are kept in this many parts. */
+const QUANTILE_UNIT = 65_535
 
 export class LabelEntry implements Row {
   dirty = false
@@ -123,15 +139,14 @@ export class LabelEntry implements Row {
   ended = false
   /** The label was given to the other stages: once an impression. */
   told = false
+  /** Feedback, ends, and times shown before, in one small integer: there are millions of these. */
+  marks = 0
+  /** The quantile in 65,535ths. */
+  quantileParts = 0
   /** Of the row in `examples` that was written last. */
   revision = 1
 
-  constructor(
-    request: LabelRequest,
-    item: number,
-    shownAt: number,
-    from: Pick<LabelEntry, 'position' | 'propensity' | 'prediction' | 'explore' | 'source'>,
-  ) {
+  constructor(request: LabelRequest, item: number, shownAt: number, from: ShownFields) {
     this.request = request
     this.item = item
     this.shownAfterMs = shownAt - request.openedAt
@@ -140,6 +155,50 @@ export class LabelEntry implements Row {
     this.prediction = from.prediction
     this.explore = from.explore
     this.source = from.source
+    this.marks = Math.min(MOST_SHOWN, from.timesShown) * SHOWN_UNIT
+  }
+
+  /** Impressions of the item to the user before this one, within 7 days and without a watch; 31: or more. */
+  get timesShown(): number {
+    return Math.floor(this.marks / SHOWN_UNIT)
+  }
+
+  /**
+   * What of the marks stands on the changelog. Not the times shown: they come from a soft store, and rows of an exact one
+   * must not; a restored impression counts as the first.
+   */
+  get keptMarks(): number {
+    return this.marks % SHOWN_UNIT
+  }
+
+  /** Bits of the kinds of feedback that were given. */
+  get feedback(): number {
+    return this.marks & FEEDBACK
+  }
+
+  get clicked(): boolean {
+    return this.play !== -1 || (this.marks & feedbackBit('click')) !== 0
+  }
+
+  get completed(): boolean {
+    return (this.marks & FINISHED) !== 0
+  }
+
+  get returned(): boolean {
+    return (this.marks & RETURNED) !== 0
+  }
+
+  markReturned(): void {
+    this.marks |= RETURNED
+  }
+
+  /** Share watched, as the quantile among plays of like duration, in (0, 1]; 0: nothing was watched. */
+  get quantile(): number {
+    return this.quantileParts / QUANTILE_UNIT
+  }
+
+  set quantile(value: number) {
+    this.quantileParts = value === 0 ? 0 : Math.max(1, Math.round(value * QUANTILE_UNIT))
   }
 
   get shownAt(): number {
@@ -159,6 +218,7 @@ export class LabelEntry implements Row {
   deadline(times: LabelTimes): number {
     if (this.state === WAITING) return this.shownAt + times.startWithinMs
     if (this.state === UNPLAYED) return this.shownAt + times.joinWithinMs
+    if (this.state === RETURNING) return this.shownAt + times.returnWithinMs
     if (this.ended) return this.heardAt
     return Math.min(this.shownAt + times.longestMs, this.heardAt + times.silenceMs)
   }
@@ -176,10 +236,15 @@ export class LabelEntry implements Row {
     this.durationMs = Math.max(this.durationMs, durationMs)
     this.positive ||= isPositive(watchedMs, durationMs, endReason)
     this.ended ||= endReason !== 'none'
+    if (endReason === 'finished') this.marks |= FINISHED
     return this.positive && !was
   }
 }
 
+type ShownFields = Pick<
+  LabelEntry,
+  'position' | 'propensity' | 'prediction' | 'explore' | 'source' | 'timesShown'
+>
 type EndReasonName = Parameters<typeof isPositive>[2]
 
 /**
@@ -201,7 +266,7 @@ export function findEntry(
   let found: LabelEntry | undefined
   for (let k = pending.length - 1; k >= 0; k--) {
     const entry = pending[k]
-    if (entry.item !== item) continue
+    if (entry.item !== item || entry.state === RETURNING) continue
     if (entry.play === play && passed <= entry.deadline(times)) return entry
     if (entry.play !== -1 || (found && found.shownAt >= entry.shownAt)) continue
     const fits = requestId
@@ -215,4 +280,21 @@ export function findEntry(
 function mayStart(entry: LabelEntry, start: number, passed: number, withinMs: number): boolean {
   const until = entry.shownAt + withinMs
   return start <= until && passed <= until
+}
+
+/**
+ * Impressions that feedback on the item at `ts` may belong to, newest first: those of its request where it names one. Whether
+ * they still wait is for the caller to ask.
+ */
+export function* entriesOfFeedback(
+  pending: readonly LabelEntry[],
+  item: number,
+  requestId: string | null,
+  ts: number,
+): IterableIterator<LabelEntry> {
+  for (let k = pending.length - 1; k >= 0; k--) {
+    const entry = pending[k]
+    if (entry.item !== item || entry.state === RETURNING || ts < entry.shownAt) continue
+    if (!requestId || entry.request.requestId === requestId) yield entry
+  }
 }

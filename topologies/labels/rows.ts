@@ -26,6 +26,8 @@ const EXPLORE = 8
 const PROPENSITY = 16
 const PREDICTION = 32
 const PLAYED = 64
+/** Marks and quantile stand at the end; rows of before they were kept have none. */
+const MARKED = 128
 
 export interface LabelStores {
   readonly requests: Store<LabelRequest>
@@ -92,7 +94,8 @@ export function createLabelStores(users: UserTable, items: ItemTable): LabelStor
           (row.explore ? EXPLORE : 0) |
           (row.propensity === null ? 0 : PROPENSITY) |
           (row.prediction === null ? 0 : PREDICTION) |
-          (played ? PLAYED : 0),
+          (played ? PLAYED : 0) |
+          (row.keptMarks === 0 && row.quantileParts === 0 ? 0 : MARKED),
       )
       w.u8(row.state)
         .uint(row.position)
@@ -100,9 +103,12 @@ export function createLabelStores(users: UserTable, items: ItemTable): LabelStor
       w.uint(row.revision)
       if (row.propensity !== null) w.f64(row.propensity)
       if (row.prediction !== null) w.f64(row.prediction)
-      if (!played) return
-      writeHash(w, row.play)
-      w.uint(row.watchedMs).uint(row.durationMs).uint(row.heardAt)
+      if (played) {
+        writeHash(w, row.play)
+        w.uint(row.watchedMs).uint(row.durationMs).uint(row.heardAt)
+      }
+      if (row.keptMarks !== 0 || row.quantileParts !== 0)
+        w.uint(row.keptMarks).uint(row.quantileParts)
     },
     restore(key, value) {
       const request = readRequestKey(key).name
@@ -158,6 +164,9 @@ function readEntry(value: ByteReader, item: number, shownAt: number): MakeEntry 
   const watchedMs = played ? value.uint() : 0
   const durationMs = played ? value.uint() : 0
   const heardAt = played ? value.uint() : 0
+  const marked = (flags & MARKED) !== 0
+  const marks = marked ? value.uint() : 0
+  const quantileParts = marked ? value.uint() : 0
   return request => {
     const explore = (flags & EXPLORE) !== 0
     const entry = new LabelEntry(request, item, shownAt, {
@@ -166,7 +175,10 @@ function readEntry(value: ByteReader, item: number, shownAt: number): MakeEntry 
       prediction,
       explore,
       source,
+      timesShown: 0,
     })
+    entry.marks = marks
+    entry.quantileParts = quantileParts
     entry.state = state
     entry.revision = revision
     entry.positive = (flags & POSITIVE) !== 0

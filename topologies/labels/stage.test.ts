@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import {
   DAY,
+  feedback,
   HOUR,
   impression,
   type JsonEvent,
@@ -13,30 +14,43 @@ import {
 } from '../../test/support/user-task.ts'
 import type { LabelFact } from '../user/labels-port.ts'
 import { createLabelsStage } from './stage.ts'
+import type { Objectives } from './target.ts'
 
 const times = {
   startWithinMs: 10 * MINUTE,
   joinWithinMs: 30 * MINUTE,
   silenceMs: 5 * MINUTE,
   longestMs: 4 * HOUR,
+  returnWithinMs: 0,
 }
 
-function labelTask(): { task: UserTask; facts: LabelFact[] } {
+interface LabelTask {
+  readonly task: UserTask
+  readonly facts: LabelFact[]
+  /** As `facts`, once their whole target is known. */
+  readonly complete: LabelFact[]
+}
+
+function labelTask(asks: Partial<Objectives> = { graded: 1, completion: 0.3 }): LabelTask {
   const facts: LabelFact[] = []
+  const complete: LabelFact[] = []
   const task = new UserTask({
     stages: (ctx, users) => [
       createLabelsStage(ctx, {
         users,
-        times,
+        times: { ...times, returnWithinMs: asks.return1d ? DAY : 0 },
+        objectives: { click: 0, graded: 0, completion: 0, return1d: 0, ...asks },
+        feedback: { like: 0.25, share: 0.5, hide: -1 },
         slackMs: 5 * MINUTE,
         examples: true,
         pseudonymKey: 'the key',
         pseudonymKeyId: 'k1',
         sink: { label: fact => facts.push({ ...fact }) },
+        complete: { label: fact => complete.push({ ...fact }) },
       }),
     ],
   })
-  return { task, facts }
+  return { task, facts, complete }
 }
 
 const rowsOf = (task: UserTask) =>
@@ -68,7 +82,13 @@ function labelOf(events: readonly JsonEvent[]) {
   return { label: row?.label, watched: row?.watched_ms, graded: row?.graded, facts }
 }
 
-const shown = impression('u', 'a', START, { requestId: 'r', score: 0.25 })
+const shown = impression('u', 'a', START, {
+  requestId: 'r',
+  score: 0.25,
+  position: 3,
+  propensity: 0.5,
+  candidateSource: 'covisit',
+})
 
 describe('a label', () => {
   it('is told once, with the prediction that was served and the time it became final', () => {
@@ -80,6 +100,11 @@ describe('a label', () => {
         prediction: 0.25,
         positive: false,
         graded: 0,
+        target: 0,
+        position: 3,
+        propensity: 0.5,
+        source: 'covisit',
+        timesShown: 0,
         surface: 'home',
         cohort: '',
         model: '',
@@ -171,6 +196,87 @@ describe('a label', () => {
     expect(rows[0]).toMatchObject({ user: hmac, user_key: 'k1', ts: START, prediction: 0.25 })
   })
 
+  it.each([
+    ['nothing', [], { clicked: false, completed: false, feedback: [], target: 0 }],
+    [
+      'half of it watched',
+      [watch('u', 'a', START + MINUTE, 'p', 5_000, { requestId: 'r', durationMs: 10_000 })],
+      { clicked: true, completed: false, feedback: [], target: 0.5 / 1.3 },
+    ],
+    [
+      'all of it, and liked',
+      [
+        watch('u', 'a', START + MINUTE, 'p', 1_000, { requestId: 'r', durationMs: 10_000 }),
+        feedback('u', 'a', START + 2 * MINUTE, 'like'),
+        watch('u', 'a', START + 3 * MINUTE, 'p', 10_000, {
+          durationMs: 10_000,
+          endReason: 'finished',
+        }),
+      ],
+      { clicked: true, completed: true, feedback: ['like'], target: 1 },
+    ],
+    [
+      'a click, and hidden',
+      [
+        feedback('u', 'a', START + MINUTE, 'click', { requestId: 'r' }),
+        feedback('u', 'a', START + 2 * MINUTE, 'hide', { requestId: 'r' }),
+      ],
+      { clicked: true, completed: false, feedback: ['click', 'hide'], target: 0 },
+    ],
+    [
+      'feedback on another request or too late',
+      [
+        feedback('u', 'a', START + MINUTE, 'like', { requestId: 'x' }),
+        feedback('u', 'a', START + 40 * MINUTE, 'like', { requestId: 'r' }),
+      ],
+      { clicked: false, completed: false, feedback: [], target: 0 },
+    ],
+    [
+      'feedback after the wait for a play',
+      [feedback('u', 'a', START + 20 * MINUTE, 'share', { requestId: 'r' })],
+      { clicked: false, completed: false, feedback: ['share'], target: 0.5 },
+    ],
+  ] as const)('has what came of it: %s', (_, events, expected) => {
+    const { task } = labelTask()
+    for (const event of [shown, ...events]) task.send(event)
+    settle(task)
+    const row = [...newest(task).values()].find(one => one.item === 'a')
+    expect(row).toMatchObject({ ...expected, target: expect.closeTo(expected.target, 4) })
+  })
+
+  it('L4: is written again once the user comes back within a day, or has not', () => {
+    const run = (backAt: number) => {
+      const { task, facts, complete } = labelTask({ graded: 1, return1d: 1 })
+      task.send(shown)
+      task.send(watch('u', 'a', START + MINUTE, 'p', 5_000, { requestId: 'r', durationMs: 10_000 }))
+      task.send(impression('last', 'z', START + 2 * HOUR, { requestId: 'last' }))
+      task.tick()
+      task.commit()
+      task.send(impression('u', 'b', START + backAt, { requestId: 'q' }))
+      settle(task)
+      const rows = rowsOf(task).filter(row => row.item === 'a')
+      return {
+        rows: rows.map(row => [row.revision, row.returned, row.target]),
+        told: facts.filter(fact => fact.shownAt === START).map(fact => fact.target),
+        complete: complete.filter(fact => fact.shownAt === START).map(fact => fact.target),
+      }
+    }
+    const early = expect.closeTo(0.25, 4)
+    expect(run(23 * HOUR)).toEqual({
+      rows: [
+        [1, null, null],
+        [2, null, null],
+        [3, null, null],
+        [4, true, expect.closeTo(0.75, 4)],
+      ],
+      told: [null],
+      complete: [expect.closeTo(0.75, 4)],
+    })
+    expect(run(25 * HOUR)).toMatchObject({ complete: [early] })
+    // the same session is no return
+    expect(run(20 * MINUTE)).toMatchObject({ complete: [early] })
+  })
+
   it('of a user who is removed goes without a word', () => {
     const { task, facts } = labelTask()
     task.send(shown)
@@ -190,33 +296,45 @@ describe('a label', () => {
 describe('labels', () => {
   it('L3: do not depend on when the sweep runs, nor on crashes', () => {
     const step = fc.record({
-      kind: fc.constantFrom('impression', 'watch', 'watch'),
+      kind: fc.constantFrom('impression', 'watch', 'watch', 'feedback'),
       user: fc.constantFrom('u', 'v'),
       item: fc.constantFrom('a', 'b'),
       request: fc.constantFrom('', 'r1', 'r2', 'r3'),
       play: fc.nat(4),
-      wait: fc.integer({ min: 1, max: 12 * MINUTE }),
+      wait: fc.oneof(
+        { weight: 6, arbitrary: fc.integer({ min: 1, max: 12 * MINUTE }) },
+        { weight: 1, arbitrary: fc.integer({ min: 31 * MINUTE, max: 25 * HOUR }) },
+      ),
       back: fc.constantFrom(0, 0, 0, 3 * MINUTE, 14 * MINUTE),
       watched: fc.constantFrom(0, 10_000, 40_000, 200_000),
       end: fc.constantFrom('none', 'none', 'finished', 'left'),
+      feedback: fc.constantFrom('like', 'hide', 'click'),
+      consent: fc.constantFrom('full', 'full', 'full', 'full', 'full', 'full', 'none'),
       next: fc.constantFrom('', '', 'tick', 'commit', 'restart', 'compacted'),
     })
     fc.assert(
-      fc.property(fc.array(step, { maxLength: 40 }), steps => {
-        const lazy = labelTask()
-        const eager = labelTask()
-        const broken = labelTask()
+      fc.property(fc.boolean(), fc.array(step, { maxLength: 40 }), (asksReturn, steps) => {
+        const asks = { graded: 1, click: 0.5, return1d: asksReturn ? 1 : 0 }
+        const lazy = labelTask(asks)
+        const eager = labelTask(asks)
+        const broken = labelTask(asks)
         let now = START
         for (const [k, one] of steps.entries()) {
           now += one.wait
-          const base = { eventId: `e${k}`, requestId: one.request || null }
+          const { consent } = one
+          const base = { eventId: `e${k}`, requestId: one.request || null, consent }
           const event =
-            one.kind === 'impression'
-              ? impression(one.user, one.item, now - one.back, { ...base, requestId: one.request })
-              : watch(one.user, one.item, now - one.back, `${one.item}${one.play}`, one.watched, {
-                  ...base,
-                  endReason: one.end,
-                })
+            one.kind === 'feedback'
+              ? feedback(one.user, one.item, now - one.back, one.feedback, base)
+              : one.kind === 'impression'
+                ? impression(one.user, one.item, now - one.back, {
+                    ...base,
+                    requestId: one.request,
+                  })
+                : watch(one.user, one.item, now - one.back, `${one.item}${one.play}`, one.watched, {
+                    ...base,
+                    endReason: one.end,
+                  })
           for (const { task } of [lazy, eager, broken]) task.send(event)
           eager.task.tick()
           eager.task.commit()
@@ -225,11 +343,12 @@ describe('labels', () => {
           else if (one.next !== '') broken.task.restart(one.next === 'compacted')
         }
         for (const { task } of [lazy, eager, broken]) settle(task)
-        const named = ({ task, facts }: typeof lazy) => ({
+        const told = (facts: LabelFact[]) =>
+          facts.map(fact => JSON.stringify({ ...fact, item: '', timesShown: 0 })).sort()
+        const named = ({ task, facts, complete }: typeof lazy) => ({
           rows: [...newest(task).entries()].sort(([a], [b]) => (a < b ? -1 : 1)),
-          facts: facts
-            .map(fact => JSON.stringify([fact.userId, fact.positive, fact.shownAt, fact.finalAt]))
-            .sort(),
+          facts: told(facts),
+          complete: told(complete),
           left: task.users.get('u')?.pendingLabels ?? null,
         })
         expect(named(eager)).toEqual(named(lazy))

@@ -2,25 +2,35 @@
  * Joins impressions to what came of them and writes them to the table `examples`: the row at once when shown, its label as
  * a newer revision of the same key, as soon as it is certain and once more when it is final.
  */
-import type { Impression, Watch } from '../../schemas/index.ts'
+import type { Feedback, Impression, Watch } from '../../schemas/index.ts'
 import type { Outbox, TableRow } from '../../streams/topology/outbox.ts'
 import type { Stage, TaskContext } from '../../streams/topology/stage.ts'
 import type { ItemTable } from '../items/table.ts'
-import type { ImpressionEvent, UserEvent, WatchEvent } from '../user/event.ts'
+import type { FeedbackEvent, ImpressionEvent, UserEvent, WatchEvent } from '../user/event.ts'
 import type { LabelFact, LabelSink } from '../user/labels-port.ts'
 import { hashOfPlay } from '../user/plays.ts'
 import type { StoredUser } from '../user/stored-user.ts'
 import type { UserTable } from '../user/users.ts'
 import {
+  entriesOfFeedback,
   findEntry,
   LabelEntry,
   LabelRequest,
   type LabelTimes,
+  RETURNING,
   UNPLAYED,
   WAITING,
 } from './pending.ts'
 import { pseudonym } from './pseudonym.ts'
+import { ShareQuantiles } from './quantiles.ts'
 import { createLabelStores, type LabelStores } from './rows.ts'
+import {
+  type FeedbackWeights,
+  feedbackBit,
+  feedbackKinds,
+  type Objectives,
+  targetOf,
+} from './target.ts'
 
 const MINUTE = 60_000
 /** Impressions looked at in one tick: their rows stay far below a commit's size. */
@@ -35,8 +45,12 @@ export interface LabelsDeps {
   readonly examples: boolean
   readonly pseudonymKey: string
   readonly pseudonymKeyId: string
-  /** Gets each final label; the drift stage. */
+  readonly objectives: Objectives
+  readonly feedback: FeedbackWeights
+  /** Gets each final label. */
   readonly sink?: LabelSink
+  /** Gets each final label with its whole target: later than `sink` where the user's return counts. */
+  readonly complete?: LabelSink
 }
 
 export function createLabelsStage(ctx: TaskContext, deps: LabelsDeps): Stage<UserEvent> {
@@ -49,6 +63,7 @@ class LabelsStage implements Stage<UserEvent> {
   private readonly deps: LabelsDeps
   private readonly items: ItemTable
   private readonly rows: LabelStores
+  private readonly quantiles = new ShareQuantiles()
   private readonly due = new Map<number, LabelEntry[]>()
   private sweptMinute = 0
   private waitingRows: TableRow[] = []
@@ -57,14 +72,20 @@ class LabelsStage implements Stage<UserEvent> {
     this.deps = deps
     this.items = ctx.table<ItemTable>('items')
     this.rows = createLabelStores(deps.users, this.items)
-    this.stores = [this.rows.requests, this.rows.entries]
+    this.stores = [this.rows.requests, this.rows.entries, this.quantiles.store]
     deps.users.onRemove.push(user => this.forget(user))
   }
 
   process(event: UserEvent): undefined {
+    if (event.sessionStarted && this.asksReturn) this.cameBack(event)
     if (event.kind === 'impression') this.shown(event)
     else if (event.kind === 'watch') this.watched(event)
+    else if (event.kind === 'feedback') this.reacted(event)
     return undefined
+  }
+
+  private get asksReturn(): boolean {
+    return this.deps.times.returnWithinMs > 0
   }
 
   /** Event time that has surely passed: L3. */
@@ -83,6 +104,8 @@ class LabelsStage implements Stage<UserEvent> {
       prediction: impression.score,
       explore: impression.explore,
       source: impression.candidateSource,
+      // the sessions stage has counted this one
+      timesShown: Math.max(0, user.shown.last7d(event.item, event.ts) - 1),
     })
     request.waiting++
     user.pendingLabels ??= []
@@ -133,10 +156,44 @@ class LabelsStage implements Stage<UserEvent> {
     )
     if (!entry) return
     this.endWait(entry)
+    const { watchedMs, durationMs } = entry
+    const isNew = entry.play === -1
     entry.play = play
     const certain = entry.hear(event.ts, watch.watchedMs, watch.durationMs, watch.endReason)
+    if (isNew) entry.quantile = this.quantiles.add(entry.watchedMs, entry.durationMs)
+    else if (entry.watchedMs !== watchedMs || entry.durationMs !== durationMs)
+      entry.quantile = this.quantiles.move(watchedMs, durationMs, entry.watchedMs, entry.durationMs)
     this.rows.entries.touch(entry)
-    if (certain) this.emitNewer(entry, 1)
+    if (certain) this.emitNewer(entry)
+  }
+
+  private reacted(event: FeedbackEvent): void {
+    const user = event.user as StoredUser | null
+    if (user === null || user.pendingLabels === null) return
+    const { kind, requestId }: Feedback = event.event
+    for (const entry of entriesOfFeedback(user.pendingLabels, event.item, requestId, event.ts)) {
+      this.endWait(entry)
+      if (this.passed > entry.deadline(this.deps.times)) continue
+      entry.marks |= feedbackBit(kind)
+      this.rows.entries.touch(entry)
+      // who waits for a play has a row to come
+      if (entry.state === UNPLAYED) this.emitNewer(entry)
+      return
+    }
+  }
+
+  /** L4: the user opened another session. */
+  private cameBack(event: UserEvent): void {
+    const user = event.user as StoredUser | null
+    if (user === null || user.pendingLabels === null) return
+    const { times } = this.deps
+    for (const entry of [...user.pendingLabels]) {
+      const until = entry.shownAt + times.returnWithinMs
+      if (event.ts <= entry.shownAt || event.ts > until || this.passed > until) continue
+      entry.markReturned()
+      this.rows.entries.touch(entry)
+      if (this.settle(entry)) this.drop(entry)
+    }
   }
 
   private enqueue(entry: LabelEntry): void {
@@ -164,13 +221,27 @@ class LabelsStage implements Stage<UserEvent> {
 
   private sweep(entry: LabelEntry): void {
     if (entry.removed) return
+    if (this.settle(entry)) this.drop(entry)
+    else this.enqueue(entry)
+  }
+
+  /** Carries out what the time that has passed says of an entry; true: nothing is waited for any more. */
+  private settle(entry: LabelEntry): boolean {
+    const { times } = this.deps
     this.endWait(entry)
-    const deadline = entry.deadline(this.deps.times)
-    if (this.passed <= deadline) this.enqueue(entry)
-    else {
+    if (entry.state !== RETURNING) {
+      const deadline = entry.deadline(times)
+      if (this.passed <= deadline) return false
       if (entry.state !== UNPLAYED) this.finish(entry, deadline)
-      this.drop(entry)
+      if (!this.asksReturn) return true
+      entry.state = RETURNING
+      this.rows.entries.touch(entry)
     }
+    const deadline = entry.deadline(times)
+    if (!entry.returned && this.passed <= deadline) return false
+    this.emitNewer(entry)
+    this.tell(entry, deadline, this.deps.complete)
+    return true
   }
 
   /** L1, L2: no play started in time. The label is final; a watch that names no request may still revise the row. */
@@ -185,13 +256,15 @@ class LabelsStage implements Stage<UserEvent> {
 
   /** The label is final. */
   private finish(entry: LabelEntry, finalAt: number): void {
-    this.emitNewer(entry, entry.positive ? 1 : 0)
+    this.emitNewer(entry)
     if (entry.told) return
     entry.told = true
-    this.tell(entry, finalAt)
+    this.tell(entry, finalAt, this.deps.sink)
+    if (!this.asksReturn) this.tell(entry, finalAt, this.deps.complete)
   }
 
-  private tell(entry: LabelEntry, finalAt: number): void {
+  private tell(entry: LabelEntry, finalAt: number, sink: LabelSink | undefined): void {
+    if (sink === undefined) return
     const { request } = entry
     const fact: LabelFact = {
       userId: request.user.id,
@@ -199,13 +272,23 @@ class LabelsStage implements Stage<UserEvent> {
       prediction: entry.prediction,
       positive: entry.positive,
       graded: entry.graded,
+      target: this.targetOf(entry),
+      position: entry.position,
+      propensity: entry.propensity,
+      source: entry.source,
+      timesShown: entry.timesShown,
       surface: request.surface,
       cohort: request.cohort,
       model: request.model,
       shownAt: entry.shownAt,
       finalAt,
     }
-    this.deps.sink?.label(fact)
+    sink.label(fact)
+  }
+
+  private targetOf(entry: LabelEntry): number | null {
+    if (this.asksReturn && entry.state !== RETURNING) return null
+    return targetOf(entry, this.deps.objectives, this.deps.feedback)
   }
 
   private drop(entry: LabelEntry): void {
@@ -225,23 +308,22 @@ class LabelsStage implements Stage<UserEvent> {
    */
   private forget(user: StoredUser): void {
     for (const entry of user.pendingLabels ?? []) {
-      this.endWait(entry)
-      const deadline = entry.deadline(this.deps.times)
-      if (entry.state !== UNPLAYED && this.passed > deadline) this.finish(entry, deadline)
+      this.settle(entry)
       this.rows.entries.remove(entry)
       if (!entry.request.removed) this.rows.requests.remove(entry.request)
     }
     user.pendingLabels = null
   }
 
-  private emitNewer(entry: LabelEntry, label: 0 | 1): void {
+  private emitNewer(entry: LabelEntry): void {
     entry.revision++
-    this.emit(entry, label)
+    this.emit(entry, entry.positive ? 1 : 0)
   }
 
   private emit(entry: LabelEntry, label: 0 | 1 | null): void {
     if (!this.deps.examples) return
     const { request } = entry
+    const known = label !== null
     if (request.pseudonym === '') request.pseudonym = this.pseudonymOf(request.user)
     this.waitingRows.push({
       revision: entry.revision,
@@ -262,8 +344,14 @@ class LabelsStage implements Stage<UserEvent> {
       list_version: request.listVersion,
       prediction: entry.prediction,
       label,
-      graded: label === null ? null : entry.graded,
-      watched_ms: label === null ? null : entry.watchedMs,
+      graded: known ? entry.graded : null,
+      watched_ms: known ? entry.watchedMs : null,
+      clicked: known ? entry.clicked : null,
+      completed: known ? entry.completed : null,
+      returned: entry.state === RETURNING ? entry.returned : null,
+      feedback: feedbackKinds.filter((_, k) => (entry.feedback >> k) & 1),
+      graded_quantile: known ? entry.quantile : null,
+      target: known ? this.targetOf(entry) : null,
     })
   }
 

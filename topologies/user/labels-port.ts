@@ -1,4 +1,5 @@
 /** How the outcome of an impression reaches other stages of the same task. */
+import type { CandidateSource } from '../../schemas/index.ts'
 
 /** One object is reused: nothing of it may be kept beyond the call. */
 export interface LabelFact {
@@ -9,6 +10,13 @@ export interface LabelFact {
   readonly positive: boolean
   /** Share watched, capped at 1; null where the duration is unknown; 0 where nothing was watched. */
   readonly graded: number | null
+  /** The declared mix of objectives and feedback, in [0, 1]; null while a part of it is waited for (labels/target.ts). */
+  readonly target: number | null
+  readonly position: number
+  readonly propensity: number | null
+  readonly source: CandidateSource
+  /** Impressions of the item to the user before this one, within 7 days and without a watch; at most 31, 0 after a restart. */
+  readonly timesShown: number
   readonly surface: string
   readonly cohort: string
   readonly model: string

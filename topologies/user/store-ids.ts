@@ -11,4 +11,5 @@ export const USER_STORES = {
   watermark: 9,
   labelRequests: 10,
   labelEntries: 11,
+  labelQuantiles: 12,
 } as const

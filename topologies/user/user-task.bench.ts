@@ -107,9 +107,12 @@ function make(): Made {
             joinWithinMs: 1_800_000,
             silenceMs: 300_000,
             longestMs: 14_400_000,
+            returnWithinMs: 0,
           },
           slackMs: 300_000,
           examples: false,
+          objectives: { click: 0, graded: 1, completion: 0.3, return1d: 0 },
+          feedback: {},
           pseudonymKey: 'a key of the bench',
           pseudonymKeyId: 'bench',
         })
