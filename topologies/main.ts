@@ -25,7 +25,9 @@ import { repeatAfterMs } from './sessions/options.ts'
 import { createSessionsStage } from './sessions/stage.ts'
 import { cohortPopularity } from './topk/cohort-popularity.ts'
 import { createCohortStage } from './topk/cohort-stage.ts'
+import { attributesOf } from './topk/groups.ts'
 import { createTopkStage } from './topk/stage.ts'
+import { surfacePolicies } from './topk/surfaces.ts'
 import { createUserDecode, type UserDecodeDeps } from './user/decode.ts'
 import type { UserEvent } from './user/event.ts'
 import type { Users } from './user/user.ts'
@@ -69,6 +71,8 @@ export function parseTopologies(given: string): ReadonlySet<TopologyName> {
 
 export function createApplication(settings: ApplicationSettings): Application {
   const { topologies, options } = settings
+  // a policy file that does not fit is refused before anything runs
+  surfacePolicies(options)
   const { schemas, clock } = settings
   const decoders = {
     events: new Decoder('events', schemas, clock),
@@ -83,7 +87,7 @@ export function createApplication(settings: ApplicationSettings): Application {
       covisit: topologies.has('covisit'),
     }) as TaskKind,
   )
-  tables.push(itemTableSpec(options))
+  tables.push(itemTableSpec(options, attributesOf(options['topk.policies'])))
   if (topologies.has('learner')) kinds.push(learnerKind(options) as TaskKind)
   else tables[0] = { ...tables[0], follows: ['item'] }
   if (topologies.has('drift')) kinds.push(createStatisticsKind(options) as TaskKind)

@@ -9,14 +9,14 @@
 import type { OptionValues } from '../../streams/options.ts'
 import type { ByteReader } from '../../streams/serde/bytes.ts'
 import type { FollowedTable, TableSpec } from '../../streams/topology/stage.ts'
-import { readNeighboursHead, weightUnit } from '../covisit/rows.ts'
 import { learnerStores, readVectorKey, readVectorRow, vectorDimension } from '../learner/rows.ts'
-import { decayedTo, halfLivesMs, logScore } from '../popularity/decay.ts'
+import { DecayedSums, decayedTo, halfLivesMs, logScore } from '../popularity/decay.ts'
 import { emptyItemCounts, readCounts } from '../popularity/rows.ts'
 import { readCatalogValue } from './catalog-rows.ts'
 import { loadGraphs } from './hnsw.ts'
 import { Names } from './names.ts'
 import { type GraphFactory, Nearest } from './nearest.ts'
+import { NeighbourRows } from './neighbour-rows.ts'
 import type { itemOptions } from './options.ts'
 import { Ranking } from './ranking.ts'
 import { RatePrior } from './rate-prior.ts'
@@ -29,22 +29,19 @@ export type ItemTableOptions = Pick<
 >
 
 /** The table `items`, followed by every process. */
-export function itemTableSpec(options: ItemTableOptions): TableSpec {
+export function itemTableSpec(
+  options: ItemTableOptions,
+  attributes: readonly string[] = [],
+): TableSpec {
   return {
     name: 'items',
     follows: ['item', 'learner'],
-    create: ctx => new MemoryItemTable(options, loadGraphs(ctx.log)),
+    create: ctx => new MemoryItemTable(options, loadGraphs(ctx.log), attributes),
   }
 }
 
 /** As many as lists ask for at most, so that a ranking is hardly ever made anew. */
 const RANKED = 1_024
-
-interface GrownNeighbours extends Neighbours {
-  items: Int32Array
-  weights: Float32Array
-  size: number
-}
 
 export class MemoryItemTable implements ItemTable, FollowedTable {
   readonly dimension = vectorDimension
@@ -59,17 +56,22 @@ export class MemoryItemTable implements ItemTable, FollowedTable {
   private readonly creators = new Names()
   private readonly topics = new Names()
   private readonly catalogRequired: 'auto' | 'true' | 'false'
+  /** Attributes of items that are kept. */
+  private readonly attributes: readonly string[]
   private readonly entries: (CatalogEntry | undefined)[] = []
   private catalogSeen = false
   private readonly contents: (Float32Array | undefined)[] = []
   private contentLength = 0
-  private readonly neighbourRows: (GrownNeighbours | undefined)[] = []
+  private readonly neighbourRows = new NeighbourRows((r, size) => this.indexFrom(r, size))
 
   private capacity = 0
   private withdrawn = new Float64Array(0)
   private shown = new Uint32Array(0)
   private liked = new Uint32Array(0)
   private decayedAt = new Float64Array(0)
+  private firstAt = new Float64Array(0)
+  private readonly sums = new DecayedSums(halfLivesMs)
+  readonly counted = { positives: 0, most: 0, items: 0 }
   private decayedValues = new Float32Array(0)
   private vectorSeen = new Uint8Array(0)
 
@@ -80,8 +82,13 @@ export class MemoryItemTable implements ItemTable, FollowedTable {
   private readonly counts = emptyItemCounts()
 
   /** `graphs` undefined: nearest vectors are always found by looking at all. */
-  constructor(options: ItemTableOptions, graphs: GraphFactory | undefined) {
+  constructor(
+    options: ItemTableOptions,
+    graphs: GraphFactory | undefined,
+    attributes: readonly string[] = [],
+  ) {
     this.catalogRequired = options['catalog.required']
+    this.attributes = attributes
     const before = (a: number, b: number): boolean => this.items.nameOf(a) < this.items.nameOf(b)
     this.byDecayed = halfLivesMs.map(() => new Ranking(RANKED, before))
     this.byPublication = new Ranking(RANKED, before)
@@ -164,6 +171,10 @@ export class MemoryItemTable implements ItemTable, FollowedTable {
     return this.liked[index]
   }
 
+  get betaPrior(): { readonly a: number; readonly b: number } {
+    return this.ratePrior.prior
+  }
+
   rate(index: number): number {
     const { a, b } = this.ratePrior.prior
     const n = this.shown[index]
@@ -175,6 +186,18 @@ export class MemoryItemTable implements ItemTable, FollowedTable {
     return decayedTo(value, this.decayedAt[index], now, halfLivesMs[h])
   }
 
+  decayedSum(h: number, now: number): number {
+    return this.sums.at(h, now)
+  }
+
+  firstPositiveAt(index: number): number {
+    return this.firstAt[index]
+  }
+
+  lastPositiveAt(index: number): number {
+    return this.decayedAt[index]
+  }
+
   popular(h: number, n: number): readonly number[] {
     return this.byDecayed[h].best(n)
   }
@@ -182,7 +205,7 @@ export class MemoryItemTable implements ItemTable, FollowedTable {
   // ---- neighbours and vectors
 
   neighbours(index: number): Neighbours | undefined {
-    return this.neighbourRows[index]
+    return this.neighbourRows.get(index)
   }
 
   hasVector(index: number): boolean {
@@ -205,7 +228,8 @@ export class MemoryItemTable implements ItemTable, FollowedTable {
     if (kind === 'learner') {
       if (store === learnerStores.vectors) this.applyVector(key, value)
     } else if (store === itemStores.counts) this.applyCounts(key, value)
-    else if (store === itemStores.neighbours) this.applyNeighbours(key, value)
+    else if (store === itemStores.neighbours)
+      this.neighbourRows.apply(this.indexFrom(key, key.left), value)
     else if (store === itemStores.catalog) this.applyCatalog(key, value)
   }
 
@@ -234,6 +258,7 @@ export class MemoryItemTable implements ItemTable, FollowedTable {
         expiresAt: item.expiresAt,
         durationMs: item.durationMs,
         safety: item.safety,
+        attributes: kept(item.attributes, this.attributes),
       }
     if (content && this.contentLength === 0) this.contentLength = content.length
     this.contents[index] = content && content.length === this.contentLength ? content : undefined
@@ -254,33 +279,22 @@ export class MemoryItemTable implements ItemTable, FollowedTable {
     )
     this.shown[index] = counts.impressions
     // decayed counts change with positives alone; most rows are impressions
-    if (this.liked[index] === counts.positives) return
+    const before = this.liked[index]
+    if (before === counts.positives) return
     this.liked[index] = counts.positives
+    this.firstAt[index] = counts.firstMinute * 60_000
+    this.counted.positives += counts.positives - before
+    if (before === 0) this.counted.items++
+    if (counts.positives > this.counted.most) this.counted.most = counts.positives
     const at = counts.decayedMinute * 60_000
+    const atBefore = this.decayedAt[index]
     this.decayedAt[index] = at
     for (let h = 0; h < halfLivesMs.length; h++) {
-      this.decayedValues[index * halfLivesMs.length + h] = counts.decayed[h]
+      const place = index * halfLivesMs.length + h
+      this.sums.add(h, -this.decayedValues[place], atBefore)
+      this.sums.add(h, counts.decayed[h], at)
+      this.decayedValues[place] = counts.decayed[h]
       this.byDecayed[h].update(index, logScore(counts.decayed[h], at, halfLivesMs[h]))
-    }
-  }
-
-  private applyNeighbours(key: ByteReader, value: ByteReader | null): void {
-    const index = this.indexFrom(key, key.left)
-    if (value === null) {
-      this.neighbourRows[index] = undefined
-      return
-    }
-    readNeighboursHead(value)
-    let row = this.neighbourRows[index]
-    if (!row) {
-      row = { items: new Int32Array(16), weights: new Float32Array(16), size: 0 }
-      this.neighbourRows[index] = row
-    }
-    row.size = 0
-    while (value.left > 0) {
-      if (row.size === row.items.length) widen(row)
-      row.items[row.size] = this.indexFrom(value, value.uint())
-      row.weights[row.size++] = value.uint() / weightUnit
     }
   }
 
@@ -307,6 +321,7 @@ export class MemoryItemTable implements ItemTable, FollowedTable {
     this.shown = copyInto(new Uint32Array(capacity), this.shown)
     this.liked = copyInto(new Uint32Array(capacity), this.liked)
     this.decayedAt = copyInto(new Float64Array(capacity), this.decayedAt)
+    this.firstAt = copyInto(new Float64Array(capacity), this.firstAt)
     this.decayedValues = copyInto(
       new Float32Array(capacity * halfLivesMs.length),
       this.decayedValues,
@@ -318,13 +333,19 @@ export class MemoryItemTable implements ItemTable, FollowedTable {
   }
 }
 
+const noAttributes: Readonly<Record<string, string>> = {}
+
+function kept(
+  attributes: Readonly<Record<string, string>>,
+  keys: readonly string[],
+): Readonly<Record<string, string>> {
+  const found = keys.filter(key => attributes[key] !== undefined)
+  return found.length === 0
+    ? noAttributes
+    : Object.fromEntries(found.map(key => [key, attributes[key]]))
+}
+
 function copyInto<T extends { set(from: T): void }>(larger: T, from: T): T {
   larger.set(from)
   return larger
-}
-
-function widen(row: GrownNeighbours): void {
-  const size = row.items.length * 2
-  row.items = copyInto(new Int32Array(size), row.items)
-  row.weights = copyInto(new Float32Array(size), row.weights)
 }

@@ -18,12 +18,19 @@ export interface CatalogEntry {
   readonly expiresAt: number | null
   readonly durationMs: number
   readonly safety: 'ok' | 'restricted' | 'blocked'
+  /** Those that a group of the policy file asks for; others would only cost memory. */
+  readonly attributes: Readonly<Record<string, string>>
 }
 
 export interface Neighbours {
   /** Parallel arrays of `size` used entries, strongest first. */
   readonly items: Int32Array
+  /** W: co-visits in either order, .8^k for k items between. */
   readonly weights: Float32Array
+  /** D and F: co-visits by order, half-life 6 h and 336 h, true for `asOf` (event time, ms). */
+  readonly next: Float32Array
+  readonly recent: Float32Array
+  readonly asOf: number
   readonly size: number
 }
 
@@ -56,9 +63,18 @@ export interface ItemTable {
    * At most 1; an item never shown has the prior's mean.
    */
   rate(index: number): number
+  /** That prior's a and b. */
+  readonly betaPrior: { readonly a: number; readonly b: number }
   /** Decayed positives at half-life number h (of `halfLivesMs`), as of `now` (event time). */
   decayed(h: number, index: number, now: number): number
   readonly halfLivesMs: readonly number[]
+  /** Sum over all items of the decayed positives at half-life h, as of `now`. */
+  decayedSum(h: number, now: number): number
+  /** Positives of all items; the most that one has; how many have any. */
+  readonly counted: { readonly positives: number; readonly most: number; readonly items: number }
+  /** Event time of the item's oldest and newest positive to the minute, ms; 0: none, or unknown. */
+  firstPositiveAt(index: number): number
+  lastPositiveAt(index: number): number
   /** The `n` items with most decayed positives at half-life h, best first; listable or not. */
   popular(h: number, n: number): readonly number[]
   /** Newest event time counted by any item task: the `now` of popularity. */

@@ -11,7 +11,8 @@ import type { Outbox, ViewWrite } from '../../streams/topology/outbox.ts'
 import type { Stage, TaskContext } from '../../streams/topology/stage.ts'
 import type { ItemTable } from '../items/table.ts'
 import { listBody } from './list.ts'
-import { Recommender, type TopkOptions } from './recommend.ts'
+import { type Recommender, recommendersOf } from './recommend.ts'
+import type { TopkOptions } from './surfaces.ts'
 
 /** Independent draws of each list; a reader takes a random one. */
 const cohortDraws = 16
@@ -53,7 +54,9 @@ class CohortStage implements Stage<never> {
   private readonly ctx: TaskContext
   private readonly deps: CohortDeps
   private readonly items: ItemTable
-  private readonly recommender: Recommender
+  private readonly recommenders: readonly Recommender[]
+  /** The most candidates that any surface asks of a source. */
+  private readonly candidates: number
   private readonly states: CohortState[] = []
   private readonly pending = new Map<string, ViewWrite>()
   private readonly built
@@ -66,7 +69,8 @@ class CohortStage implements Stage<never> {
     this.ctx = ctx
     this.deps = deps
     this.items = ctx.table<ItemTable>('items')
-    this.recommender = new Recommender(deps.options, this.items)
+    this.recommenders = recommendersOf(deps.options, this.items)
+    this.candidates = Math.max(...this.recommenders.map(each => each.surfaces[0].candidates))
     this.built = ctx.metrics.counter('freshet_topk_cohort_lists_total')
   }
 
@@ -147,7 +151,7 @@ class CohortStage implements Stage<never> {
   /** What every list is built from: the order of the popular and the newest. Scores move all the time; order is what shows. */
   private commonInputs(): string {
     const { items } = this
-    const n = this.deps.options['topk.candidates']
+    const n = this.candidates
     const popular = items.halfLivesMs.map((_, h) => items.popular(h, n).join())
     return `${popular.join(';')} | ${items.newest(n).join()}`
   }
@@ -155,34 +159,32 @@ class CohortStage implements Stage<never> {
   private cohortInputs(cohort: number): string {
     if (cohort === 0 || cohort >= this.deps.popularity.cohortCount) return ''
     const best = [...this.deps.popularity.popular(cohort).keys()]
-    return best.slice(0, this.deps.options['topk.candidates']).join()
+    return best.slice(0, this.candidates).join()
   }
 
   private build(state: CohortState, now: number): void {
-    const { recommender } = this
-    const { options, popularity } = this.deps
-    const lifeMs = options['topk.cohortLife']
-    const subject = `cohort ${state.name} ${this.items.countedUntil}`
-    const { policy, model } = recommender
-    const head = { user: '', cohort: state.name, at: now, expires: now + lifeMs, policy, model }
     state.due = false
     state.writtenAt = now
     state.held.clear()
-    recommender.prepare(
-      null,
-      now,
-      subject,
-      state.cohort === 0 ? undefined : popularity.popular(state.cohort),
-    )
-    for (const surface of options['topk.surfaces'])
+    for (const recommender of this.recommenders) this.buildWith(recommender, state, now)
+  }
+
+  private buildWith(recommender: Recommender, state: CohortState, now: number): void {
+    const { options, popularity } = this.deps
+    const { name: cohort } = state
+    const lifeMs = options['topk.cohortLife']
+    const subject = `cohort ${cohort} ${this.items.countedUntil}`
+    const popular = state.cohort === 0 ? undefined : popularity.popular(state.cohort)
+    recommender.prepare(null, now, subject, popular)
+    for (const { name: surface } of recommender.surfaces)
       for (let n = 0; n < cohortDraws; n++) {
-        const slate = recommender.draw(surface, `${subject} ${n}`)
+        const slate = recommender.draw(surface, `${subject} ${n}`, cohort)
         for (let k = 0; k < slate.count; k++) state.held.add(recommender.itemOf(slate.picked[k]))
         const key =
-          state.cohort === 0
-            ? `topk:${surface}:global:${n}`
-            : `topk:${surface}:c:${state.name}:${n}`
-        const body = listBody({ ...head, surface }, slate, recommender, options['topk.format'])
+          state.cohort === 0 ? `topk:${surface}:global:${n}` : `topk:${surface}:c:${cohort}:${n}`
+        const { policy, model } = recommender
+        const head = { user: '', surface, cohort, at: now, expires: now + lifeMs, policy, model }
+        const body = listBody(head, slate, recommender, options['topk.format'])
         this.pending.set(
           key,
           slate.count === 0 ? { op: 'delete', key } : { op: 'json', key, body, ttlMs: lifeMs },

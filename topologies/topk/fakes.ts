@@ -65,6 +65,7 @@ export class FakeItems implements ItemTable {
         expiresAt: null,
         durationMs: 0,
         safety: 'ok',
+        attributes: {},
       })
     }
   }
@@ -107,6 +108,7 @@ export class FakeItems implements ItemTable {
   rate(): number {
     return 0.1
   }
+  readonly betaPrior = { a: 1, b: 19 }
   decayed(h: number, index: number): number {
     return this.counts[h][index]
   }

@@ -13,7 +13,7 @@
  * digits at least: more would cost 50 items their 3.5 KB.
  */
 import { candidateSources } from './retrieve/candidates.ts'
-import type { Slate } from './slate.ts'
+import type { Slate } from './rules.ts'
 
 const letters = ['p', 'c', 'k', 'e', 'n', 'x', 'o'] as const
 const explore = candidateSources.indexOf('explore')

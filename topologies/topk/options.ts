@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { duration, durationTakes, flag, flagTakes } from '../../streams/option-types.ts'
 import { defineOptions, option } from '../../streams/options.ts'
+import { noPolicies, type PolicyFile, policyFile } from './policy-file.ts'
 
 const whole = (min: number, max: number) => z.coerce.number().int().min(min).max(max)
 const wholeTakes = (min: number, max: number) => `a whole number from ${min} to ${max}`
@@ -54,9 +55,13 @@ export const topkOptions = defineOptions({
     help: 'Candidates a source (five sources). 30 gives about 110, which lose nothing against ranking every item.',
     takes: wholeTakes(1, 2_000),
   }),
-  'topk.policy': option(z.enum(['plackett-luce', 'epsilon']), 'plackett-luce', {
-    help: 'How positions are drawn. plackett-luce: from the softmax of the scores; epsilon: the best, or with topk.epsilon any allowed one.',
-    takes: 'plackett-luce or epsilon',
+  'topk.policies': option<PolicyFile>(policyFile, noPolicies, {
+    help: 'A JSON file with what each surface does: size, policy, rules, floors and caps for groups, exploration, refresh (docs/lists.md). What it does not say is as the other options topk.* say; without it all surfaces are alike.',
+    takes: 'the name of a file, or the JSON that would stand in it',
+  }),
+  'topk.policy': option(z.enum(['plackett-luce', 'epsilon', 'thompson']), 'plackett-luce', {
+    help: 'How positions are drawn. plackett-luce: from the softmax of the scores; epsilon: the best, or with topk.epsilon any allowed one; thompson: the best by a sample of how good each may be.',
+    takes: 'plackett-luce, epsilon or thompson',
   }),
   'topk.temperature': option(z.coerce.number().min(0).max(100), 0.1, {
     help: 'Temperature of the plackett-luce draw; 0: always the best, p = 1. .1 moves neighbours in rank and hardly anything else, yet every candidate keeps a propensity to learn from.',
@@ -65,6 +70,26 @@ export const topkOptions = defineOptions({
   'topk.epsilon': option(share, 0.05, {
     help: 'Chance of a uniform pick at a position with topk.policy epsilon. .05 is two or three of fifty.',
     takes: 'a number from 0 to 1',
+  }),
+  'topk.samples': option(whole(1, 1_000), 64, {
+    help: 'Samples of each rate that thompson draws a list by. 64 tells chances down to 1.5% apart; time grows with it (64 cost about 1.5 ms a list).',
+    takes: wholeTakes(1, 1_000),
+  }),
+  'topk.rateWeight': option(z.coerce.number().min(0).max(10), 0.5, {
+    help: "What a unit of an item's rate (log-odds of positives per impression) weighs beside the score with thompson. .5: an item that is twice as likely to be watched is moved by .35, as far as a neighbour or two.",
+    takes: 'a number from 0 to 10',
+  }),
+  'explore.holdout': option(share, 0.01, {
+    help: 'Share of users whose lists are drawn at explore.holdoutTemperature and from whom nothing is learnt: the yardstick for what learning from its own lists does. 1% measures click rates of an hour well enough in a large service; 0 is off.',
+    takes: 'a number from 0 to 1',
+  }),
+  'explore.holdoutTemperature': option(z.coerce.number().min(0.001).max(100), 1, {
+    help: 'Temperature of the draws for the holdout. 1: each item as often as the score says that it would be chosen, ten times as warm as topk.temperature.',
+    takes: 'a number from 0.001 to 100',
+  }),
+  'explore.salt': option(z.string(), '', {
+    help: 'Deals users to the holdout and contexts to epsilons. Another one deals anew.',
+    takes: 'a text',
   }),
   'topk.mmr': option(z.coerce.number().min(0).max(10), 0.3, {
     help: 'Penalty on likeness to the items above (maximal marginal relevance), in logits at cosine 1. .3 parts near doubles and leaves a taste as it is; 0 is off and saves a quarter to a third of the time.',

@@ -79,6 +79,11 @@ export class ListQueue<U extends { readonly scratch: Waiting }> {
     this.resting.push({ user, builtAt: now })
   }
 
+  /** After `built`: some of the user's lists are still to be built, once they may be. */
+  owe(user: U, now: number): void {
+    user.scratch.listDirtySince = now
+  }
+
   /** Takes a user out (erased). */
   forget(user: U): void {
     user.scratch.listDirtySince = undefined

@@ -2,14 +2,12 @@
  * Makes a list's slate for a user, or for none: retrieve -> filter -> score -> draw. Pure but for its reused arrays: the
  * same table, user, time and seed give the same slate.
  */
-import type { OptionValues } from '../../streams/options.ts'
 import { hash53, randomFrom } from '../../streams/serde/hash.ts'
 import type { ItemTable } from '../items/table.ts'
-import { vectorDimension } from '../learner/rows.ts'
 import type { User } from '../user/user.ts'
+import { type Prepared, SurfaceDraws } from './draw.ts'
 import { Filter } from './filter.ts'
 import type { ListedCandidates } from './list.ts'
-import type { topkOptions } from './options.ts'
 import type { Ask } from './retrieve/ask.ts'
 import { Candidates } from './retrieve/candidates.ts'
 import { Content } from './retrieve/content.ts'
@@ -17,70 +15,59 @@ import { Covisit, covisitWindow } from './retrieve/covisit.ts'
 import { Embedding } from './retrieve/embedding.ts'
 import { Explore } from './retrieve/explore.ts'
 import { retrieveCohort, retrievePopularity } from './retrieve/popularity.ts'
+import type { Slate, SlateRules, Traits } from './rules.ts'
 import { mixScorer, type Scorer } from './score.ts'
-import { Slate, SlateDrawer, type SlateRules, Traits } from './slate.ts'
+import { byCandidates, type SurfacePolicy, surfacePolicies, type TopkOptions } from './surfaces.ts'
 
-export type TopkOptions = OptionValues<typeof topkOptions>
-
-const d = vectorDimension
 /** Sources of a user's list; cohorts have their own popularity beside. */
 const sources = 5
 
-function slateRules(options: TopkOptions): SlateRules {
-  return {
-    size: options['topk.size'],
-    policy: options['topk.policy'],
-    temperature: options['topk.temperature'],
-    epsilon: options['topk.epsilon'],
-    mmr: options['topk.mmr'],
-    mmrPositions: options['topk.mmrPositions'],
-    creatorCap: options['topk.creatorCap'],
-    topicRun: options['topk.topicRun'],
-  }
+/** One for each set of surfaces that can be drawn from the same candidates. */
+export function recommendersOf(options: TopkOptions, items: ItemTable): Recommender[] {
+  return byCandidates(surfacePolicies(options)).map(
+    surfaces => new Recommender(options, items, undefined, surfaces),
+  )
 }
 
 export class Recommender implements ListedCandidates {
-  readonly rules: SlateRules
+  readonly surfaces: readonly SurfacePolicy[]
   readonly candidates: Candidates
-  readonly traits: Traits
-  readonly slate: Slate
-  /** Seed of the last draw. */
-  seed = 0
-  /** `mix-pl@1`: ranker, policy (pl, eps, greedy), and the version of what is written here. */
-  readonly policy: string
   readonly model: string
 
   private readonly options: TopkOptions
   private readonly items: ItemTable
   private readonly scorer: Scorer
   private readonly filter: Filter
-  private readonly drawer: SlateDrawer
+  private readonly draws: SurfaceDraws
   private readonly covisit = new Covisit()
   private readonly embedding = new Embedding()
   private readonly content = new Content()
   private readonly explore = new Explore()
   private readonly history = new Int32Array(covisitWindow)
   private readonly logits: Float64Array
-  /** Item and source of each candidate that the surface of the last draw allows. */
-  private readonly drawable: number[] = []
-  private readonly drawableSource: number[] = []
-  private allowsRestricted: boolean | undefined
+  private readonly prepared: Prepared
 
-  constructor(options: TopkOptions, items: ItemTable, scorer?: Scorer) {
+  /** @param surfaces that can be drawn from the same candidates; all, where they are alike in that. */
+  constructor(
+    options: TopkOptions,
+    items: ItemTable,
+    scorer?: Scorer,
+    surfaces = byCandidates(surfacePolicies(options))[0],
+  ) {
     this.options = options
     this.items = items
-    const capacity = Math.max(options['topk.candidates'] * sources, options['topk.size'])
-    this.rules = slateRules(options)
+    this.surfaces = surfaces
+    const sizes = surfaces.map(({ rules }) => rules.size)
+    const capacity = Math.max(surfaces[0].candidates * sources, ...sizes)
     this.candidates = new Candidates(capacity)
-    this.traits = new Traits(capacity, d)
-    this.slate = new Slate(this.rules.size)
     this.scorer = scorer ?? mixScorer(capacity)
     this.filter = new Filter(items, options['topk.fatigue'])
-    this.drawer = new SlateDrawer(this.rules, capacity)
     this.logits = new Float64Array(capacity)
-    const draw =
-      this.rules.policy === 'epsilon' ? 'eps' : this.rules.temperature > 0 ? 'pl' : 'greedy'
-    this.policy = `${this.scorer.name}-${draw}@1`
+    this.prepared = { candidates: this.candidates, logits: this.logits, user: null, now: 0 }
+    this.draws = new SurfaceDraws(options, surfaces, items, {
+      ranker: this.scorer.name,
+      capacity,
+    })
     this.model = this.scorer.model
   }
 
@@ -96,13 +83,14 @@ export class Recommender implements ListedCandidates {
     cohort?: ReadonlyMap<number, number>,
   ): void {
     const { candidates, items } = this
-    const length = Math.min(user?.positives.length ?? 0, covisitWindow)
-    for (let k = 0; k < length; k++) this.history[k] = user!.positives.item(k)
+    this.prepared.user = user
+    this.prepared.now = now
+    const length = user === null ? 0 : this.readHistory(user)
     const ask: Ask = {
       items,
       history: this.history,
       length,
-      perSource: this.options['topk.candidates'],
+      perSource: this.surfaces[0].candidates,
       countedUntil: items.countedUntil,
       cohort,
       random: randomFrom(hash53(`candidates ${subject}`, this.options['topk.seed'])),
@@ -122,65 +110,55 @@ export class Recommender implements ListedCandidates {
     this.explore.retrieve(ask, candidates)
     const { covisit, embedding, content, filter } = this
     this.scorer.score({ ask, candidates, covisit, embedding, content, filter }, this.logits)
-    this.allowsRestricted = undefined
+    this.draws.begin()
   }
 
-  /** Draws `slate` for a surface from what was prepared. */
-  draw(surface: string, subject: string): Slate {
-    this.seed = hash53(`${surface} ${subject}`, this.options['topk.seed'])
-    this.fillTraits(this.options['topk.restricted'].includes(surface))
-    this.drawer.draw(this.traits, randomFrom(this.seed), this.slate)
-    return this.slate
+  /** Newest first, as far back as the surfaces look; gives how many. */
+  private readHistory({ positives, session }: User): number {
+    const from = this.surfaces[0].history === 'session' ? session.startedAt : 0
+    const most = Math.min(positives.length, covisitWindow)
+    let length = 0
+    for (; length < most && positives.at(length) >= from; length++)
+      this.history[length] = positives.item(length)
+    return length
+  }
+
+  /** Draws `slate` for a surface from what was prepared. @param cohort of a list without a user. */
+  draw(surface: string, subject: string, cohort = this.prepared.user?.cohort ?? ''): Slate {
+    return this.draws.draw(surface, subject, cohort, this.prepared)
+  }
+
+  get slate(): Slate {
+    return this.draws.slate
+  }
+
+  get traits(): Traits {
+    return this.draws.traits
+  }
+
+  /** Of the last draw: its seed, rules, and the policy that they make (variants.ts). */
+  get seed(): number {
+    return this.draws.seed
+  }
+
+  get rules(): SlateRules {
+    return this.draws.rules
+  }
+
+  get policy(): string {
+    return this.draws.policy
   }
 
   idOf(candidate: number): string {
-    return this.items.idOf(this.drawable[candidate])
+    return this.draws.idOf(candidate)
   }
 
   sourceOf(candidate: number): number {
-    return this.drawableSource[candidate]
+    return this.draws.sourceOf(candidate)
   }
 
   /** Item index of a drawn candidate. */
   itemOf(candidate: number): number {
-    return this.drawable[candidate]
-  }
-
-  /** Restricted items are no candidates where the surface must not show them. */
-  private fillTraits(allowed: boolean): void {
-    if (this.allowsRestricted === allowed) return
-    this.allowsRestricted = allowed
-    const { traits, candidates, items } = this
-    this.drawable.length = 0
-    this.drawableSource.length = 0
-    let n = 0
-    for (let i = 0; i < candidates.count; i++) {
-      const item = candidates.items[i]
-      const entry = items.catalog(item)
-      if (!allowed && entry?.safety === 'restricted') continue
-      traits.logit[n] = this.logits[i]
-      traits.creator[n] = entry?.creator ?? -1
-      traits.topic[n] = entry?.topics[0] ?? -1
-      if (this.rules.mmr > 0) this.unitVector(item, n)
-      this.drawable.push(item)
-      this.drawableSource.push(candidates.source[i])
-      n++
-    }
-    traits.count = n
-  }
-
-  private unitVector(item: number, candidate: number): void {
-    const { vectors } = this.traits
-    const { output } = this.items
-    const to = candidate * d
-    if (!this.items.hasVector(item)) {
-      vectors.fill(0, to, to + d)
-      return
-    }
-    const from = item * d
-    let norm = 0
-    for (let k = 0; k < d; k++) norm += output[from + k] * output[from + k]
-    const scale = norm > 0 ? 1 / Math.sqrt(norm) : 0
-    for (let k = 0; k < d; k++) vectors[to + k] = output[from + k] * scale
+    return this.draws.itemOf(candidate)
   }
 }

@@ -2,7 +2,8 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { randomFrom } from '../../streams/serde/hash.ts'
 import { allowedAfter, type DrawnCandidate, propensitiesOf } from './propensities.ts'
-import { Slate, SlateDrawer, type SlateRules, Traits } from './slate.ts'
+import { EXPLORED, FRESH, Slate, type SlateRules, Traits } from './rules.ts'
+import { SlateDrawer } from './slate.ts'
 
 const dimension = 3
 const plain: SlateRules = {
@@ -14,6 +15,12 @@ const plain: SlateRules = {
   mmrPositions: 20,
   creatorCap: 0,
   topicRun: 0,
+  caps: [],
+  floors: [],
+  fresh: null,
+  exploreMost: Number.POSITIVE_INFINITY,
+  samples: 8,
+  rateWeight: 1,
 }
 
 function traitsOf(candidates: readonly DrawnCandidate[]): Traits {
@@ -23,6 +30,9 @@ function traitsOf(candidates: readonly DrawnCandidate[]): Traits {
     traits.logit[i] = candidate.weight
     traits.creator[i] = candidate.creator
     traits.topic[i] = candidate.topic
+    traits.marks[i] = candidate.marks ?? 0
+    traits.alpha[i] = 1 + (i % 3)
+    traits.beta[i] = 2 + (i % 5)
     for (let k = 0; k < dimension; k++) traits.vectors[i * dimension + k] = candidate.vector[k]
   })
   return traits
@@ -45,10 +55,19 @@ const candidate = fc.record({
   weight: fc.integer({ min: -5_000, max: 9_000 }).map(x => x / 1000),
   creator: fc.integer({ min: -1, max: 3 }),
   topic: fc.integer({ min: -1, max: 2 }),
+  marks: fc.constantFrom(0, 0, 1, 2, 3, 4, FRESH, FRESH | 1, EXPLORED, EXPLORED | FRESH),
   vector: fc.oneof(
     fc.double({ min: 0, max: 6, noNaN: true }).map(unit),
     fc.constant(new Float32Array(3)),
   ),
+})
+const orNone = <T>(rules: fc.Arbitrary<T[]>): fc.Arbitrary<T[]> =>
+  fc.oneof(fc.constant<T[]>([]), rules)
+const mark = fc.constantFrom(1, 2, 4)
+const floor = fc.record({
+  mark,
+  share: fc.constantFrom(0.1, 0.25, 0.3, 0.5, 1),
+  after: fc.integer({ min: 0, max: 4 }),
 })
 const someRules: fc.Arbitrary<SlateRules> = fc.record({
   size: fc.integer({ min: 1, max: 12 }),
@@ -59,6 +78,19 @@ const someRules: fc.Arbitrary<SlateRules> = fc.record({
   mmrPositions: fc.integer({ min: 0, max: 6 }),
   creatorCap: fc.integer({ min: 0, max: 3 }),
   topicRun: fc.integer({ min: 0, max: 3 }),
+  caps: orNone(
+    fc.array(fc.record({ mark, most: fc.integer({ min: 1, max: 3 }) }), { maxLength: 2 }),
+  ),
+  floors: orNone(fc.array(floor, { maxLength: 3 })),
+  fresh: fc.option(
+    fc.record({
+      atLeast: fc.integer({ min: 1, max: 4 }),
+      ofFirst: fc.integer({ min: 1, max: 8 }),
+    }),
+  ),
+  exploreMost: fc.constantFrom(Number.POSITIVE_INFINITY, 0, 1, 2),
+  samples: fc.constant(8),
+  rateWeight: fc.constant(1),
 })
 
 describe('a slate', () => {

@@ -1,17 +1,19 @@
 /**
  * A sampled draw as a row of the table `slates`: all that p is computed from, so that it can be computed again.
  *
- * `candidates`: item, source, weight (the logit before penalties) and features = [creator, topic, vector...]: numbers that
- * mean the same within the row only (-1: unknown), and the unit vector that likeness is measured by (absent: none).
- * `list` and `propensities` are by position. The rules are the run's options (`topk.*`), temperature beside them; p of a
- * row = `propensitiesOf(drawOfRow(row, rules))`.
+ * `candidates`: item, source, weight (the logit before penalties) and features = [creator, topic, marks, vector...]:
+ * numbers that mean the same within the row only (-1: unknown), the groups and marks of rules.ts, and the unit vector that
+ * likeness is measured by (absent: none). `list` and `propensities` are by position. The rules are the surface's, from the
+ * run's options and policy file; temperature stands beside them, epsilon and budget in the policy's name (variants.ts).
+ * p of a row = `propensitiesOf(drawOfRow(row, rules))`, but of thompson, whose samples no row holds.
  */
 import type { TableRow } from '../../streams/topology/outbox.ts'
 import { vectorDimension } from '../learner/rows.ts'
 import type { Draw } from './propensities.ts'
 import type { Recommender } from './recommend.ts'
 import { candidateSources } from './retrieve/candidates.ts'
-import type { SlateRules } from './slate.ts'
+import type { SlateRules } from './rules.ts'
+import { epsilonOf, exploreMostOf } from './variants.ts'
 
 const d = vectorDimension
 
@@ -22,6 +24,7 @@ export interface Pseudonym {
 }
 
 export interface SlateRow extends TableRow {
+  readonly policy: string
   readonly temperature: number
   readonly candidates: readonly {
     readonly item: string
@@ -63,6 +66,7 @@ export function slateRow(
         features: [
           numberOf(creators, traits.creator[i]),
           numberOf(topics, traits.topic[i]),
+          traits.marks[i],
           ...(known ? vector : []),
         ],
       }
@@ -79,15 +83,21 @@ function numberOf(numbers: Map<number, number>, index: number): number {
   return numbers.get(index)!
 }
 
-/** What `propensitiesOf` takes. `rules` are the options of the run that drew. */
+/** What `propensitiesOf` takes. `rules` are the surface's in the run that drew. */
 export function drawOfRow(row: SlateRow, rules: SlateRules): Draw {
   const place = new Map(row.candidates.map(({ item }, i) => [item, i]))
   return {
-    rules: { ...rules, temperature: row.temperature },
-    candidates: row.candidates.map(({ weight, features: [creator, topic, ...vector] }) => ({
+    rules: {
+      ...rules,
+      temperature: row.temperature,
+      epsilon: epsilonOf(row.policy) ?? rules.epsilon,
+      exploreMost: exploreMostOf(row.policy),
+    },
+    candidates: row.candidates.map(({ weight, features: [creator, topic, marks, ...vector] }) => ({
       weight,
       creator,
       topic,
+      marks,
       vector,
     })),
     picked: row.list.map(item => place.get(item) ?? -1),

@@ -10,17 +10,17 @@
  *  - K4 who came before anything could be listed has a list soon after something can, without another event.
  *  - K5 lists written again because the view store lost them come a few at a time: who has a new event waits for no more.
  */
-import { hash53 } from '../../streams/serde/hash.ts'
 import type { ViewWrite } from '../../streams/topology/outbox.ts'
 import type { RefillExtent, Stage, TaskContext } from '../../streams/topology/stage.ts'
 import type { ItemTable } from '../items/table.ts'
 import type { UserEvent } from '../user/event.ts'
 import type { User, Users } from '../user/user.ts'
-import { listBody } from './list.ts'
+import { contextHash, countExplored } from './exploration.ts'
 import { ListQueue } from './queue.ts'
-import { Recommender, type TopkOptions } from './recommend.ts'
-import { type Pseudonym, type SlateRow, slateRow } from './slates-row.ts'
+import type { Pseudonym, SlateRow } from './slates-row.ts'
+import { surfacePolicies, type TopkOptions } from './surfaces.ts'
 import { WithdrawalSweep } from './sweep.ts'
+import { UserLists } from './user-lists.ts'
 
 /** Kept of a user in memory only, beside what `user.ts` names. */
 declare module '../user/user.ts' {
@@ -72,7 +72,11 @@ class TopkStage implements Stage<UserEvent> {
   readonly name = 'topk'
   private readonly ctx: TaskContext
   private readonly deps: TopkDeps
-  private readonly recommender: Recommender
+  private readonly lists: UserLists
+  /** Keys of the context by which epsilons are dealt. */
+  private readonly contextKeys: readonly string[]
+  /** Numbers of the surfaces with a budget of explored positions a day. */
+  private readonly budgeted: ReadonlyMap<string, number>
   private readonly queue: ListQueue<User>
   private readonly sweep: WithdrawalSweep
   /** Written with the next commit; one list a user and surface, the newest. */
@@ -80,7 +84,6 @@ class TopkStage implements Stage<UserEvent> {
   private sampled: { readonly user: User; readonly row: SlateRow }[] = []
   /** Users whose lists left with the last commit and are not acknowledged. */
   private inFlight: User[] = []
-  private readonly scratchList: number[] = []
   /** Users whose list came out empty, the one that was tried longest ago first. */
   private readonly empty = new Set<User>()
   private emptyTriedAt = 0
@@ -91,11 +94,17 @@ class TopkStage implements Stage<UserEvent> {
   constructor(ctx: TaskContext, deps: TopkDeps) {
     this.ctx = ctx
     this.deps = deps
-    const { options } = deps
+    const { options, pseudonym } = deps
     const items = ctx.table<ItemTable>('items')
-    this.recommender = new Recommender(options, items)
+    this.lists = new UserLists({ options, items, pseudonym })
+    this.contextKeys = options['topk.policies'].context
+    this.budgeted = new Map(
+      surfacePolicies(options)
+        .filter(({ explorePerDay }) => explorePerDay < Number.POSITIVE_INFINITY)
+        .map(({ name, number }) => [name, number]),
+    )
     this.queue = new ListQueue<User>({
-      minIntervalMs: options['topk.minInterval'],
+      minIntervalMs: this.lists.minIntervalMs,
       oldestFirstAfterMs: options['topk.oldestFirstAfter'],
     })
     this.sweep = new WithdrawalSweep(deps.users, items, {
@@ -115,9 +124,24 @@ class TopkStage implements Stage<UserEvent> {
     const now = this.ctx.now()
     user.scratch.listAnswers = true
     user.scratch.listRecordTs ??= event.recordTs
+    if (this.contextKeys.length > 0 && event.ts >= user.lastSeenAt)
+      user.scratch.contextHash = contextHash(event.event.context, this.contextKeys)
+    if (this.budgeted.size > 0 && event.kind === 'impression' && event.event.explore)
+      this.countShown(user, event.ts, event.event.surface)
     if (event.kind === 'feedback' && removes(event.event.kind)) this.queue.markUrgent(user, now)
-    else this.queue.markDirty(user, now)
+    else this.markDirty(user, now)
     return undefined
+  }
+
+  /** All of the user's lists are to be built. */
+  private markDirty(user: User, now: number): void {
+    if (user.scratch.surfacesOwed !== undefined) user.scratch.surfacesOwed = undefined
+    this.queue.markDirty(user, now)
+  }
+
+  private countShown({ scratch }: User, ts: number, surface: string): void {
+    const number = this.budgeted.get(surface)
+    if (number !== undefined) scratch.explored = countExplored(scratch.explored, ts, number)
   }
 
   tick(budgetMs: number): boolean {
@@ -127,7 +151,7 @@ class TopkStage implements Stage<UserEvent> {
       start,
       Math.max(1, Math.floor(budgetMs * usersPerBudgetMs)),
       user => queue.markUrgent(user, start),
-      user => queue.markDirty(user, start),
+      user => this.markDirty(user, start),
     )
     this.retryEmpty(start)
     this.refillSome(start)
@@ -144,50 +168,28 @@ class TopkStage implements Stage<UserEvent> {
   }
 
   private build(user: User, now: number): void {
-    const { recommender, queue } = this
-    const { options, users, pseudonym } = this.deps
+    const { lists, queue } = this
     const { scratch } = user
     this.refillOf?.waiting.delete(user)
-    if (users.get(user.id) !== user) {
+    if (this.deps.users.get(user.id) !== user) {
       queue.forget(user)
       this.empty.delete(user)
       return
     }
-    const subject = `${user.id} ${user.lastOffset}`
-    const lifeMs = options['topk.life']
-    const writes: ViewWrite[] = []
-    this.scratchList.length = 0
-    recommender.prepare(user, now, subject)
-    for (const surface of options['topk.surfaces']) {
-      const slate = recommender.draw(surface, subject)
-      for (let k = 0; k < slate.count; k++)
-        this.scratchList.push(recommender.itemOf(slate.picked[k]))
-      const { policy, model } = recommender
-      const key = `topk:${surface}:u:${user.id}`
-      const head = {
-        user: user.id,
-        surface,
-        cohort: user.cohort,
-        at: now,
-        expires: now + lifeMs,
-        policy,
-        model,
-      }
-      const body = listBody(head, slate, recommender, options['topk.format'])
-      const recordTs = scratch.listRecordTs === undefined ? {} : { recordTs: scratch.listRecordTs }
-      // an empty list would hide the cohort's from the reader
-      if (slate.count === 0) writes.push({ op: 'delete', key, ...recordTs })
-      else writes.push({ op: 'json', key, body, ttlMs: lifeMs, ...recordTs })
-      if (pseudonym && hash53(`slate ${surface} ${subject}`) * 2 ** -53 < options['slates.share'])
-        this.sampled.push({ user, row: slateRow(recommender, pseudonym(user.id), surface, now) })
+    const writes = lists.build(user, now, scratch.listPlace === 'urgent')
+    for (const row of lists.sampled) this.sampled.push({ user, row })
+    const isWhole = scratch.surfacesOwed === undefined
+    if (writes.length > 0) {
+      this.metrics.wait.observe((now - (scratch.listDirtySince ?? now)) / 1000)
+      this.metrics.built.add()
+      const before = isWhole ? undefined : this.pending.get(user)
+      this.pending.set(user, before === undefined ? writes : merged(before, writes))
     }
-    scratch.list = Int32Array.from(this.scratchList)
-    scratch.listRecordTs = undefined
-    this.metrics.wait.observe((now - (scratch.listDirtySince ?? now)) / 1000)
-    this.metrics.built.add()
     queue.built(user, now)
-    this.pending.set(user, writes)
-    this.noteEmpty(user, now)
+    if (isWhole) {
+      scratch.listRecordTs = undefined
+      this.noteEmpty(user, now)
+    } else queue.owe(user, now)
   }
 
   refill(extent: RefillExtent): void {
@@ -216,7 +218,7 @@ class TopkStage implements Stage<UserEvent> {
       const user = userId === undefined ? undefined : this.deps.users.get(userId)
       if (user === undefined) continue
       refillOf.waiting.add(user)
-      this.queue.markDirty(user, now)
+      this.markDirty(user, now)
     }
   }
 
@@ -225,15 +227,15 @@ class TopkStage implements Stage<UserEvent> {
     if (this.empty.size === 0 || now - this.emptyTriedAt < retryEmptyMs) return
     this.emptyTriedAt = now
     for (const user of this.empty) {
-      this.queue.markDirty(user, now)
+      this.markDirty(user, now)
       return
     }
   }
 
   private noteEmpty(user: User, now: number): void {
     const wasEmpty = this.empty.delete(user)
-    if (this.scratchList.length === 0) this.empty.add(user)
-    else if (wasEmpty) for (const other of this.empty) this.queue.markDirty(other, now)
+    if (this.lists.isEmpty) this.empty.add(user)
+    else if (wasEmpty) for (const other of this.empty) this.markDirty(other, now)
   }
 
   flush(out: Parameters<NonNullable<Stage['flush']>>[0]): void {
@@ -277,9 +279,15 @@ class TopkStage implements Stage<UserEvent> {
     for (const user of this.deps.users.values()) {
       if (user.lastOffset < from) continue
       user.scratch.listAnswers = true
-      this.queue.markDirty(user, now)
+      this.markDirty(user, now)
     }
   }
+}
+
+/** Writes of one user: the newer one of each key. */
+function merged(before: readonly ViewWrite[], writes: readonly ViewWrite[]): readonly ViewWrite[] {
+  const keys = new Set(writes.map(({ key }) => key))
+  return [...before.filter(({ key }) => !keys.has(key)), ...writes]
 }
 
 function removes(kind: string): boolean {
