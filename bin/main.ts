@@ -4,8 +4,11 @@ import { EXIT, report } from './call.ts'
 import { configCommand } from './commands/config.ts'
 import { demoCommand } from './commands/demo.ts'
 import { doctorCommand } from './commands/doctor.ts'
+import { evaluateCommand } from './commands/evaluate.ts'
+import { featuresCommand } from './commands/features.ts'
 import { importCommand } from './commands/import.ts'
 import { inspectCommand } from './commands/inspect.ts'
+import { modelsCommand } from './commands/models.ts'
 import { rebuildCommand } from './commands/rebuild.ts'
 import { resetCommand } from './commands/reset.ts'
 import { runCommand } from './commands/run.ts'
@@ -29,8 +32,11 @@ for (const made of [
   importCommand(),
   topkCommand(),
   inspectCommand(),
+  modelsCommand(),
+  featuresCommand(),
   rebuildCommand(),
   doctorCommand(),
+  evaluateCommand(),
   configCommand(),
   resetCommand(),
 ])

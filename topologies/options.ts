@@ -6,6 +6,7 @@ import { driftOptions } from './drift/options.ts'
 import { itemOptions } from './items/options.ts'
 import { labelsOptions } from './labels/options.ts'
 import { learnerOptions } from './learner/options.ts'
+import { modelsOptions } from './models/options.ts'
 import { popularityOptions } from './popularity/options.ts'
 import { sessionsOptions } from './sessions/options.ts'
 import { topkOptions } from './topk/options.ts'
@@ -30,6 +31,7 @@ export const topologyOptions = {
   ...covisitOptions,
   ...learnerOptions,
   ...topkOptions,
+  ...modelsOptions,
   ...driftOptions,
 }
 
