@@ -21,10 +21,12 @@ import type { TopologyOptions } from './options.ts'
 import { createPopularityGlobalStage } from './popularity/global-stage.ts'
 import { createPopularityUserStage } from './popularity/user-stage.ts'
 import { windowsTableSpec } from './popularity/windows-table.ts'
+import { responseUserStage } from './response/user-stage.ts'
 import { repeatAfterMs } from './sessions/options.ts'
 import { createSessionsStage } from './sessions/stage.ts'
 import { cohortPopularity } from './topk/cohort-popularity.ts'
 import { createCohortStage } from './topk/cohort-stage.ts'
+import { isHoldout } from './topk/exploration.ts'
 import { attributesOf } from './topk/groups.ts'
 import { createTopkStage } from './topk/stage.ts'
 import { surfacePolicies } from './topk/surfaces.ts'
@@ -126,6 +128,10 @@ function userKind(
         memory,
       })
       settings.onUsers?.(ctx.partition, users)
+      const responses =
+        topologies.has('labels') && topologies.has('learner')
+          ? responseUserStage({ items, isHeldOut: userId => isHoldout(userId, options) })
+          : undefined
       const stages: Stage<UserEvent>[] = [
         createSessionsStage(ctx, {
           users,
@@ -145,10 +151,12 @@ function userKind(
             examples: options['labels.examples'],
             objectives: options['labels.objectives'],
             feedback: options['labels.feedback'],
+            complete: responses,
             pseudonymKey: options['privacy.pseudonymKey'],
             pseudonymKeyId: options['privacy.pseudonymKeyId'],
           }),
         )
+      if (responses) stages.push(responses)
       if (topologies.has('popularity')) stages.push(createPopularityUserStage(ctx))
       if (topologies.has('covisit')) stages.push(createCovisitUserStage(ctx))
       if (topologies.has('learner')) stages.push(learnerUserStage(items))

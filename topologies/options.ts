@@ -8,6 +8,7 @@ import { labelsOptions } from './labels/options.ts'
 import { learnerOptions } from './learner/options.ts'
 import { modelsOptions } from './models/options.ts'
 import { popularityOptions } from './popularity/options.ts'
+import { responseOptions } from './response/options.ts'
 import { sessionsOptions } from './sessions/options.ts'
 import { topkOptions } from './topk/options.ts'
 
@@ -30,6 +31,7 @@ export const topologyOptions = {
   ...popularityOptions,
   ...covisitOptions,
   ...learnerOptions,
+  ...responseOptions,
   ...topkOptions,
   ...modelsOptions,
   ...driftOptions,

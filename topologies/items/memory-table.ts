@@ -12,6 +12,7 @@ import type { FollowedTable, TableSpec } from '../../streams/topology/stage.ts'
 import { learnerStores, readVectorKey, readVectorRow, vectorDimension } from '../learner/rows.ts'
 import { DecayedSums, decayedTo, halfLivesMs, logScore } from '../popularity/decay.ts'
 import { emptyItemCounts, readCounts } from '../popularity/rows.ts'
+import { ResponseWeights } from '../response/weights.ts'
 import { readCatalogValue } from './catalog-rows.ts'
 import { loadGraphs } from './hnsw.ts'
 import { Names } from './names.ts'
@@ -48,6 +49,7 @@ export class MemoryItemTable implements ItemTable, FollowedTable {
   readonly halfLivesMs = halfLivesMs
   readonly withdrawals: number[] = []
   countedUntil = 0
+  readonly response = new ResponseWeights()
   context = new Float32Array(0)
   output = new Float32Array(0)
   bias = new Float32Array(0)
@@ -227,6 +229,7 @@ export class MemoryItemTable implements ItemTable, FollowedTable {
   ): void {
     if (kind === 'learner') {
       if (store === learnerStores.vectors) this.applyVector(key, value)
+      else if (store === learnerStores.response) this.response.apply(key, value)
     } else if (store === itemStores.counts) this.applyCounts(key, value)
     else if (store === itemStores.neighbours)
       this.neighbourRows.apply(this.indexFrom(key, key.left), value)

@@ -4,6 +4,7 @@
  * them, in order of first sight; they differ between processes and never go on the log.
  */
 import type { ByteReader } from '../../streams/serde/bytes.ts'
+import type { ResponseWeights } from '../response/weights.ts'
 
 export interface CatalogEntry {
   readonly itemId: string
@@ -82,6 +83,9 @@ export interface ItemTable {
 
   /** Co-visitation neighbours of an item, strongest first. */
   neighbours(index: number): Neighbours | undefined
+
+  /** What logged impressions taught (response/). */
+  readonly response?: ResponseWeights
 
   /** Length of learnt vectors (32) . */
   readonly dimension: number

@@ -7,6 +7,7 @@ import { randomFrom } from '../../streams/serde/hash.ts'
 import type { Outbox } from '../../streams/topology/outbox.ts'
 import type { Stage, TaskContext } from '../../streams/topology/stage.ts'
 import type { Row, Store } from '../../streams/topology/store.ts'
+import { responseOptions } from '../response/options.ts'
 import type { UserEvent } from '../user/event.ts'
 import type { User } from '../user/user.ts'
 import { learnerOptions } from './options.ts'
@@ -16,7 +17,10 @@ import { learnerKind, learnerStage } from './topology.ts'
 import { learnerUserStage } from './user-stage.ts'
 
 const d = vectorDimension
-const options = resolveOptions(learnerOptions, { flags: {}, environment: {}, file: {} }).values
+const options = resolveOptions(
+  { ...learnerOptions, ...responseOptions },
+  { flags: {}, environment: {}, file: {} },
+).values
 
 class FakeItems {
   ids: string[] = []
@@ -89,7 +93,7 @@ describe('the learner', () => {
     const kind = learnerKind(options)
     expect(kind).toMatchObject({ name: 'learner', inputs: [], partitions: 1, deltas: true })
     const logic = kind.create(context(new FakeItems(), { now: 0 }))
-    expect(logic.stages.map(stage => stage.name)).toEqual(['learner'])
+    expect(logic.stages.map(stage => stage.name)).toEqual(['learner', 'response'])
   })
 
   it('publishes the same rows for the same positives, whatever packets they came in', () => {

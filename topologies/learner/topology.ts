@@ -9,6 +9,7 @@ import type { OptionValues } from '../../streams/options.ts'
 import { hash53, randomFrom } from '../../streams/serde/hash.ts'
 import type { Stage, TaskContext, TaskKind } from '../../streams/topology/stage.ts'
 import { type Row, Store } from '../../streams/topology/store.ts'
+import { type ResponseOptions, responseLearnerStage } from '../response/learner-stage.ts'
 import { ContentStart, type ContentTable } from './content.ts'
 import type { learnerOptions } from './options.ts'
 import { emptyPositive, historyLength, positivesChannel, readPositive } from './positive.ts'
@@ -25,7 +26,9 @@ interface ProgressRow extends Row {
   received: number
 }
 
-export function learnerKind(options: OptionValues<typeof learnerOptions>): TaskKind<never> {
+export function learnerKind(
+  options: OptionValues<typeof learnerOptions> & ResponseOptions,
+): TaskKind<never> {
   return {
     name: 'learner',
     inputs: [],
@@ -33,7 +36,10 @@ export function learnerKind(options: OptionValues<typeof learnerOptions>): TaskK
     deltas: true,
     commitIntervalMs: options['learner.commitInterval'],
     tables: ['items'],
-    create: ctx => ({ decode: () => 'skip', stages: [learnerStage(options, ctx)] }),
+    create: ctx => ({
+      decode: () => 'skip',
+      stages: [learnerStage(options, ctx), responseLearnerStage(options, ctx)],
+    }),
   }
 }
 

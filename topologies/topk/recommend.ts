@@ -4,6 +4,7 @@
  */
 import { hash53, randomFrom } from '../../streams/serde/hash.ts'
 import type { ItemTable } from '../items/table.ts'
+import { ResponseScores } from '../response/serve.ts'
 import type { User } from '../user/user.ts'
 import { type Prepared, SurfaceDraws } from './draw.ts'
 import { Filter } from './filter.ts'
@@ -37,6 +38,7 @@ export class Recommender implements ListedCandidates {
   private readonly options: TopkOptions
   private readonly items: ItemTable
   private readonly scorer: Scorer
+  private readonly response: ResponseScores
   private readonly filter: Filter
   private readonly draws: SurfaceDraws
   private readonly covisit = new Covisit()
@@ -61,6 +63,7 @@ export class Recommender implements ListedCandidates {
     const capacity = Math.max(surfaces[0].candidates * sources, ...sizes)
     this.candidates = new Candidates(capacity)
     this.scorer = scorer ?? mixScorer(capacity)
+    this.response = new ResponseScores(items)
     this.filter = new Filter(items, options['topk.fatigue'])
     this.logits = new Float64Array(capacity)
     this.prepared = { candidates: this.candidates, logits: this.logits, user: null, now: 0 }
@@ -110,6 +113,7 @@ export class Recommender implements ListedCandidates {
     this.explore.retrieve(ask, candidates)
     const { covisit, embedding, content, filter } = this
     this.scorer.score({ ask, candidates, covisit, embedding, content, filter }, this.logits)
+    this.response.add(user, candidates, now, this.logits)
     this.draws.begin()
   }
 

@@ -1,0 +1,149 @@
+/**
+ * Logistic regression of the response (target in [0, 1]) to an impression, learnt online:
+ *
+ *   logit = choice + slope x choice + intercept + source + age + times shown + position + surface + creator + item
+ *
+ * where `choice` is the logit that the item was ranked by. Each impression is one step of online Newton (the extended
+ * Kalman filter of logistic regression; Gaussian beliefs as in Graepel et al., "Web-Scale Bayesian Click-Through Rate
+ * Prediction", ICML 2010): with belief N(w, P), prediction p, h = p (1 - p), importance c and v = x'Px,
+ *   w += P x c (y - p) / (1 + c h v),   P -= P x x'P c h / (1 + c h v).
+ * P is full over the dense coordinates (one-hot features sum to the intercept: a diagonal would see each of them alone) and
+ * diagonal for creators and items, whose prior is their shrinkage: a new item has its creator's effect until it has its own.
+ *
+ *  - R1 The importance min(10, 1 / propensity) is divided by its running mean: a policy of small propensities does not learn
+ *       faster, only with other shares.
+ *  - R2 No step moves a prediction by more than 1 logit, and one that is not finite changes nothing and is counted.
+ *  - R3 A little noise is added to the beliefs (a random walk), so that learning never stops. It is added, not multiplied
+ *       (forgetting factors let the belief in what is not shown grow without bound).
+ */
+import { at, creatorBuckets, denseCount, type Features, itemBuckets } from './features.ts'
+
+const most = 10
+const furthestChoice = 20
+const furthestLogit = 30
+const furthestStep = 1
+/** The least share of a choice logit that a response logit keeps, and the largest. */
+const slopes = { least: 0.1, most: 5 }
+/** Variance of what a weight may be before anything is known. */
+const interceptPrior = 9
+const slopePrior = 0.25
+const densePrior = 1
+export const creatorPrior = 0.1
+export const itemPrior = 0.2
+/** Of the prior, added an impression: certainty ends at about 100,000 impressions' worth. */
+const denseNoise = 1e-9
+/** Added an impression of the creator or item: about 20,000 of its own. */
+const groupNoise = 2.5e-8
+const leastRate = 1e-4
+
+const d = denseCount
+
+/** Weights by bucket, and their variances. */
+export class Group {
+  readonly weight: Float32Array
+  readonly variance: Float32Array
+  readonly prior: number
+
+  constructor(buckets: number, prior: number) {
+    this.weight = new Float32Array(buckets)
+    this.variance = new Float32Array(buckets).fill(prior)
+    this.prior = prior
+  }
+}
+
+export class ResponseModel {
+  /** Impressions learnt. */
+  learnt = 0
+  meanImportance = 1
+  readonly weight = new Float64Array(d)
+  readonly covariance = new Float64Array(d * d)
+  readonly creators = new Group(creatorBuckets, creatorPrior)
+  readonly items = new Group(itemBuckets, itemPrior)
+  private readonly gain = new Float64Array(d)
+
+  constructor() {
+    for (let i = 0; i < d; i++) this.covariance[i * d + i] = priorOf(i)
+  }
+
+  /** The logit of the response. @param choice finite logit that the item was ranked by; 0 where unknown. */
+  logit(x: Features, choice: number): number {
+    const { weight, creators, items } = this
+    let logit = choice
+    for (let k = 0; k < x.count; k++) logit += weight[x.index[k]] * x.value[k]
+    if (x.creator >= 0) logit += creators.weight[x.creator]
+    if (x.item >= 0) logit += items.weight[x.item]
+    return Math.min(furthestLogit, Math.max(-furthestLogit, logit))
+  }
+
+  /**
+   * One step. `x` has all coordinates but intercept and slope, which are added here. Returns the log loss before it, NaN
+   * where the impression was refused.
+   */
+  learn(x: Features, choice: number, target: number, propensity: number | null): number {
+    if (!(target >= 0 && target <= 1) || !Number.isFinite(choice)) return Number.NaN
+    const { weight, covariance, creators, items, gain } = this
+    const z = Math.min(furthestChoice, Math.max(-furthestChoice, choice))
+    x.add(at.intercept, 1)
+    if (z !== 0) x.add(at.slope, z)
+    const logit = this.logit(x, z)
+    const p = 1 / (1 + Math.exp(-logit))
+    const h = Math.max(1e-6, p * (1 - p))
+
+    let variance = 0
+    for (let i = 0; i < d; i++) {
+      let sum = 0
+      for (let k = 0; k < x.count; k++) sum += covariance[i * d + x.index[k]] * x.value[k]
+      gain[i] = sum
+    }
+    for (let k = 0; k < x.count; k++) variance += gain[x.index[k]] * x.value[k]
+    const ofCreator = x.creator < 0 ? 0 : creators.variance[x.creator]
+    const ofItem = x.item < 0 ? 0 : items.variance[x.item]
+    variance += ofCreator + ofItem
+    const importance = this.importance(propensity)
+    const scale = 1 / (1 + importance * h * variance)
+    let step = importance * (target - p) * scale
+    // R2
+    if (!(variance > 0 && scale > 0 && Math.abs(step) < Number.MAX_VALUE)) return Number.NaN
+    step = Math.min(furthestStep / variance, Math.max(-furthestStep / variance, step))
+    const shrink = importance * h * scale
+
+    for (let i = 0; i < d; i++) {
+      const gi = gain[i]
+      weight[i] += gi * step
+      if (gi === 0) continue
+      const by = gi * shrink
+      // the upper triangle, mirrored: rounding must not part the halves, since a row holds one
+      for (let j = i; j < d; j++) {
+        const value = covariance[i * d + j] - by * gain[j]
+        covariance[i * d + j] = value
+        covariance[j * d + i] = value
+      }
+    }
+    for (let i = 0; i < d; i++) covariance[i * d + i] += denseNoise * priorOf(i)
+    weight[at.slope] = Math.min(slopes.most, Math.max(slopes.least, 1 + weight[at.slope])) - 1
+    if (x.creator >= 0) stepGroup(creators, x.creator, step, shrink)
+    if (x.item >= 0) stepGroup(items, x.item, step, shrink)
+    this.learnt++
+    // log(1 + e^z) - y z, without overflow
+    return Math.max(0, logit) + Math.log1p(Math.exp(-Math.abs(logit))) - target * logit
+  }
+
+  /** R1 */
+  private importance(propensity: number | null): number {
+    const given = propensity !== null && propensity > 0 ? Math.min(most, 1 / propensity) : 1
+    const rate = Math.max(leastRate, 1 / (this.learnt + 1))
+    this.meanImportance += rate * (given - this.meanImportance)
+    return given / this.meanImportance
+  }
+}
+
+function stepGroup(group: Group, bucket: number, step: number, shrink: number): void {
+  const before = group.variance[bucket]
+  group.weight[bucket] += before * step
+  group.variance[bucket] = Math.min(group.prior, before - before * before * shrink + groupNoise)
+}
+
+function priorOf(coordinate: number): number {
+  if (coordinate === at.intercept) return interceptPrior
+  return coordinate === at.slope ? slopePrior : densePrior
+}

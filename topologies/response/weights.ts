@@ -1,0 +1,81 @@
+/**
+ * The response model's weights as every process follows them, and what they add to the logit of a candidate.
+ *
+ * With strength s (response.weight; 0 until enough was learnt), the item's own part e of the response logit, and 1 + slope
+ * response logits to a logit of choice:
+ *   served logit = choice + s x clamp(e / (1 + slope), -3, 3)
+ * which for s = 1 orders as the whole response logit does and keeps the scale that temperatures are given for.
+ */
+import type { ByteReader } from '../../streams/serde/bytes.ts'
+import { at, creatorBuckets, denseCount, itemBuckets } from './features.ts'
+import { parts, readChunk, readDense } from './rows.ts'
+
+/** In logits of choice. */
+const furthest = 3
+
+export class ResponseWeights {
+  /** 0: off, nothing is added. */
+  strength = 0
+  learnt = 0
+  readonly dense = new Float64Array(denseCount)
+  creators: Float32Array = noWeights
+  items: Float32Array = noWeights
+
+  /** A row of the learner's store `response`; the reader of the key stands at its part. */
+  apply(key: ByteReader, value: ByteReader | null): void {
+    if (value === null) return
+    const part = key.u8()
+    if (part === parts.dense) {
+      const { learnt, strength } = readDense(value, this.dense)
+      this.learnt = learnt
+      this.strength = strength
+      return
+    }
+    if (this.items === noWeights) this.allocate()
+    readChunk(value, key.uint(), part === parts.creators ? this.creators : this.items)
+  }
+
+  private allocate(): void {
+    this.creators = new Float32Array(creatorBuckets)
+    this.items = new Float32Array(itemBuckets)
+  }
+
+  /** As the learner's model has them; their arrays are copied. */
+  take(strength: number, dense: Float64Array, creators: Float32Array, items: Float32Array): void {
+    if (this.items === noWeights) this.allocate()
+    this.strength = strength
+    this.dense.set(dense)
+    this.creators.set(creators)
+    this.items.set(items)
+  }
+
+  /**
+   * What is added to the choice logit. Buckets and `shown` (the coordinate of times shown before) are -1 where there is
+   * none; `age` NaN: unknown.
+   */
+  adjustment(
+    source: number,
+    age: number,
+    shown: number,
+    creatorBucket: number,
+    itemBucket: number,
+  ): number {
+    const { dense } = this
+    let own = dense[at.source + source]
+    own += Number.isNaN(age) ? dense[at.ageUnknown] : dense[at.age] * age
+    if (shown >= 0) own += dense[shown]
+    if (this.items !== noWeights) {
+      if (creatorBucket >= 0) own += this.creators[creatorBucket]
+      if (itemBucket >= 0) own += this.items[itemBucket]
+    }
+    const scaled = own / (1 + dense[at.slope])
+    return this.strength * Math.min(furthest, Math.max(-furthest, scaled))
+  }
+
+  /** What an item of the creator gains by it, in response logits. */
+  creatorEffect(bucket: number): number {
+    return this.creators === noWeights ? 0 : this.creators[bucket]
+  }
+}
+
+const noWeights = new Float32Array(0)
