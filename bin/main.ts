@@ -4,6 +4,7 @@ import { EXIT, report } from './call.ts'
 import { configCommand } from './commands/config.ts'
 import { demoCommand } from './commands/demo.ts'
 import { doctorCommand } from './commands/doctor.ts'
+import { evaluateCommand } from './commands/evaluate.ts'
 import { featuresCommand } from './commands/features.ts'
 import { importCommand } from './commands/import.ts'
 import { inspectCommand } from './commands/inspect.ts'
@@ -35,6 +36,7 @@ for (const made of [
   featuresCommand(),
   rebuildCommand(),
   doctorCommand(),
+  evaluateCommand(),
   configCommand(),
   resetCommand(),
 ])

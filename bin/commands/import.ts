@@ -1,11 +1,10 @@
 import { type Format, formats, parseMap } from '../../replay/import/formats.ts'
-import { type ImportedLog, importLog } from '../../replay/import/import.ts'
+import { importLog } from '../../replay/import/import.ts'
 import { FreshetError } from '../../streams/errors.ts'
+import { badLines } from '../bad-lines.ts'
 import { action, answer, type Call, command, EXIT } from '../call.ts'
 import { send } from '../send.ts'
-import { count, Progress, paint } from '../terminal.ts'
-
-const SHOWN_BAD_LINES = 10
+import { count, Progress } from '../terminal.ts'
 
 export function importCommand() {
   return command(
@@ -61,17 +60,4 @@ async function importFile(call: Call, file: string): Promise<number> {
       ].join('\n'),
   )
   return log.bad.length > 0 ? EXIT.checkFailed : EXIT.done
-}
-
-function badLines(log: ImportedLog): string[] {
-  if (log.bad.length === 0) return []
-  return [
-    paint('yellow', `${count(log.bad.length)} lines were left out:`),
-    ...log.bad
-      .slice(0, SHOWN_BAD_LINES)
-      .map(({ file, line, reason }) => `  ${file}:${line}: ${reason}`),
-    ...(log.bad.length > SHOWN_BAD_LINES
-      ? [`  and ${count(log.bad.length - SHOWN_BAD_LINES)} more (--json has all)`]
-      : []),
-  ]
 }

@@ -5,11 +5,12 @@
  */
 import { readFileSync, statSync } from 'node:fs'
 import { basename } from 'node:path'
-import type { ItemDraft } from '../../schemas/index.ts'
+import type { ItemDraft, WatchDraft } from '../../schemas/index.ts'
 import { FreshetError, messageOf } from '../../streams/errors.ts'
+import { isPositive } from '../../topologies/sessions/outcome.ts'
 import { readCatalog } from './catalog.ts'
 import { checkFields, eventOf, fieldOf, type ImportedEvent } from './events.ts'
-import { type Condition, parseCondition } from './expression.ts'
+import { type Condition, parseCondition, type Values } from './expression.ts'
 import { type Format, type RowReader, rowReader } from './formats.ts'
 import { type Cut, cutRecords } from './lines.ts'
 import { commonForm, type TimeForm, timeMs } from './times.ts'
@@ -55,6 +56,8 @@ export interface ImportedLog {
   readonly to: number
   /** Items first, then events by time. Can be gone through more than once. */
   records(): Generator<ImportedRecord>
+  /** Its positive plays alone, by time, ended finished. Can be gone through more than once. */
+  positives(): Generator<WatchDraft>
 }
 
 const year2000Ms = Date.UTC(2000, 0, 1)
@@ -76,8 +79,8 @@ export function importLog(file: string, options: ImportOptions): ImportedLog {
   const { text: positive, condition } = positiveOf(reader, options, cut, textOf)
   const maker = { fields: reader.fields, positive: condition, source }
 
-  const eventAt = (i: number): ImportedEvent => {
-    const row = reader.read(textOf(i))
+  const rowAt = (i: number): Values => reader.read(textOf(i))
+  const eventAt = (i: number, row = rowAt(i)): ImportedEvent => {
     const raw = fieldOf(reader.fields, row, 'ts')
     const ms = form && timeMs(raw, form)
     if (ms === undefined)
@@ -122,6 +125,19 @@ export function importLog(file: string, options: ImportOptions): ImportedLog {
       for (const i of order) {
         const event = eventAt(i)
         yield { topic: 'events', key: event.record.userId, ...event }
+      }
+    },
+    *positives() {
+      // without a condition, a log that tells how long was watched is judged as any watch is
+      const byTime = options.positive === undefined && reader.fields.has('watchedMs')
+      for (const i of order) {
+        const row = rowAt(i)
+        if (!byTime && !condition(row)) continue
+        const { kind, record } = eventAt(i, row)
+        if (kind !== 'Watch') continue
+        const { watchedMs, durationMs = 0, endReason = 'none' } = record
+        if (byTime && !isPositive(watchedMs, durationMs, endReason)) continue
+        yield { ...record, endReason: 'finished' }
       }
     },
   }
