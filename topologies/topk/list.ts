@@ -9,8 +9,8 @@
  * (p popularity, c covisit, k knn, e embedding, n content of new items, x explore, o other) and `x` names the positions
  * with explore = true.
  *
- * `score` is the logit after penalties at the draw, exact (whole thousandths). `p` is within 1e-9, and has 7 significant
- * digits at least: more would cost 50 items their 3.5 KB.
+ * `score` is the logit after penalties at the draw, exact (whole thousandths). `p` has 4 significant digits, within .05%:
+ * less than any estimate can tell, and a digit more costs 50 items 50 bytes. It is 1 only where chance had no part.
  */
 import { candidateSources } from './retrieve/candidates.ts'
 import type { Slate } from './rules.ts'
@@ -79,10 +79,13 @@ function explores(slate: Slate, position: number, source: number): boolean {
   return source === explore || slate.explored[position] === 1
 }
 
+/** Four significant digits as short as JSON takes them; never 1 for less. */
 function digits(p: number): string {
-  // rounding and the shortest text cost a fifth of toFixed, and this runs for every position
-  if (p >= 0.01) return String(Math.round(p * 1e9) / 1e9)
-  return String(Number(p.toPrecision(7)))
+  // rounding and the shortest text cost a fifth of toPrecision, and this runs for every position
+  if (p >= 0.1) return p < 1 ? String(Math.min(0.9999, Math.round(p * 1e4) / 1e4)) : '1'
+  if (p >= 0.01) return String(Math.round(p * 1e5) / 1e5)
+  if (p >= 0.001) return String(Math.round(p * 1e6) / 1e6)
+  return Number(p.toPrecision(4)).toExponential()
 }
 
 const plainText = /^[\w .:/-]*$/

@@ -22,7 +22,10 @@ const whole = (min: number, max: number) => {
 }
 const text = (takes = 'a text') => z.string(takes).min(1, takes)
 const texts = z
-  .union([text(), z.array(text()).min(1)], 'a text, or a list of texts')
+  .union(
+    [text(), z.array(text()).min(1, 'a text, or a list of texts')],
+    'a text, or a list of texts',
+  )
   .transform(given => (typeof given === 'string' ? [given] : given))
 const ms = z
   .unknown()
@@ -45,7 +48,11 @@ const surface = z.strictObject({
     .optional(),
   temperature: numberFrom(0, 100).optional(),
   epsilon: numberFrom(0, 1).optional(),
-  epsilons: z.array(numberFrom(0, 1), 'a list of numbers from 0 to 1').min(1).max(16).optional(),
+  epsilons: z
+    .array(numberFrom(0, 1), 'a list of numbers from 0 to 1')
+    .min(1, 'at least one')
+    .max(16, 'at most 16')
+    .optional(),
   samples: whole(1, 1_000).optional(),
   rateWeight: numberFrom(0, 10).optional(),
   mmr: numberFrom(0, 10).optional(),
@@ -72,18 +79,21 @@ const surface = z.strictObject({
 })
 
 const file = z
-  .strictObject({
-    version: whole(1, 1_000_000).default(1),
-    context: z.array(text(), "a list of keys of the events' context").default([]),
-    groups: z.record(text(), group, 'groups by name').default({}),
-    surfaces: z
-      .record(
-        z.string().regex(surfaceName, 'a surface of a-z, 0-9 and -'),
-        surface,
-        'surfaces by name',
-      )
-      .default({}),
-  })
+  .strictObject(
+    {
+      version: whole(1, 1_000_000).default(1),
+      context: z.array(text(), "a list of keys of the events' context").default([]),
+      groups: z.record(text(), group, 'groups by name').default({}),
+      surfaces: z
+        .record(
+          z.string().regex(surfaceName, 'a surface of a-z, 0-9 and -'),
+          surface,
+          'surfaces by name',
+        )
+        .default({}),
+    },
+    'what docs/lists.md describes',
+  )
   .superRefine(({ groups, surfaces }, ctx) => {
     const names = Object.keys(groups)
     const path = ['groups']
@@ -108,7 +118,7 @@ const file = z
         ctx.addIssue({
           code: 'custom',
           path: ['surfaces', name, 'floors'],
-          message: `shares that sum to 1 at most, these to ${sum}`,
+          message: `shares that sum to 1 at most, these to ${Number(sum.toFixed(6))}`,
         })
     }
   })
@@ -182,6 +192,8 @@ function sentence(issue: z.core.$ZodIssue, given: unknown): string {
   const at = path.length > 0 ? path.join('.') : 'the file'
   if (issue.code === 'unrecognized_keys')
     return `${at} has ${issue.keys.map(key => JSON.stringify(key)).join(', ')}, which nothing reads; docs/lists.md has the keys`
+  if (issue.code === 'invalid_key')
+    return `${at} is no name; it takes ${issue.issues[0]?.message ?? issue.message}`
   let found: unknown = given
   for (const key of path)
     found = typeof found === 'object' && found !== null ? Reflect.get(found, key) : undefined

@@ -37,7 +37,7 @@ export function propensitiesOf(draw: Draw): number[] {
 }
 
 /** The chance of each candidate that may stand below `above`. */
-function chancesAfter(
+export function chancesAfter(
   above: readonly number[],
   candidates: readonly DrawnCandidate[],
   rules: SlateRules,

@@ -17,7 +17,7 @@ import type { Traits } from './rules.ts'
 
 export class RateSamples {
   /** By sample x capacity: how far the sampled rate lies above the expected one, as weighted log-odds. */
-  private readonly shift: Float64Array
+  readonly shift: Float64Array
   private readonly hits: Float64Array
   private readonly capacity: number
   private readonly samples: number
