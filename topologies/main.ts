@@ -30,6 +30,7 @@ import { isHoldout } from './topk/exploration.ts'
 import { attributesOf } from './topk/groups.ts'
 import { createTopkStage } from './topk/stage.ts'
 import { surfacePolicies } from './topk/surfaces.ts'
+import { parseCreatorWeights } from './user/creator-weights.ts'
 import { createUserDecode, type UserDecodeDeps } from './user/decode.ts'
 import type { UserEvent } from './user/event.ts'
 import type { Users } from './user/user.ts'
@@ -125,6 +126,7 @@ function userKind(
         gapMs: options['session.gap'],
         graceMs: options['late.grace'],
         repeatAfterMs: repeatAfterMs(options['topk.repeat']),
+        creatorWeights: parseCreatorWeights(options['feedback.creators']),
         memory,
       })
       settings.onUsers?.(ctx.partition, users)

@@ -9,6 +9,7 @@ import { itemTableSpec } from '../../topologies/items/memory-table.ts'
 import type { ItemTable } from '../../topologies/items/table.ts'
 import { topologyOptions } from '../../topologies/options.ts'
 import { createSessionsStage } from '../../topologies/sessions/stage.ts'
+import { defaultFactors, parseCreatorWeights } from '../../topologies/user/creator-weights.ts'
 import type { UserEvent } from '../../topologies/user/event.ts'
 import { UserTable } from '../../topologies/user/users.ts'
 
@@ -52,6 +53,7 @@ export function openTask(
           gapMs: options['session.gap'],
           graceMs: options['late.grace'],
           repeatAfterMs: Number.POSITIVE_INFINITY,
+          creatorWeights: parseCreatorWeights(defaultFactors),
         })
         const sessions = createSessionsStage(ctx, {
           users,

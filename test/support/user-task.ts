@@ -12,6 +12,7 @@ import type { FetchedBatch } from '../../streams/transport/port.ts'
 import { decodeRecordSet } from '../../streams/transport/record-batch.ts'
 import type { ItemTable } from '../../topologies/items/table.ts'
 import { createSessionsStage } from '../../topologies/sessions/stage.ts'
+import { defaultFactors, parseCreatorWeights } from '../../topologies/user/creator-weights.ts'
 import { createUserDecode } from '../../topologies/user/decode.ts'
 import type { UserEvent } from '../../topologies/user/event.ts'
 import { UserMemory } from '../../topologies/user/user-memory.ts'
@@ -89,6 +90,7 @@ export class UserTask {
             gapMs: GAP,
             graceMs: DAY,
             repeatAfterMs: this.options.repeatAfterMs ?? Number.POSITIVE_INFINITY,
+            creatorWeights: parseCreatorWeights(defaultFactors),
             memory: new UserMemory(this.options.unpackedUsers),
           })
           const sessions = createSessionsStage(ctx, {

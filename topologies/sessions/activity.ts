@@ -9,6 +9,7 @@ import type { Feedback, Impression, Watch } from '../../schemas/index.ts'
 import { hash53 } from '../../streams/serde/hash.ts'
 import { ChunkedList, DOUBLES, EXCLUSIONS, POSITIVES } from '../user/chunks.ts'
 import { intern } from '../user/codec.ts'
+import { approvalOf } from '../user/creator-weights.ts'
 import type { CurrentEvent } from '../user/current-event.ts'
 import {
   appendEntry,
@@ -305,6 +306,13 @@ export class Activity {
     if (kind === 'hide') this.exclude(user, current, HIDDEN)
     else if (kind === 'dislike') this.exclude(user, current, DISLIKED)
     else if (kind === 'report') this.exclude(user, current, REPORTED)
+    else this.approve(user, current, approvalOf(kind))
+  }
+
+  private approve(user: UserState, current: CurrentEvent, kind: number): void {
+    const chunk = kind < 0 ? -1 : user.approve(current.item, kind, current.ts)
+    if (chunk >= 0 && user.approved)
+      this.users.touchChunk(this.users.stores.approvals, user, user.approved, chunk)
   }
 
   private exclude(user: UserState, current: CurrentEvent, reason: number): void {

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { duration, durationTakes, flag, flagTakes } from '../../streams/option-types.ts'
 import { defineOptions, option } from '../../streams/options.ts'
+import { defaultFactors, factorsTakes, isCreatorWeights } from '../user/creator-weights.ts'
 
 const positiveMs = () => duration().refine(ms => ms > 0)
 
@@ -32,6 +33,10 @@ export const sessionsOptions = defineOptions({
   'late.deadLetters': option(flag(), false, {
     help: 'Send events later than the grace to the dead letters (code LATE); off, because a backfill of old logs would send all of them',
     takes: flagTakes,
+  }),
+  'feedback.creators': option(z.string().refine(isCreatorWeights), defaultFactors, {
+    help: "What each kind of feedback on an item makes of its creator's weight in the user's lists: a factor, together within .01 and 4. A follow doubles the odds of the creator's items, five dislikes leave a thirtieth; a like is cheap and says little",
+    takes: factorsTakes,
   }),
   'topk.repeat': option(
     z.union([

@@ -85,6 +85,7 @@ class SessionsStage implements Stage<UserEvent> {
       stores.exclusions,
       stores.doubles,
       stores.shown,
+      stores.approvals,
     ]
     const topology = 'sessions'
     this.counters = {

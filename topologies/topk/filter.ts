@@ -1,6 +1,7 @@
 /**
  * What may never be listed, and what weighs less: withdrawn, blocked, expired, unknown items (`listable`); what the user
- * finished, hid, disliked or reported (`excludes`); and items shown again and again without a watch.
+ * finished, hid, disliked or reported (`excludes`); items shown again and again without a watch; and, either way, what
+ * feedback says of the creator.
  */
 import type { ItemTable } from '../items/table.ts'
 import type { User } from '../user/user.ts'
@@ -38,16 +39,13 @@ export class Filter implements Admission {
     return !this.fatigue || user.shown.last24h(item, user.lastSeenAt) < fatigueLimit
   }
 
-  /** Logarithm of the weight in (0, 1] that fatigue and feedback on the creator leave the item. */
+  /** Logarithm of the weight that fatigue and feedback on the creator leave the item. */
   logWeight(item: number): number {
     const { user } = this
     if (user === null) return 0
     const creator = this.items.catalog(item)?.creator ?? -1
     const creatorWeight = creator < 0 ? 1 : user.creatorWeight(creator)
     const impressions = this.fatigue ? user.shown.last7d(item, user.lastSeenAt) : 0
-    return (
-      impressions * logFatigue +
-      (creatorWeight > 0 && creatorWeight < 1 ? Math.log(creatorWeight) : 0)
-    )
+    return impressions * logFatigue + (creatorWeight === 1 ? 0 : Math.log(creatorWeight))
   }
 }

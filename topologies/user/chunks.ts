@@ -1,6 +1,6 @@
 /**
  * Lists of numbers of a user that only grow at the end and lose their oldest part. On the log a full chunk stands in a row
- * of its own, written once; what does not fill a chunk yet stands in the user's row (of what was shown, in its chunk's). The
+ * of its own, written once; what does not fill a chunk yet stands in the user's row (of what was shown or approved, in its chunk's). The
  * row's slot is the chunk's number modulo the number of slots, so that a chunk that is dropped needs no tombstone.
  *
  * A plain array of numbers costs 8 B an element and 48 B as a whole; a typed array costs 200 B and more as a whole, which
@@ -16,12 +16,15 @@ export interface ChunkShape {
   readonly size: number
   /** Chunks kept, the open one included. */
   readonly slots: number
+  /** The open chunk has a row of its own too, and stands not in the user's. */
+  readonly openHasRow?: true
 }
 
 export const POSITIVES: ChunkShape = { stride: 2, size: 16, slots: 14 }
 export const EXCLUSIONS: ChunkShape = { stride: 1, size: 16, slots: 126 }
 export const DOUBLES: ChunkShape = { stride: 1, size: 16, slots: 33 }
-export const SHOWN: ChunkShape = { stride: 1, size: 32, slots: 5 }
+export const SHOWN: ChunkShape = { stride: 1, size: 32, slots: 5, openHasRow: true }
+export const APPROVALS: ChunkShape = { stride: 1, size: 16, slots: 5, openHasRow: true }
 
 /** A list and how many elements were dropped from its front since the user is known. */
 export class ChunkedList {

@@ -17,7 +17,17 @@ const steps = fc
   .array(
     fc.record({
       user: fc.nat(2),
-      kind: fc.constantFrom('impression', 'watch', 'watch', 'watch', 'hide', 'dislike', 'commit'),
+      kind: fc.constantFrom(
+        'impression',
+        'watch',
+        'watch',
+        'watch',
+        'hide',
+        'dislike',
+        'like',
+        'follow',
+        'commit',
+      ),
       item: fc.nat(200),
       play: fc.nat(4),
       seq: fc.nat(70),

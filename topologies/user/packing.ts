@@ -51,11 +51,12 @@ function collect(item: number): void {
 }
 
 function collectAll(state: UserState): void {
-  const { plays, liked, excluded, recentlyShown, older } = state
+  const { plays, liked, excluded, approved, recentlyShown, older } = state
   for (let at = 0; at < plays.length; at += STRIDE)
     collect(Math.floor(plays[at + COLUMNS.ITEM] / COLUMNS.FLAGS))
   for (let at = 0; at < liked.values.length; at += 2) collect(liked.values[at])
   if (excluded !== null) for (const value of excluded.values) collect(itemOfExclusion(value))
+  if (approved !== null) for (const value of approved.values) collect(itemOfExclusion(value))
   if (recentlyShown !== null)
     for (const value of recentlyShown.values) if (value >= 0) collect(itemShown(value))
   for (const item of state.session.items) collect(item)
@@ -78,6 +79,7 @@ export function packUser(state: UserState, w: ByteWriter): void {
   writePlays(state.plays, w)
   writeLiked(state.liked, state.plays, w)
   writeExcluded(state.excluded, w)
+  writeExcluded(state.approved, w)
   writeShown(state.recentlyShown, w)
   writeSeen(state.seen, w)
   for (const item of own) places[item] = 0
@@ -105,6 +107,7 @@ export function unpackUser(user: StoredUser, r: ByteReader): UserState {
   state.plays = readPlays(r)
   readLiked(state.liked, state.plays, r)
   state.excluded = readExcluded(r)
+  state.approved = readExcluded(r)
   state.recentlyShown = readShown(r)
   state.seen = readSeen(r)
   return state

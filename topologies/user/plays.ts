@@ -191,3 +191,12 @@ export function setSeqs(plays: number[], at: number, seqs: number): void {
 
 /** For the row's codec: raw columns of an entry. */
 export const COLUMNS = { HASH, FIRST, LAST, WATCHED, ITEM, SEQ, FLAGS } as const
+
+/** Had every entry of the play that stands at `at` its last heartbeat before `horizon`? */
+export function endedBefore(plays: readonly number[], at: number, horizon: number): boolean {
+  if (playLast(plays, at) >= horizon) return false
+  const hash = playHash(plays, at)
+  for (let other = 0; other < plays.length; other += STRIDE)
+    if (plays[other] === hash && playLast(plays, other) >= horizon) return false
+  return true
+}

@@ -3,8 +3,10 @@ import type { ByteReader } from '../../streams/serde/bytes.ts'
 import type { ItemTable } from '../items/table.ts'
 import { SessionState } from '../sessions/session.ts'
 import {
+  APPROVALS,
   type Chunk,
   ChunkedList,
+  type ChunkShape,
   DOUBLES,
   EXCLUSIONS,
   joinChunks,
@@ -28,6 +30,7 @@ interface Found {
   readonly exclusions: Chunk[]
   readonly doubles: Chunk[]
   readonly shown: Chunk[]
+  readonly approvals: Chunk[]
 }
 
 /** `own` stands at the value of the user's own row. */
@@ -46,6 +49,7 @@ export function restoreUser(
     exclusions: [],
     doubles: [],
     shown: [],
+    approvals: [],
   }
   for (const row of further) take(row, found, items)
   const tails = readUserRow(own, user)
@@ -64,7 +68,8 @@ export function restoreUser(
   joinChunks(seen, DOUBLES, found.doubles, tails.doublesTail, tails.doubles)
   user.seen = orNull(seen)
   user.seenBefore = tails.doubles
-  user.recentlyShown = joinShown(found.shown)
+  user.recentlyShown = joinWithOpen(SHOWN, found.shown)
+  user.approved = joinWithOpen(APPROVALS, found.approvals)
   return user
 }
 
@@ -81,13 +86,14 @@ function take(row: RawRow, found: Found, items: ItemTable): void {
     found.positives.push(
       readChunk(value, values => values.push(items.index(value.string()), value.uint())),
     )
-  else if (row.store === USER_STORES.exclusions)
-    found.exclusions.push(
+  else if (row.store === USER_STORES.exclusions || row.store === USER_STORES.approvals) {
+    const chunks = row.store === USER_STORES.approvals ? found.approvals : found.exclusions
+    chunks.push(
       readChunk(value, values =>
         values.push(exclusionOf(items.index(value.string()), value.uint())),
       ),
     )
-  else if (row.store === USER_STORES.doubles)
+  } else if (row.store === USER_STORES.doubles)
     found.doubles.push(readChunk(value, values => values.push(readHash(value))))
   else if (row.store === USER_STORES.shown)
     found.shown.push(readChunk(value, values => values.push(readShown(value, items))))
@@ -135,15 +141,15 @@ function takeSessions(user: UserState, found: Found, items: ItemTable, itemsApar
   user.older = older.length > 0 ? older : null
 }
 
-/** Of what was shown every chunk has a row, the open one too. */
-function joinShown(chunks: Chunk[]): ChunkedList | null {
+/** Of these every chunk has a row, the open one too. */
+function joinWithOpen(shape: ChunkShape, chunks: Chunk[]): ChunkedList | null {
   let total = 0
   for (const { chunk, values } of chunks)
-    total = Math.max(total, chunk * SHOWN.size + values.length)
-  const open = Math.floor(total / SHOWN.size)
+    total = Math.max(total, chunk * shape.size + values.length)
+  const open = Math.floor(total / shape.size)
   const list = new ChunkedList()
   const tail = chunks.find(({ chunk }) => chunk === open)?.values ?? []
-  joinChunks(list, SHOWN, chunks, tail, total)
+  joinChunks(list, shape, chunks, tail, total)
   return orNull(list)
 }
 

@@ -10,6 +10,7 @@ import type { ByteWriter } from '../../streams/serde/bytes.ts'
 import { type Row, Store, type StoreSpec } from '../../streams/topology/store.ts'
 import type { SessionState } from '../sessions/session.ts'
 import {
+  APPROVALS,
   type ChunkedList,
   type ChunkRow,
   type ChunkShape,
@@ -41,6 +42,7 @@ export interface UserStores {
   readonly exclusions: Store<ChunkRow>
   readonly doubles: Store<ChunkRow>
   readonly shown: Store<ChunkRow>
+  readonly approvals: Store<ChunkRow>
   readonly withdrawals: Store<Withdrawal>
   readonly watermark: Store<Row & { at: number }>
 }
@@ -153,6 +155,17 @@ export function createUserStores(table: UserTable): UserStores {
     },
   })
 
+  const approvals = chunkStore({
+    id: USER_STORES.approvals,
+    name: 'approvals',
+    write: 'exact',
+    shape: APPROVALS,
+    listOf: user => user.approved,
+    write1(values, at, w) {
+      w.string(items.idOf(itemOfExclusion(values[at]))).uint(timeOfExclusion(values[at]))
+    },
+  })
+
   const doubles = chunkStore({
     id: USER_STORES.doubles,
     name: 'doubles',
@@ -206,6 +219,7 @@ export function createUserStores(table: UserTable): UserStores {
     exclusions,
     doubles,
     shown,
+    approvals,
     withdrawals,
     watermark,
   }

@@ -12,4 +12,5 @@ export const USER_STORES = {
   labelRequests: 10,
   labelEntries: 11,
   labelQuantiles: 12,
+  approvals: 13,
 } as const

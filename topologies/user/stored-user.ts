@@ -4,6 +4,7 @@
  */
 import type { LabelEntry } from '../labels/pending.ts'
 import type { SessionState } from '../sessions/session.ts'
+import type { CreatorWeights } from './creator-weights.ts'
 import type { PositiveHistory, User, UserScratch } from './user.ts'
 import type { UserState } from './user-state.ts'
 
@@ -11,8 +12,11 @@ import type { UserState } from './user-state.ts'
 export interface Surroundings {
   /** False for consent `contextual`: in memory only. */
   readonly stored: boolean
-  /** How long a finished item stays out of the lists, ms: Infinity never comes back, 0 may come at once. */
-  readonly repeatAfterMs: number
+  readonly settings: {
+    /** How long a finished item stays out of the lists, ms: Infinity never comes back, 0 may come at once. */
+    readonly repeatAfterMs: number
+    readonly creatorWeights: CreatorWeights
+  }
   /** Newest event time of the partition, ms. */
   watermark(): number
   /** Index of an item's creator; -1 unknown. */

@@ -4,7 +4,8 @@
  */
 import type { Row } from '../../streams/topology/store.ts'
 import { SessionState } from '../sessions/session.ts'
-import { ChunkedList, EXCLUSIONS, POSITIVES, SHOWN } from './chunks.ts'
+import { APPROVALS, ChunkedList, EXCLUSIONS, POSITIVES, SHOWN } from './chunks.ts'
+import { LEAST_WEIGHT, MOST_WEIGHT } from './creator-weights.ts'
 import type { StoredUser } from './stored-user.ts'
 import type { PositiveHistory } from './user.ts'
 
@@ -16,14 +17,11 @@ export const REPORTED = 3
 
 const HOUR = 3_600_000
 const MINUTE = 60_000
-/** An exclusion is (item * 2^20 + hour) * 4 + reason; 2^20 hours reach to 2089. */
+/** An exclusion or approval is (item * 2^20 + hour) * 4 + reason or kind; 2^20 hours reach to 2089. */
 const HOURS = 1_048_576
 const EXCLUSION_UNIT = HOURS * 4
 /** Something shown is item * 2^26 + minute; 2^26 minutes reach to 2097. */
 const MINUTES = 67_108_864
-
-/** What stays of the wish to see a creator after each kind of feedback. */
-const CREATOR_WEIGHTS = [1, 0.7, 0.5, 0.2]
 
 const POSITIVES_KEPT = 200
 
@@ -38,6 +36,8 @@ export class UserState implements Row, PositiveHistory {
   plays: number[] = []
   readonly liked = new ChunkedList()
   excluded: ChunkedList | null = null
+  /** Items liked, saved, shared or whose creator is followed. */
+  approved: ChunkedList | null = null
   /** Hashes of the last 512 events; null: none within the grace. */
   seen: ChunkedList | null = null
   /** Numbers dropped with `seen`, so that chunk numbers go on. */
@@ -111,7 +111,7 @@ export class UserState implements Row, PositiveHistory {
     if (at < 0) return false
     const value = excluded.values[at]
     if (value % 4 !== FINISHED) return true
-    const { repeatAfterMs } = this.user.around
+    const { repeatAfterMs } = this.user.around.settings
     if (repeatAfterMs === Number.POSITIVE_INFINITY) return true
     const hour = Math.floor(value / 4) % HOURS
     return repeatAfterMs > 0 && this.user.around.watermark() < (hour + 1) * HOUR + repeatAfterMs
@@ -134,6 +134,17 @@ export class UserState implements Row, PositiveHistory {
       list.values = list.values.concat(exclusion(item, hour, reason))
     }
     return list.chunkOf(EXCLUSIONS, at)
+  }
+
+  /** Takes in an approval (creator-weights.ts); gives the chunk that changed, -1 where it is known already. */
+  approve(item: number, kind: number, ts: number): number {
+    this.approved ??= new ChunkedList()
+    const list = this.approved
+    for (const value of list.values)
+      if (itemOfExclusion(value) === item && value % 4 === kind) return -1
+    list.trim(APPROVALS)
+    list.values.push(exclusion(item, Math.floor(ts / HOUR), kind))
+    return list.chunkOf(APPROVALS, list.values.length - 1)
   }
 
   last24h(item: number, now: number): number {
@@ -174,14 +185,21 @@ export class UserState implements Row, PositiveHistory {
   }
 
   creatorWeight(creator: number): number {
-    if (this.excluded === null || creator < 0) return 1
+    const { excluded, approved } = this
+    if (creator < 0 || (excluded === null && approved === null)) return 1
+    const { creatorOf, settings } = this.user.around
+    const { byApproval, byExclusion } = settings.creatorWeights
     let weight = 1
-    for (const value of this.excluded.values) {
-      const reason = value % 4
-      if (reason !== FINISHED && this.user.around.creatorOf(itemOfExclusion(value)) === creator)
-        weight *= CREATOR_WEIGHTS[reason]
-    }
-    return weight
+    if (excluded !== null)
+      for (const value of excluded.values) {
+        const reason = value % 4
+        if (reason !== FINISHED && creatorOf(itemOfExclusion(value)) === creator)
+          weight *= byExclusion[reason]
+      }
+    if (approved !== null)
+      for (const value of approved.values)
+        if (creatorOf(itemOfExclusion(value)) === creator) weight *= byApproval[value % 4]
+    return Math.min(MOST_WEIGHT, Math.max(LEAST_WEIGHT, weight))
   }
 
   /** The session that holds a time; undefined where it was forgotten. */

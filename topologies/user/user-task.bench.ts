@@ -13,6 +13,7 @@ import type { LogRecord } from '../../streams/transport/port.ts'
 import { namedItems } from '../../test/support/user-task.ts'
 import { createLabelsStage } from '../labels/stage.ts'
 import { createSessionsStage } from '../sessions/stage.ts'
+import { defaultFactors, parseCreatorWeights } from './creator-weights.ts'
 import { createUserDecode } from './decode.ts'
 import { UserTable } from './users.ts'
 
@@ -88,6 +89,7 @@ function make(): Made {
           gapMs: 1_800_000,
           graceMs: 86_400_000,
           repeatAfterMs: Number.POSITIVE_INFINITY,
+          creatorWeights: parseCreatorWeights(defaultFactors),
         })
         made.table = table
         made.decode = createUserDecode(ctx, { events, erasures })

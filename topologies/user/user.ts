@@ -36,7 +36,7 @@ export interface User {
     last24h(item: number, now: number): number
     last7d(item: number, now: number): number
   }
-  /** Weight in (0, 1] that feedback on the creator left; 1 where there was none. */
+  /** Weight from .01 to 4 that feedback on the creator's items left; 1 where there was none. */
   creatorWeight(creator: number): number
   /** Newest event time seen, ms. */
   readonly lastSeenAt: number

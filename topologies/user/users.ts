@@ -14,6 +14,7 @@ import type { Store } from '../../streams/topology/store.ts'
 import type { ItemTable } from '../items/table.ts'
 import type { SessionState } from '../sessions/session.ts'
 import {
+  APPROVALS,
   type ChunkedList,
   ChunkRow,
   type ChunkShape,
@@ -22,15 +23,16 @@ import {
   POSITIVES,
   SHOWN,
 } from './chunks.ts'
+import type { CreatorWeights } from './creator-weights.ts'
 import { UserDirectory } from './directory.ts'
 import { activeSince, entriesWhere, pack, sortOut, timesOf, unpack } from './packed-users.ts'
 import {
+  endedBefore,
   findPlay,
   findTooMany,
   isApart,
   markApart,
   playHash,
-  playLast,
   removePlay,
   STRIDE,
 } from './plays.ts'
@@ -49,6 +51,7 @@ export interface UsersSettings {
   readonly gapMs: number
   readonly graceMs: number
   readonly repeatAfterMs: number
+  readonly creatorWeights: CreatorWeights
   /** What the tasks of the process share; without it a task has a budget of its own. */
   readonly memory?: UserMemory
 }
@@ -80,7 +83,7 @@ export class UserTable implements Users {
     this.shared.add(this)
     this.around = {
       stored: true,
-      repeatAfterMs: settings.repeatAfterMs,
+      settings,
       watermark: () => this.watermark.at,
       creatorOf: item => settings.items.catalog(item)?.creator ?? -1,
       unpack: user => this.unpack(user),
@@ -287,6 +290,7 @@ export class UserTable implements Users {
     this.removeChunks(stores.exclusions, state, state.excluded, EXCLUSIONS)
     this.removeChunks(stores.doubles, state, state.seen, DOUBLES)
     this.removeChunks(stores.shown, state, state.recentlyShown, SHOWN)
+    this.removeChunks(stores.approvals, state, state.approved, APPROVALS)
   }
 
   private removeChunks(
@@ -296,8 +300,7 @@ export class UserTable implements Users {
     shape: ChunkShape,
   ): void {
     if (list === null || list.values.length === 0 || !user.stored) return
-    // of what was shown the open chunk has a row, too
-    const last = list.chunkOf(shape, list.length(shape)) - (shape === SHOWN ? 0 : 1)
+    const last = list.chunkOf(shape, list.length(shape)) - (shape.openHasRow ? 0 : 1)
     for (let chunk = list.chunkOf(shape, 0); chunk <= last; chunk++) {
       const row = new ChunkRow(user.user, chunk)
       row.removed = true
@@ -384,12 +387,7 @@ export class UserTable implements Users {
 
   /** Has the play had no heartbeat for the grace? All entries of a play expire with its newest. */
   playExpired(plays: readonly number[], at: number): boolean {
-    const horizon = this.watermark.at - this.settings.graceMs
-    if (playLast(plays, at) >= horizon) return false
-    const hash = playHash(plays, at)
-    for (let other = 0; other < plays.length; other += STRIDE)
-      if (plays[other] === hash && playLast(plays, other) >= horizon) return false
-    return true
+    return endedBefore(plays, at, this.watermark.at - this.settings.graceMs)
   }
 
   /** Ends a restore: users stay as they came off the log, and are looked at when something of them expires. */
