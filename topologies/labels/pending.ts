@@ -46,6 +46,9 @@ export class LabelRequest implements Row {
   readonly experiments: Readonly<Record<string, string>>
   /** Entries that still wait. */
   waiting = 0
+  /** Sum and number of the scores of its impressions; in memory only, after a restart of those that waited. */
+  private scoreSum = 0
+  private scored = 0
   /** Made at the first row. */
   pseudonym = ''
 
@@ -62,6 +65,18 @@ export class LabelRequest implements Row {
     this.experiments = sameExperiments(from.experiments, noExperiments)
       ? noExperiments
       : from.experiments
+  }
+
+  /** An impression of it was shown with this score, or none. */
+  addScore(score: number | null): void {
+    if (score === null || !Number.isFinite(score)) return
+    this.scoreSum += score
+    this.scored++
+  }
+
+  /** Mean score of its impressions; 0 where none had one. */
+  get meanScore(): number {
+    return this.scored === 0 ? 0 : this.scoreSum / this.scored
   }
 
   /** May the impression stand under this request's columns? */

@@ -136,7 +136,9 @@ export function createLabelStores(users: UserTable, items: ItemTable): LabelStor
           made.set(request, parent)
         }
         parent.waiting++
-        all.push(make(parent))
+        const entry = make(parent)
+        parent.addScore(entry.prediction)
+        all.push(entry)
       }
       all.sort((a, b) => a.shownAt - b.shownAt)
       for (const entry of all) {

@@ -98,6 +98,7 @@ describe('a label', () => {
         userId: 'u',
         item: 1,
         prediction: 0.25,
+        meanScore: 0.25,
         positive: false,
         graded: 0,
         target: 0,
@@ -277,6 +278,27 @@ describe('a label', () => {
     expect(run(20 * MINUTE)).toMatchObject({ complete: [early] })
   })
 
+  it.each([
+    ['comes back', impression('u', 'b', START + 23 * HOUR, { requestId: 'q' })],
+    ['is heard again', watch('u', 'a', START + 20 * MINUTE, 'p', 9_000, { durationMs: 10_000 })],
+  ])('L4: is the same whenever it is looked at, where a user %s late', (_, late) => {
+    const run = (looks: boolean) => {
+      const { task, complete } = labelTask({ graded: 1, return1d: 1 })
+      const watching = { requestId: 'r', durationMs: 10_000 }
+      task.send(shown)
+      task.send(watch('u', 'a', START + MINUTE, 'p', 5_000, watching))
+      task.send(impression('last', 'z', START + (late.itemId === 'b' ? 25 : 4) * HOUR, {}))
+      if (looks) task.tick()
+      task.send({ ...late, eventId: `late ${late.itemId}` })
+      settle(task)
+      return {
+        rows: rowsOf(task).filter(row => row.item === 'a'),
+        complete: complete.filter(fact => fact.shownAt === START).map(fact => fact.target),
+      }
+    }
+    expect(run(true)).toEqual(run(false))
+  })
+
   it('of a user who is removed goes without a word', () => {
     const { task, facts } = labelTask()
     task.send(shown)
@@ -344,7 +366,9 @@ describe('labels', () => {
         }
         for (const { task } of [lazy, eager, broken]) settle(task)
         const told = (facts: LabelFact[]) =>
-          facts.map(fact => JSON.stringify({ ...fact, item: '', timesShown: 0 })).sort()
+          facts
+            .map(fact => JSON.stringify({ ...fact, item: '', timesShown: 0, meanScore: 0 }))
+            .sort()
         const named = ({ task, facts, complete }: typeof lazy) => ({
           rows: [...newest(task).entries()].sort(([a], [b]) => (a < b ? -1 : 1)),
           facts: told(facts),

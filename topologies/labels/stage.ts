@@ -108,6 +108,7 @@ class LabelsStage implements Stage<UserEvent> {
       timesShown: Math.max(0, user.shown.last7d(event.item, event.ts) - 1),
     })
     request.waiting++
+    request.addScore(impression.score)
     user.pendingLabels ??= []
     user.pendingLabels.push(entry)
     this.rows.entries.touch(entry)
@@ -270,6 +271,7 @@ class LabelsStage implements Stage<UserEvent> {
       userId: request.user.id,
       item: entry.item,
       prediction: entry.prediction,
+      meanScore: request.meanScore,
       positive: entry.positive,
       graded: entry.graded,
       target: this.targetOf(entry),

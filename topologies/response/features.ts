@@ -27,7 +27,7 @@ const mostShown = 4
 /** First coordinate of each feature. */
 export const at = {
   intercept: 0,
-  /** The choice logit itself, beside its 1 as offset: how many logits of response a logit of choice is worth. */
+  /** The choice logit itself, beside its 1 as offset: what a logit of choice is worth in logits of response, less 1. */
   slope: 1,
   source: 2,
   age: 9,

@@ -2,8 +2,8 @@
  * The compact impression that a user task sends to the learner once its label is final. It names no user.
  *
  * Layout: layout (1 byte), what is known (1 byte: 1 score, 2 propensity), item (text), time shown (varint ms), source
- * (1 byte), times shown before (1 byte), surface's bucket (1 byte), position (varint), target (float32), then score and
- * propensity (float32 each) where they are known. About 30 bytes.
+ * (1 byte), times shown before (1 byte), surface's bucket (1 byte), position (varint), target (float32), then score (less
+ * the mean of its list) and propensity (float32 each) where they are known. About 30 bytes.
  */
 import { FreshetError } from '../../streams/errors.ts'
 import type { ByteReader, ByteWriter } from '../../streams/serde/bytes.ts'
@@ -22,7 +22,7 @@ export interface LabelledImpression {
   surface: number
   position: number
   target: number
-  /** As it stood in the list; null unknown. */
+  /** As it stood in the list, less the mean of the impressions of that list; null unknown. */
   score: number | null
   propensity: number | null
 }
@@ -56,7 +56,7 @@ export function writeImpression(
   w.u8(layout).u8((prediction === null ? 0 : SCORED) | (propensity === null ? 0 : PROPENSITY))
   w.string(itemId).uint(fact.shownAt).u8(sourceNumber(fact.source)).u8(fact.timesShown)
   w.u8(surfaceBucket(fact.surface)).uint(fact.position).f32(target)
-  if (prediction !== null) w.f32(prediction)
+  if (prediction !== null) w.f32(prediction - fact.meanScore)
   if (propensity !== null) w.f32(propensity)
 }
 

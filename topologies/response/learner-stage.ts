@@ -1,7 +1,8 @@
 /**
  * In the learner task: learns from logged impressions as their labels become final, and publishes the weights.
  *
- * The logged score holds what the response model itself had added. That is taken off again by the weights as published last
+ * The logged score holds what the response model itself had added (its mean over the list is left in: a shift that only the
+ * intercept sees). That is taken off again by the weights as published last
  * (nearly those that the list was made with: they move by hundredths), so that the choice logit stays the offset and the
  * model does not learn what is left of itself.
  */

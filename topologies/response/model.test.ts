@@ -243,6 +243,14 @@ describe('the response model', () => {
       expect(model.learn(x, choice, target, null)).toBeNaN()
     expect(model.learn(featuresOf({ age: Number.NaN, target: 1 }), 0, 1, null)).toBeNaN()
     expect([...model.weight]).toEqual(before)
+    const sure = new ResponseModel()
+    const surprise = () => featuresOf({ position: 3, item: 1, target: 1 })
+    sure.learn(surprise(), -20, 1, null)
+    const after = surprise()
+    after.add(at.intercept, 1)
+    after.add(at.slope, -20)
+    expect(sure.logit(after, -20)).toBeGreaterThan(-20)
+    expect(sure.logit(after, -20)).toBeLessThan(-19 + 1e-6)
     const random = randomFrom(11)
     for (let k = 0; k < 20_000; k++) {
       const loss = model.learn(
@@ -274,5 +282,7 @@ describe('the response model', () => {
     learnAll(draw(0.4, 100_000), model)
     const now = sigmoid(model.weight[at.intercept] + model.items.weight[3])
     expect(now).toBeGreaterThan(0.3)
+    // 200,000 impressions are remembered as some 20,000
+    expect(model.items.variance[3]).toBeGreaterThan(2e-4)
   })
 })

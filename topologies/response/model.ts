@@ -3,7 +3,7 @@
  *
  *   logit = choice + slope x choice + intercept + source + age + times shown + position + surface + creator + item
  *
- * where `choice` is the logit that the item was ranked by. Each impression is one step of online Newton (the extended
+ * where `choice` is the logit that the item was ranked by, less the mean of its list (a softmax knows no more). Each impression is one step of online Newton (the extended
  * Kalman filter of logistic regression; Gaussian beliefs as in Graepel et al., "Web-Scale Bayesian Click-Through Rate
  * Prediction", ICML 2010): with belief N(w, P), prediction p, h = p (1 - p), importance c and v = x'Px,
  *   w += P x c (y - p) / (1 + c h v),   P -= P x x'P c h / (1 + c h v).

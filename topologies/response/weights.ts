@@ -1,16 +1,15 @@
 /**
  * The response model's weights as every process follows them, and what they add to the logit of a candidate.
  *
- * With strength s (response.weight; 0 until enough was learnt), the item's own part e of the response logit, and 1 + slope
- * response logits to a logit of choice:
- *   served logit = choice + s x clamp(e / (1 + slope), -3, 3)
- * which for s = 1 orders as the whole response logit does and keeps the scale that temperatures are given for.
+ * With strength s (response.weight; 0 until enough was learnt) and the item's own part e of the response logit:
+ *   served logit = choice + s x clamp(e, -3, 3)
+ * The choice keeps its scale, which temperatures are given for. It is not divided by the slope to order by the response alone:
+ * a slope that is estimated too small would make e count for more, lists noisier, and the next slope smaller still.
  */
 import type { ByteReader } from '../../streams/serde/bytes.ts'
 import { at, creatorBuckets, denseCount, itemBuckets } from './features.ts'
 import { parts, readChunk, readDense } from './rows.ts'
 
-/** In logits of choice. */
 const furthest = 3
 
 export class ResponseWeights {
@@ -68,8 +67,7 @@ export class ResponseWeights {
       if (creatorBucket >= 0) own += this.creators[creatorBucket]
       if (itemBucket >= 0) own += this.items[itemBucket]
     }
-    const scaled = own / (1 + dense[at.slope])
-    return this.strength * Math.min(furthest, Math.max(-furthest, scaled))
+    return this.strength * Math.min(furthest, Math.max(-furthest, own))
   }
 
   /** What an item of the creator gains by it, in response logits. */

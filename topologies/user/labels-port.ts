@@ -7,6 +7,8 @@ export interface LabelFact {
   readonly item: number
   /** The impression's score; null where it had none. */
   readonly prediction: number | null
+  /** Mean score of the impressions of its request, as far as they are known; 0 where none had one. */
+  readonly meanScore: number
   readonly positive: boolean
   /** Share watched, capped at 1; null where the duration is unknown; 0 where nothing was watched. */
   readonly graded: number | null
