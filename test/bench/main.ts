@@ -39,7 +39,7 @@ const withRedis = ['redis', 'latency', 'fencing', 'rebalance'].some(name => want
 const redis = withRedis ? await startRedis() : undefined
 const prefix = 'bench.'
 const topicsOnly = { FRESHET_REDIS_URL: 'none', FRESHET_CLICKHOUSE_URL: 'none' }
-const job = ['--topology', 'sessions,popularity']
+const job = ['--topologies', 'sessions,popularity']
 
 const median = (numbers: number[]): number =>
   numbers.sort((a, b) => a - b)[Math.floor(numbers.length / 2)]
