@@ -69,6 +69,12 @@ export function report(error: unknown): number {
   return error instanceof FreshetError && wrongCalls.has(error.code) ? EXIT.wrongCall : EXIT.failed
 }
 
+/** Says why a call that is right was not done. */
+export function notDone(sentence: string): number {
+  process.stderr.write(`${paint('red', 'freshet:')} ${sentence}\n`)
+  return EXIT.failed
+}
+
 function readCall(cmd: Command): Call {
   // of `topics create --json`, commander gives the flag to `topics`, which has it too
   const given = cmd.optsWithGlobals<Record<string, unknown>>()

@@ -7,7 +7,7 @@ import { otherFeatures } from '../../topologies/models/layout.ts'
 import { openRuntime } from '../../topologies/models/onnxruntime.ts'
 import { modelName, takenNames } from '../../topologies/models/options.ts'
 import { CHUNK_BYTES, type Manifest, type Shelf, shortSha } from '../../topologies/models/shelf.ts'
-import { action, answer, type Call, command, EXIT } from '../call.ts'
+import { action, answer, type Call, command, EXIT, notDone } from '../call.ts'
 import { readBytes, readGolden } from '../model-files.ts'
 import { type OpenedModels, openModels } from '../models-topic.ts'
 import { count, durationText, paint, table } from '../terminal.ts'
@@ -221,9 +221,9 @@ async function promote_(call: Call, given: string): Promise<number> {
     const shelf = await opened.topic.read()
     const found = shelf.matching(name, prefix)
     if (found.length > 1)
-      return refused(`${given} is more than one: ${found.map(m => m.sha256).join(', ')}`)
+      return notDone(`${given} is more than one: ${found.map(m => m.sha256).join(', ')}`)
     if (found.length === 0)
-      return refused(
+      return notDone(
         `there is no ${given} on the topic; of ${name} there is ${
           shelf
             .matching(name, '')
@@ -243,16 +243,16 @@ async function rollback_(call: Call, name: string): Promise<number> {
     const shelf = await opened.topic.read()
     const pointer = shelf.pointer(name)
     if (pointer === undefined)
-      return refused(
+      return notDone(
         `no model ${name} is promoted; promoted are ${promotedNames(shelf).join(', ') || 'none'}`,
       )
     if (pointer.previous === '')
-      return refused(
+      return notDone(
         `${name}@${shortSha(pointer.sha256)} is promoted and none was before it: promote another, or let the blend rank with ranker=blend`,
       )
     const manifest = shelf.manifest(name, pointer.previous)
     if (manifest === undefined)
-      return refused(
+      return notDone(
         `${name}@${pointer.previous}, promoted before, is no longer on the topic: push it again`,
       )
     return point(call, opened, shelf, manifest, '')
@@ -278,9 +278,9 @@ async function point(
 ): Promise<number> {
   const model = `${manifest.name}@${shortSha(manifest.sha256)}`
   const other = otherFeatures(manifest.lineage.features ?? '', featureSet())
-  if (other) return refused(`${model} is not promoted: ${other}`)
+  if (other) return notDone(`${model} is not promoted: ${other}`)
   const bytes = await topic.bytesOf(manifest)
-  if ('missing' in bytes) return refused(`${model} is not promoted: ${bytes.missing}`)
+  if ('missing' in bytes) return notDone(`${model} is not promoted: ${bytes.missing}`)
   const before = shelf.pointer(manifest.name)?.sha256
   await topic.promote(manifest, previous, encoder)
   const { ranker } = call.values
@@ -294,11 +294,6 @@ async function point(
     ].join('; '),
   )
   return EXIT.done
-}
-
-function refused(sentence: string): number {
-  process.stderr.write(`${paint('red', 'freshet:')} ${sentence}\n`)
-  return EXIT.failed
 }
 
 async function withModels(

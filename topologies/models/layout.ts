@@ -2,7 +2,7 @@
  * How a model takes the feature matrix and gives its scores, found out from what it declares; or why it can't be used.
  *
  *  - One float input [n, features]: columns in the order that its metadata `freshet.features` names, else all of the registry.
- *  - Or one float input [n, 1] a feature, each named as the feature.
+ *  - Or one float input [n, 1] a feature, each named as the feature, or as converters spell it: `pop_1h_share`.
  *  - Beside either, where the model wants it: `bucket` [n, buckets], one-hot, as an exported blend has it.
  *  - One float output: [n], [n, 1], or [n, 2] of a classifier (the second column is the probability of the positive).
  * These are the forms that the converters of LightGBM, XGBoost, scikit-learn and PyTorch write. Labels, as classifiers give
@@ -33,8 +33,9 @@ export interface Refusal {
 export interface Layout {
   /** The registry's column of each of the model's. */
   readonly columns: readonly number[]
-  /** Name of the one input; null: each column is an input, named as its feature. */
-  readonly matrix: string | null
+  /** Whether there is one input; else each column has its own. */
+  readonly isMatrix: boolean
+  readonly inputs: readonly string[]
   readonly wantsBucket: boolean
   readonly output: string
   /** The scores are probabilities: lists are drawn from logits, so their logarithm is taken. */
@@ -73,9 +74,9 @@ function inputLayout(
   facts: OnnxFacts,
   features: FeatureSet,
   refusals: Refusal[],
-): Pick<Layout, 'columns' | 'matrix' | 'wantsBucket'> | undefined {
+): Pick<Layout, 'columns' | 'isMatrix' | 'inputs' | 'wantsBucket'> | undefined {
   const before = refusals.length
-  const column = new Map(features.specs.map(({ name }, i) => [name, i]))
+  const column = columnsByName(features)
   const bucket = ports.find(port => port.name === BUCKET_INPUT && !column.has(BUCKET_INPUT))
   const inputs = ports.filter(port => port !== bucket)
   const isMatrix = inputs.length === 1 && !column.has(inputs[0].name)
@@ -91,11 +92,21 @@ function inputLayout(
       expected: 'one float input [n, features], or one [n, 1] for each feature it uses',
       mend: 'export the model with its inputs',
     })
-  else if (!isMatrix) refuseUnknown(inputs, column, refusals)
+  else if (!isMatrix) refuseUnknown(inputs, features, column, refusals)
   if (refusals.length > before) return undefined
   const wantsBucket = bucket !== undefined
-  if (isMatrix) return { columns: named ?? [], matrix: inputs[0].name, wantsBucket }
-  return { columns: inputs.map(port => column.get(port.name) ?? -1), matrix: null, wantsBucket }
+  return {
+    columns: named ?? inputs.map(port => column.get(port.name) ?? -1),
+    isMatrix,
+    inputs: inputs.map(port => port.name),
+    wantsBucket,
+  }
+}
+
+/** skl2onnx writes _ for whatever is neither letter nor digit. */
+function columnsByName({ specs }: FeatureSet): ReadonlyMap<string, number> {
+  const spelled = specs.map(({ name }, i) => [name.replace(/[^A-Za-z0-9_]/g, '_'), i] as const)
+  return new Map([...spelled, ...specs.map(({ name }, i) => [name, i] as const)])
 }
 
 /** Columns of the one input, or undefined where the metadata names what there is not. */
@@ -122,6 +133,7 @@ function namedFeatures(
 
 function refuseUnknown(
   inputs: readonly ModelPort[],
+  features: FeatureSet,
   column: ReadonlyMap<string, number>,
   refusals: Refusal[],
 ): void {
@@ -129,7 +141,7 @@ function refuseUnknown(
   if (unknown.length === 0) return
   refusals.push({
     found: `inputs ${unknown.slice(0, 5).join(', ')}${unknown.length > 5 ? ` and ${unknown.length - 5} more` : ''}, which are no features`,
-    expected: `either one float input [n, ${column.size}], or inputs [n, 1] named as features`,
+    expected: `either one float input [n, ${features.specs.length}], or inputs [n, 1] named as features`,
     mend: '`freshet features list` has the names; rename the inputs, or put the columns into one input',
   })
 }

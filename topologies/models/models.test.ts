@@ -81,6 +81,21 @@ describe('how a model is fed', () => {
     expect(scores(named, matrix, 2)).toEqual([9, 18])
   })
 
+  it('takes the names as converters spell them', () => {
+    const dotted: FeatureSet = {
+      ...features,
+      specs: features.specs.map(spec => ({ ...spec, name: `${spec.name}.x` })),
+    }
+    const model = linear({
+      inputs: ['b_x', 'a_x'].map(name => ({ name, dims: ['n', 1] })),
+      nodes: [{ operator: 'Sub', inputs: ['b_x', 'a_x'], outputs: ['y'] }],
+      constants: [],
+    })
+    const { refusals, features: found } = checkModel(model, settings({ features: dotted }))
+    expect(refusals).toEqual([])
+    expect(found).toEqual(['b.x@1', 'a.x@1'])
+  })
+
   it('takes the logarithm of a probability: of a last Sigmoid, or where the metadata says so', () => {
     const sigmoid = linear({
       nodes: [

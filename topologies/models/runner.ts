@@ -97,27 +97,26 @@ export class ModelRunner {
   }
 
   private put(row: number, column: number, value: number): void {
-    if (this.layout.matrix === null) this.buffers[column][row] = value
+    if (!this.layout.isMatrix) this.buffers[column][row] = value
     else this.buffers[0][row * this.layout.columns.length + column] = value
   }
 
   private reserve(n: number): void {
     if (n <= this.room) return
     this.room = Math.max(n, 2 * this.room)
-    const { matrix, columns, wantsBucket } = this.layout
-    this.buffers =
-      matrix === null
-        ? columns.map(() => new Float32Array(this.room))
-        : [new Float32Array(this.room * columns.length)]
+    const { isMatrix, columns, wantsBucket } = this.layout
+    this.buffers = isMatrix
+      ? [new Float32Array(this.room * columns.length)]
+      : columns.map(() => new Float32Array(this.room))
     if (wantsBucket) this.buckets = new Float32Array(this.room * this.features.buckets)
   }
 
   private run(n: number, bucket: number, scores: Float64Array): void {
-    const { matrix, columns, wantsBucket, output } = this.layout
-    const width = matrix === null ? 1 : columns.length
+    const { isMatrix, columns, inputs, wantsBucket, output } = this.layout
+    const width = isMatrix ? columns.length : 1
     const dims = [n, width]
     const feeds = this.buffers.map((buffer, i) => ({
-      name: matrix ?? this.features.specs[columns[i]].name,
+      name: inputs[i],
       data: buffer.subarray(0, n * width),
       dims,
     }))
