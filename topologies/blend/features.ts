@@ -88,8 +88,8 @@ export const featureSpecs: readonly FeatureSpec[] = [
 export const featureNames: readonly string[] = featureSpecs.map(({ name }) => name)
 export const featureCount = featureSpecs.length
 
-/** First of the features that are no pair of a scorer of counts or co-visits. */
-export const firstOf = (name: string): number => {
+/** Errors: RangeError for a name that there is not. */
+export function indexOfFeature(name: string): number {
   const at = featureNames.indexOf(name)
   if (at < 0) throw new RangeError(`there is no feature ${name}`)
   return at

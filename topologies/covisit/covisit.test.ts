@@ -96,16 +96,17 @@ describe('co-visitation', () => {
 
   it('sends each co-visit to the owners of both items, once each, and keeps rounds apart', () => {
     const visits = new Visits()
+    const minuteOf = (i: number): number => 29_000_000 + ((i * 37) % 1_000)
     for (let round = 0; round < 2; round++) {
       const expected: string[] = []
       for (let i = 0; i < 3_000; i++) {
         const item = (i * 7919) % 6_130
-        visits.add(item)
+        visits.add(item, minuteOf(i))
         for (let k = 0; k < i % 23; k++) {
           const other = (i * 104_729 + k * 31) % 5_990
           visits.follow(other)
           for (const owner of new Set([item % 3, other % 3]))
-            expected.push(`${owner} ${item} ${other} ${k} ${owner === item % 3}`)
+            expected.push(`${owner} ${item} ${other} ${k} ${owner === item % 3} ${minuteOf(i)}`)
         }
       }
       const writers = [new ByteWriter(), new ByteWriter(), new ByteWriter()]
@@ -117,8 +118,8 @@ describe('co-visitation', () => {
       const found: string[] = []
       writers.forEach((writer, owner) => {
         const idFrom = (r: ByteReader, size: number): number => Number(r.rawString(size).slice(1))
-        readVisits(new ByteReader(writer.copy()), idFrom, (item, other, k, whole) => {
-          found.push(`${owner} ${item} ${other} ${k} ${whole}`)
+        readVisits(new ByteReader(writer.copy()), idFrom, (item, other, k, whole, minute) => {
+          found.push(`${owner} ${item} ${other} ${k} ${whole} ${minute}`)
         })
       })
       expect(found.sort()).toEqual(expected.sort())
@@ -132,13 +133,14 @@ describe('co-visitation', () => {
       const expected = new Map<number, number[]>()
       for (let i = 0; i < 20_000; i++) {
         const row = (i * i) % 4_001
-        pending.add(row, i, i % 7)
-        expected.set(row, [...(expected.get(row) ?? []), i, i % 7])
+        pending.add(row, i, i % 7, i / 3, i / 5)
+        expected.set(row, [...(expected.get(row) ?? []), i, i % 7, i / 3, i / 5])
       }
       const found = new Map<number, number[]>()
-      pending.take((row, columns, weights, from, to) => {
+      pending.take((row, { columns, weights, next, recent }, from, to) => {
         const edges: number[] = []
-        for (let at = from; at < to; at++) edges.push(columns[at], weights[at])
+        for (let at = from; at < to; at++)
+          edges.push(columns[at], weights[at], next[at], recent[at])
         found.set(row, edges)
       })
       expect([...found]).toEqual([...expected])
@@ -150,9 +152,9 @@ describe('co-visitation', () => {
     const idOf = (item: number): string => `i${String(item).padStart(3, '0')}`
     const adder = new BoardAdder(8, idOf)
     const board = emptyBoard()
-    for (let item = 0; item < 16; item++) adder.addOne(board, 15 - item, item < 4 ? 5 : 1)
+    for (let item = 0; item < 16; item++) adder.addOne(board, 15 - item, item < 4 ? 5 : 1, 0, 0)
     expect(board.size).toBe(16)
-    adder.addOne(board, 99, 1)
+    adder.addOne(board, 99, 1, 0, 0)
     sortBoard(board, idOf)
     expect([...board.items.subarray(0, board.size)]).toEqual([12, 13, 14, 15, 0, 1, 2, 3, 99])
   })
@@ -168,16 +170,25 @@ describe('co-visitation', () => {
         for (const group of groups) {
           const columns = Int32Array.from(group, ({ item }) => item)
           const weights = Int32Array.from(group, ({ weight }) => weight)
-          many.add(a, columns, weights, 0, group.length)
-          for (const { item, weight } of group) single.addOne(b, item, weight)
+          const next = Float64Array.from(group, ({ weight }) => weight / 3)
+          const recent = Float64Array.from(group, ({ item }) => item / 7)
+          many.add(a, { columns, weights, next, recent }, 0, group.length)
+          for (const { item, weight } of group) single.addOne(b, item, weight, weight / 3, item / 7)
         }
         expect([...a.items.subarray(0, a.size)]).toEqual([...b.items.subarray(0, b.size)])
         expect([...a.weights.subarray(0, a.size)]).toEqual([...b.weights.subarray(0, b.size)])
         sortBoard(a, idOf)
         const sorted = Array.from({ length: b.size }, (_, i) => ({ i, id: idOf(b.items[i]) }))
           .sort((x, y) => b.weights[y.i] - b.weights[x.i] || (x.id < y.id ? -1 : 1))
-          .map(({ i }) => [b.items[i], b.weights[i]])
-        expect(Array.from({ length: a.size }, (_, i) => [a.items[i], a.weights[i]])).toEqual(sorted)
+          .map(({ i }) => [b.items[i], b.weights[i], b.next[i], b.recent[i]])
+        expect(
+          Array.from({ length: a.size }, (_, i) => [
+            a.items[i],
+            a.weights[i],
+            a.next[i],
+            a.recent[i],
+          ]),
+        ).toEqual(sorted)
       }),
     )
   })
@@ -192,7 +203,7 @@ describe('co-visitation', () => {
       [2, 3277],
       [3, 3277],
     ])
-      adder.addOne(board, item, weight)
+      adder.addOne(board, item, weight, 0, 0)
     const items = {
       idOf: (item: number) => ids[item],
       positives: (item: number) => item * 3,

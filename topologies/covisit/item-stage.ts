@@ -1,7 +1,7 @@
 /**
  * In the item task: the neighbours of its items, summed from the co-visits of user tasks.
  *  - A row is published (changelog row and `similar` view, in one commit) at most every `covisit.publishInterval`, and only
- *    if it grew by `covisit.publishThreshold`; so many rows a commit, the rest with the next. A crash forgets what was not
+ *    if it grew by `covisit.publishThreshold` of its recent weight; so many rows a commit, the rest with the next. A crash forgets what was not
  *    published. A row is published again at half the life of its view.
  *  - A withdrawn item is never in a view: views that hold it are written again at once, in slices.
  */
@@ -14,10 +14,20 @@ import type { MemoryItemTable } from '../items/memory-table.ts'
 import { covisitChannel, itemStores } from '../items/stores.ts'
 import type { ItemTable } from '../items/table.ts'
 import { ownerOf } from '../popularity/user-stage.ts'
+import { DecayClock } from './decayed.ts'
 import { type Board, BoardAdder, emptyBoard, sortBoard } from './neighbours.ts'
 import type { covisitOptions } from './options.ts'
-import { PendingEdges } from './pending-edges.ts'
-import { positionWeights, readNeighboursHead, writeNeighbour, writeNeighboursHead } from './rows.ts'
+import { type Edges, PendingEdges } from './pending-edges.ts'
+import {
+  againstOrder,
+  directedWeights,
+  positionWeights,
+  readNeighboursHead,
+  readWeights,
+  weightUnit,
+  writeNeighbour,
+  writeNeighboursHead,
+} from './rows.ts'
 import { similarBody } from './similar.ts'
 import { readVisits } from './visits.ts'
 
@@ -34,7 +44,7 @@ const PENDING_EDGES = 250_000
 interface NeighbourRow extends Row {
   readonly item: number
   readonly board: Board
-  /** Weight gained since it was published, and the sum it had then. */
+  /** W gained since it was published, and the sum of F that it had then, in the units of W. */
   grown: number
   published: number
   /** When it was published last, ms; 0 never. */
@@ -52,6 +62,9 @@ export function createCovisitItemStage(ctx: TaskContext, options: CovisitOptions
   const owner = ownerOf(items, ctx.partitionsOf('item'))
   const adder = new BoardAdder(keep, idOf)
   const pending = new PendingEdges()
+  const clock = new DecayClock()
+  const head = { layout: 0, writtenAt: 0, asOf: 0 }
+  const read = { weight: 0, next: 0, recent: 0 }
   const indexFrom = (r: ByteReader, size: number): number => items.indexFrom(r, size)
   /** By item index; an array, as most of the time goes into look-ups. */
   const rows: (NeighbourRow | undefined)[] = []
@@ -74,21 +87,31 @@ export function createCovisitItemStage(ctx: TaskContext, options: CovisitOptions
     write: { everyMs: 0 },
     writeKey: (row, w) => w.rawString(idOf(row.item)),
     writeValue({ board, writtenAt }, w) {
-      writeNeighboursHead(writtenAt, w)
+      writeNeighboursHead(writtenAt, clock.newest, w)
+      const { nextNow, recentNow } = clock
+      const { items: others, weights, next, recent } = board
       for (let i = 0; i < board.size && i < keep; i++)
-        writeNeighbour(idOf(board.items[i]), board.weights[i], w)
+        writeNeighbour(idOf(others[i]), weights[i], next[i] * nextNow, recent[i] * recentNow, w)
     },
     restore(key, value) {
       const row = rowOf(items.index(key.rawString()))
       row.board.size = 0
       row.published = 0
       if (value === null) return
-      row.writtenAt = readNeighboursHead(value)
+      readNeighboursHead(value, head)
+      row.writtenAt = head.writtenAt
+      if (head.asOf > 0) clock.at(head.asOf, () => order)
       while (value.left > 0) {
         const item = items.indexFrom(value, value.uint())
-        const weight = value.uint()
-        adder.addOne(row.board, item, weight)
-        row.published += weight
+        readWeights(value, head, read)
+        adder.addOne(
+          row.board,
+          item,
+          read.weight,
+          read.next * clock.next,
+          read.recent * clock.recent,
+        )
+        row.published += read.recent * weightUnit
       }
     },
   })
@@ -114,20 +137,31 @@ export function createCovisitItemStage(ctx: TaskContext, options: CovisitOptions
     return row
   }
 
-  function visit(item: number, other: number, k: number, whole: boolean): void {
+  /** The user liked `item` after `other`, which was the k-th before it. */
+  function visit(item: number, other: number, k: number, whole: boolean, minute: number): void {
     const weight = positionWeights[k]
     if (weight === undefined || item === other) return
-    if (whole) pending.add(item, other, weight)
-    if (!whole || owner(other) === ctx.partition) pending.add(other, item, weight)
+    clock.at(minute, settled)
+    const directed = directedWeights[k] ?? 0
+    const next = directed * clock.next
+    const recent = directed * clock.recent
+    if (whole) pending.add(item, other, weight, next * againstOrder, recent * againstOrder)
+    if (!whole || owner(other) === ctx.partition) pending.add(other, item, weight, next, recent)
   }
 
-  function addTo(item: number, columns: Int32Array, weights: Int32Array, from: number, to: number) {
+  function addTo(item: number, edges: Edges, from: number, to: number): void {
     const row = rowOf(item)
-    adder.add(row.board, columns, weights, from, to)
-    for (let at = from; at < to; at++) row.grown += weights[at]
+    adder.add(row.board, edges, from, to)
+    for (let at = from; at < to; at++) row.grown += edges.weights[at]
     if (row.waiting || row.grown < threshold * row.published) return
     row.waiting = true
     waiting.push(row)
+  }
+
+  /** All boards, nothing waiting for one. */
+  function settled(): readonly NeighbourRow[] {
+    if (pending.size > 0) pending.take(addTo)
+    return order
   }
 
   function writeView(row: NeighbourRow, to: Outbox): void {
@@ -145,7 +179,7 @@ export function createCovisitItemStage(ctx: TaskContext, options: CovisitOptions
 
   function publish(row: NeighbourRow, to: Outbox): void {
     sortBoard(row.board, idOf)
-    row.published = sumOf(row.board)
+    row.published = sumOf(row.board) * clock.recentNow * weightUnit
     row.grown = 0
     row.writtenAt = ctx.now()
     store.touch(row)
@@ -233,9 +267,9 @@ export function createCovisitItemStage(ctx: TaskContext, options: CovisitOptions
   }
 }
 
-function sumOf({ weights, size }: Board): number {
+function sumOf({ recent, size }: Board): number {
   let sum = 0
-  for (let i = 0; i < size; i++) sum += weights[i]
+  for (let i = 0; i < size; i++) sum += recent[i]
   return sum
 }
 

@@ -26,7 +26,7 @@ export function createCovisitUserStage(ctx: TaskContext): Stage<UserEvent> {
       const history = event.user.positives
       const n = Math.min(positionWeights.length, history.length - 1)
       if (n <= 0) return undefined
-      visits.add(event.item)
+      visits.add(event.item, Math.floor(Math.max(0, event.ts) / 60_000))
       for (let k = 0; k < n; k++) visits.follow(history.item(k + 1))
       return undefined
     },

@@ -5,17 +5,21 @@
  *
  * Hot: `add` and `follow` are called up to 23 times a positive. One log in a typed array that is used again.
  *
- * Packet: layout u8, then a positive each: its item, then n * 2 + whole. Whole (the receiver owns the item): n items, the
+ * Packet: layout u8, minute of the first positive (uint), then a positive each: its item, its minute (int, from that of the
+ * one before it), then n * 2 + whole. Whole (the receiver owns the item): n items, the
  * most recent first. Else only those that the receiver owns: n times {k u8, item}, k from 0 the most recent. An item is its
  * number in order of first sight from 1, or 0 and its id the first time.
  */
 import { FreshetError } from '../../streams/errors.ts'
 import type { ByteReader, ByteWriter } from '../../streams/serde/bytes.ts'
 
-const layout = 1
+const layout = 2
+
+/** What stands of a positive before the items that it follows. */
+const HEAD = 3
 
 export class Visits {
-  /** A positive each: item, number of items before it, these. */
+  /** A positive each: item, minute since 1970, number of items before it, these. */
   private log = new Int32Array(4096)
   private owners = new Int16Array(4096)
   private length = 0
@@ -29,13 +33,14 @@ export class Visits {
     return this.length
   }
 
-  /** A positive; those before it `follow`, the most recent first. */
-  add(item: number): void {
-    if (this.length + 2 > this.log.length) this.grow()
+  /** A positive in that minute (since 1970); those before it `follow`, the most recent first. */
+  add(item: number, minute: number): void {
+    if (this.length + HEAD > this.log.length) this.grow()
     this.log[this.length] = item
-    this.counter = this.length + 1
+    this.log[this.length + 1] = minute
+    this.counter = this.length + 2
     this.log[this.counter] = 0
-    this.length += 2
+    this.length += HEAD
   }
 
   follow(item: number): void {
@@ -53,13 +58,13 @@ export class Visits {
     const { log, owners, length } = this
     const partitions = new Set<number>()
     let highest = 0
-    for (let at = 0; at < length; at += 2 + log[at + 1])
-      for (let i = at; i < at + 2 + log[at + 1]; i++) {
-        if (i === at + 1) continue
+    for (let at = 0; at < length; at += HEAD + log[at + 2])
+      for (let i = at; i < at + HEAD + log[at + 2]; i++) {
+        if (i === at + 1 || i === at + 2) continue
         const item = log[i]
         if (item > highest) highest = item
         owners[i] = partitionOf(item)
-        if (log[at + 1] > 0) partitions.add(owners[i])
+        if (log[at + 2] > 0) partitions.add(owners[i])
       }
     if (highest >= this.reference.length) this.reference = new Int32Array(highest * 2)
     for (const partition of partitions) this.write(partition, idOf, to(partition))
@@ -79,16 +84,19 @@ export class Visits {
       reference[item] = used.length
       w.uint(0).string(idOf(item))
     }
-    w.u8(layout)
-    for (let at = 0; at < length; at += 2 + log[at + 1]) {
-      const n = log[at + 1]
-      const first = at + 2
+    let minute = log[1]
+    w.u8(layout).uint(minute)
+    for (let at = 0; at < length; at += HEAD + log[at + 2]) {
+      const n = log[at + 2]
+      const first = at + HEAD
       const whole = owners[at] === partition
       let own = 0
       if (whole) own = n
       else for (let k = 0; k < n; k++) if (owners[first + k] === partition) own++
       if (own === 0) continue
       refer(log[at])
+      w.int(log[at + 1] - minute)
+      minute = log[at + 1]
       w.uint(own * 2 + (whole ? 1 : 0))
       for (let k = 0; k < n; k++) {
         if (!whole) {
@@ -117,7 +125,7 @@ export class Visits {
 export function readVisits(
   r: ByteReader,
   indexFrom: (r: ByteReader, size: number) => number,
-  take: (item: number, other: number, k: number, whole: boolean) => void,
+  take: (item: number, other: number, k: number, whole: boolean, minute: number) => void,
 ): void {
   const found = r.u8()
   if (found !== layout)
@@ -125,6 +133,7 @@ export function readVisits(
       'CHANGELOG_NEWER',
       `a packet of co-visits has layout ${found}, this version reads ${layout}: run the version that wrote it or newer`,
     )
+  let minute = r.uint()
   const known: number[] = []
   const item = (): number => {
     const reference = r.uint()
@@ -135,11 +144,12 @@ export function readVisits(
   }
   while (r.left > 0) {
     const positive = item()
+    minute += r.int()
     const head = r.uint()
     const whole = (head & 1) === 1
     for (let i = 0; i < head >> 1; i++) {
       const k = whole ? i : r.u8()
-      take(positive, item(), k, whole)
+      take(positive, item(), k, whole, minute)
     }
   }
 }

@@ -9,6 +9,7 @@
 import type { OptionValues } from '../../streams/options.ts'
 import type { ByteReader } from '../../streams/serde/bytes.ts'
 import type { FollowedTable, TableSpec } from '../../streams/topology/stage.ts'
+import { BlendWeights } from '../blend/weights.ts'
 import { learnerStores, readVectorKey, readVectorRow, vectorDimension } from '../learner/rows.ts'
 import { DecayedSums, decayedTo, halfLivesMs, logScore } from '../popularity/decay.ts'
 import { emptyItemCounts, readCounts } from '../popularity/rows.ts'
@@ -49,6 +50,7 @@ export class MemoryItemTable implements ItemTable, FollowedTable {
   readonly halfLivesMs = halfLivesMs
   readonly withdrawals: number[] = []
   countedUntil = 0
+  readonly blend = new BlendWeights()
   readonly response = new ResponseWeights()
   context = new Float32Array(0)
   output = new Float32Array(0)
@@ -229,6 +231,7 @@ export class MemoryItemTable implements ItemTable, FollowedTable {
   ): void {
     if (kind === 'learner') {
       if (store === learnerStores.vectors) this.applyVector(key, value)
+      else if (store === learnerStores.blend) this.blend.read(value)
       else if (store === learnerStores.response) this.response.apply(key, value)
     } else if (store === itemStores.counts) this.applyCounts(key, value)
     else if (store === itemStores.neighbours)

@@ -4,6 +4,7 @@
  * them, in order of first sight; they differ between processes and never go on the log.
  */
 import type { ByteReader } from '../../streams/serde/bytes.ts'
+import type { BlendWeights } from '../blend/weights.ts'
 import type { ResponseWeights } from '../response/weights.ts'
 
 export interface CatalogEntry {
@@ -84,6 +85,8 @@ export interface ItemTable {
   /** Co-visitation neighbours of an item, strongest first. */
   neighbours(index: number): Neighbours | undefined
 
+  /** What positives taught (blend/). */
+  readonly blend: BlendWeights
   /** What logged impressions taught (response/). */
   readonly response?: ResponseWeights
 

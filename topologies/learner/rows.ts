@@ -11,7 +11,13 @@ import type { ByteReader, ByteWriter } from '../../streams/serde/bytes.ts'
 import { fromFloat16, toFloat16 } from './float16.ts'
 
 /** Numbers on the log for ever: never reuse one. */
-export const learnerStores = { vectors: 1, progress: 2, response: 10 } as const
+export const learnerStores = {
+  vectors: 1,
+  progress: 2,
+  blend: 3,
+  blendState: 4,
+  response: 10,
+} as const
 
 /** Length of C and of Q. */
 export const vectorDimension = 32

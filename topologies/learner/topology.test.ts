@@ -35,6 +35,10 @@ class FakeItems {
   content(index: number): Float32Array | undefined {
     return this.contents.get(this.ids[index])
   }
+  /** The blend learns nothing of items that are not known to it. */
+  positives(): number {
+    return 0
+  }
   newest(n: number): number[] {
     return this.ids.map((_, index) => index).slice(0, n)
   }

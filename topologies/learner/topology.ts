@@ -9,6 +9,8 @@ import type { OptionValues } from '../../streams/options.ts'
 import { hash53, randomFrom } from '../../streams/serde/hash.ts'
 import type { Stage, TaskContext, TaskKind } from '../../streams/topology/stage.ts'
 import { type Row, Store } from '../../streams/topology/store.ts'
+import { BlendLearner } from '../blend/learner.ts'
+import type { ItemTable } from '../items/table.ts'
 import { type ResponseOptions, responseLearnerStage } from '../response/learner-stage.ts'
 import { ContentStart, type ContentTable } from './content.ts'
 import type { learnerOptions } from './options.ts'
@@ -57,7 +59,9 @@ export function learnerStage(
     publishThreshold: options['learner.publishThreshold'],
   })
   const { embeddings } = vectors
-  const content = new ContentStart(ctx.table<ContentTable>('items'), vectors)
+  const items = ctx.table<ContentTable & ItemTable>('items')
+  const content = new ContentStart(items, vectors)
+  const blend = new BlendLearner(items, options['learner.publishInterval'])
   const sample = new RateSample(options['learner.maxPerSecond'])
   const progress: ProgressRow = { dirty: false, removed: false, received: 0 }
   const progressStore = new Store<ProgressRow>({
@@ -73,14 +77,28 @@ export function learnerStage(
   const learnt = ctx.metrics.counter('freshet_learner_positives_total', { result: 'learnt' })
   const left = ctx.metrics.counter('freshet_learner_positives_total', { result: 'sampled_out' })
   const lossGauge = ctx.metrics.gauge('freshet_learner_loss')
+  const blendLossGauge = ctx.metrics.gauge('freshet_blend_loss')
   let meanLoss = Number.NaN
+  let meanBlendLoss = Number.NaN
   let sweptAt = Number.NEGATIVE_INFINITY
+
+  function learnBlend(now: number, random: () => number): void {
+    for (let k = 1; k < positive.count; k++) seen[k - 1] = items.index(positive.ids[k])
+    const target = items.index(positive.ids[0])
+    const loss = blend.learn(target, seen, positive.count - 1, positive.bucket, now, random)
+    if (Number.isNaN(loss)) return
+    meanBlendLoss = Number.isNaN(meanBlendLoss)
+      ? loss
+      : meanBlendLoss + 0.001 * (loss - meanBlendLoss)
+  }
 
   const positive = emptyPositive()
   const history = new Int32Array(historyLength)
+  /** The same by index in the item table. */
+  const seen = new Int32Array(historyLength)
   return {
     name: 'learner',
-    stores: [vectors.store, progressStore] as unknown as readonly Store[],
+    stores: [vectors.store, progressStore, ...blend.stores] as unknown as readonly Store[],
     receives: [positivesChannel],
     receive(_channel, payload) {
       const now = ctx.now()
@@ -91,9 +109,12 @@ export function learnerStage(
           left.add()
           continue
         }
+        const random = randomFrom(chance)
+        // before the vectors move: it is to rank with what was published
+        learnBlend(now, random)
         const target = vectors.index(positive.ids[0])
         for (let k = 1; k < positive.count; k++) history[k - 1] = vectors.index(positive.ids[k])
-        const loss = embeddings.learn(target, history, positive.count - 1, randomFrom(chance))
+        const loss = embeddings.learn(target, history, positive.count - 1, random)
         for (let t = 0; t < embeddings.touchedCount; t++) vectors.move(embeddings.touched[t])
         meanLoss = Number.isNaN(meanLoss) ? loss : meanLoss + 0.001 * (loss - meanLoss)
         learnt.add()
@@ -110,7 +131,9 @@ export function learnerStage(
     },
     flush() {
       vectors.markMoved()
+      blend.flush()
       if (!Number.isNaN(meanLoss)) lossGauge.set(meanLoss)
+      if (!Number.isNaN(meanBlendLoss)) blendLossGauge.set(meanBlendLoss)
     },
   }
 }

@@ -15,3 +15,31 @@ export function decayedTo(value: number, at: number, now: number, halfLife: numb
 export function logScore(value: number, at: number, halfLife: number): number {
   return value > 0 ? Math.log2(value) + at / halfLife : Number.NaN
 }
+
+/** Sums of many decayed counts, one a half-life. A count that changes is taken out as it was and put in as it is. */
+export class DecayedSums {
+  private readonly halfLives: readonly number[]
+  private readonly values: Float64Array
+  private readonly ats: Float64Array
+
+  constructor(halfLives: readonly number[]) {
+    this.halfLives = halfLives
+    this.values = new Float64Array(halfLives.length)
+    this.ats = new Float64Array(halfLives.length)
+  }
+
+  /** Adds a count of `value` as of `at`. */
+  add(h: number, value: number, at: number): void {
+    if (value === 0) return
+    if (at > this.ats[h]) {
+      this.values[h] = decayedTo(this.values[h], this.ats[h], at, this.halfLives[h])
+      this.ats[h] = at
+    }
+    this.values[h] += decayedTo(value, at, this.ats[h], this.halfLives[h])
+  }
+
+  /** The sum as of `now`; never below 0, whatever rounding left. */
+  at(h: number, now: number): number {
+    return Math.max(0, decayedTo(this.values[h], this.ats[h], now, this.halfLives[h]))
+  }
+}

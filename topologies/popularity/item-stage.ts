@@ -146,8 +146,10 @@ export function createPopularityItemStage(ctx: TaskContext, options: PopularityI
     },
     positives(cohort, minute, count) {
       if (current === undefined) return
-      current.counts.positives += count
-      addDecayed(current.counts, minute, count)
+      const { counts } = current
+      counts.positives += count
+      if (counts.firstMinute === 0 || minute < counts.firstMinute) counts.firstMinute = minute
+      addDecayed(counts, minute, count)
       const hour = Math.floor(minute / 60)
       if (hour < oldestKept) return
       const row = hourOf(hour, cohorts.index(cohort), current.item)

@@ -1,7 +1,7 @@
 /**
  * Rows of counts in the item changelog.
- * `counts`: key = itemId; value = layout u8, newestAt, impressions, watches, positives, watchedMs, decayedMinute (varints),
- * one float32 a half-life. ~45 bytes, at most one a commit. The whole numbers do not depend on the order that packets came in;
+ * `counts`: key = itemId; value = layout u8, newestAt, impressions, watches, positives, watchedMs, decayedMinute, firstMinute
+ * (varints; layout 1 has no firstMinute), one float32 a half-life. ~45 bytes, at most one a commit. The whole numbers do not depend on the order that packets came in;
  * the decayed sums do, in their last digits.
  * `hours`: key = hour (varint), cohort (string), itemId; value = layout u8, then {minute u8, positives} of the minutes that
  * have any.
@@ -11,6 +11,7 @@ import type { ByteReader, ByteWriter } from '../../streams/serde/bytes.ts'
 import { halfLivesMs } from './decay.ts'
 
 const layout = 1
+const countsLayout = 2
 
 export interface ItemCounts {
   /** Newest event time counted for the item, ms. */
@@ -22,6 +23,8 @@ export interface ItemCounts {
   watchedMs: number
   /** Minute (since 1970) of the newest positive: `decayed` is as of its start. */
   decayedMinute: number
+  /** Minute of the oldest positive; 0: unknown. */
+  firstMinute: number
   /** Decayed positives, one a half-life. float32, as on the log, so that a restored task goes on with the same values. */
   readonly decayed: Float32Array
 }
@@ -34,31 +37,38 @@ export function emptyItemCounts(): ItemCounts {
     positives: 0,
     watchedMs: 0,
     decayedMinute: 0,
+    firstMinute: 0,
     decayed: new Float32Array(halfLivesMs.length),
   }
 }
 
 export function writeCounts(counts: ItemCounts, w: ByteWriter): void {
-  w.u8(layout).uint(counts.newestAt).uint(counts.impressions).uint(counts.watches)
-  w.uint(counts.positives).uint(counts.watchedMs).uint(counts.decayedMinute)
+  w.u8(countsLayout).uint(counts.newestAt).uint(counts.impressions).uint(counts.watches)
+  w.uint(counts.positives)
+    .uint(counts.watchedMs)
+    .uint(counts.decayedMinute)
+    .uint(counts.firstMinute)
   for (let h = 0; h < counts.decayed.length; h++) w.f32(counts.decayed[h])
 }
 
 /** Reads into `counts`. Errors: CHANGELOG_NEWER for another layout; RangeError for a row that is cut. */
 export function readCounts(r: ByteReader, counts: ItemCounts): void {
-  checkLayout(r.u8(), 'counts')
+  const found = r.u8()
+  if (found !== 1) checkLayout(found, 'counts', countsLayout)
   counts.newestAt = r.uint()
   counts.impressions = r.uint()
   counts.watches = r.uint()
   counts.positives = r.uint()
   counts.watchedMs = r.uint()
   counts.decayedMinute = r.uint()
+  counts.firstMinute = found === 1 ? 0 : r.uint()
   for (let h = 0; h < counts.decayed.length; h++) counts.decayed[h] = r.f32()
 }
 
 /** The newest event time alone, for those who need no more of the row. */
 export function readNewestAt(r: ByteReader): number {
-  checkLayout(r.u8(), 'counts')
+  const found = r.u8()
+  if (found !== 1) checkLayout(found, 'counts', countsLayout)
   return r.uint()
 }
 
@@ -97,10 +107,10 @@ export function readHour(r: ByteReader): HourMinutes {
   return minutes
 }
 
-function checkLayout(found: number, store: string): void {
-  if (found !== layout)
+function checkLayout(found: number, store: string, known = layout): void {
+  if (found !== known)
     throw new FreshetError(
       'CHANGELOG_NEWER',
-      `a row of ${store} has layout ${found}, this version reads ${layout}: run the version that wrote it or newer`,
+      `a row of ${store} has layout ${found}, this version reads ${known}: run the version that wrote it or newer`,
     )
 }

@@ -69,7 +69,7 @@ export class SurfaceDraws implements ListedCandidates {
     options: TopkOptions,
     surfaces: readonly SurfacePolicy[],
     items: ItemTable,
-    settings: { readonly ranker: string; readonly capacity: number },
+    settings: { readonly ranker: () => string; readonly capacity: number },
   ) {
     const { capacity, ranker } = settings
     const file = options['topk.policies']

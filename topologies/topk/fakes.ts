@@ -1,5 +1,7 @@
 /** A small item table and users, for tests and the bench. */
+
 import { hash53, randomFrom } from '../../streams/serde/hash.ts'
+import { BlendWeights } from '../blend/weights.ts'
 import type { CatalogEntry, ItemTable, Neighbours } from '../items/table.ts'
 import { vectorDimension } from '../learner/rows.ts'
 import type { User, UserScratch, Users } from '../user/user.ts'
@@ -48,6 +50,9 @@ export class FakeItems implements ItemTable {
         this.rows[i] = {
           items: Int32Array.from({ length: 64 }, () => Math.floor(random() * items)),
           weights: Float32Array.from({ length: 64 }, (_, k) => 10 / (1 + k)),
+          next: Float32Array.from({ length: 64 }, (_, k) => (k % 3) / (1 + k)),
+          recent: Float32Array.from({ length: 64 }, (_, k) => 2 / (1 + k)),
+          asOf: this.countedUntil,
           size: 64,
         }
         const vector = Float32Array.from({ length: 16 }, () => random() - 0.5)
@@ -108,9 +113,22 @@ export class FakeItems implements ItemTable {
   rate(): number {
     return 0.1
   }
+  readonly blend = new BlendWeights()
   readonly betaPrior = { a: 1, b: 19 }
   decayed(h: number, index: number): number {
     return this.counts[h][index]
+  }
+  decayedSum(h: number): number {
+    return this.counts[h].reduce((sum, count) => sum + count, 0)
+  }
+  get counted(): { positives: number; most: number; items: number } {
+    return { positives: this.size, most: 2, items: this.size }
+  }
+  firstPositiveAt(index: number): number {
+    return this.countedUntil - 3_600_000 * (1 + (index % 1_000))
+  }
+  lastPositiveAt(index: number): number {
+    return this.countedUntil - 60_000 * (index % 100)
   }
   popular(h: number, n: number): readonly number[] {
     let order = this.byCount.get(h)

@@ -3,7 +3,9 @@
  * same table, user, time and seed give the same slate.
  */
 import { hash53, randomFrom } from '../../streams/serde/hash.ts'
+import { BlendScorer } from '../blend/scorer.ts'
 import type { ItemTable } from '../items/table.ts'
+import { bucketOf } from '../learner/positive.ts'
 import { ResponseScores } from '../response/serve.ts'
 import type { User } from '../user/user.ts'
 import { type Prepared, SurfaceDraws } from './draw.ts'
@@ -17,7 +19,7 @@ import { Embedding } from './retrieve/embedding.ts'
 import { Explore } from './retrieve/explore.ts'
 import { retrieveCohort, retrievePopularity } from './retrieve/popularity.ts'
 import type { Slate, SlateRules, Traits } from './rules.ts'
-import { mixScorer, type Scorer } from './score.ts'
+import type { Scorer } from './score.ts'
 import { byCandidates, type SurfacePolicy, surfacePolicies, type TopkOptions } from './surfaces.ts'
 
 /** Sources of a user's list; cohorts have their own popularity beside. */
@@ -62,13 +64,13 @@ export class Recommender implements ListedCandidates {
     const sizes = surfaces.map(({ rules }) => rules.size)
     const capacity = Math.max(surfaces[0].candidates * sources, ...sizes)
     this.candidates = new Candidates(capacity)
-    this.scorer = scorer ?? mixScorer(capacity)
+    this.scorer = scorer ?? new BlendScorer(capacity)
     this.response = new ResponseScores(items)
     this.filter = new Filter(items, options['topk.fatigue'])
     this.logits = new Float64Array(capacity)
     this.prepared = { candidates: this.candidates, logits: this.logits, user: null, now: 0 }
     this.draws = new SurfaceDraws(options, surfaces, items, {
-      ranker: this.scorer.name,
+      ranker: () => this.scorer.name,
       capacity,
     })
     this.model = this.scorer.model
@@ -112,7 +114,8 @@ export class Recommender implements ListedCandidates {
     this.content.retrieve(ask, candidates)
     this.explore.retrieve(ask, candidates)
     const { covisit, embedding, content, filter } = this
-    this.scorer.score({ ask, candidates, covisit, embedding, content, filter }, this.logits)
+    const bucket = bucketFor(user)
+    this.scorer.score({ ask, candidates, covisit, embedding, content, filter, bucket }, this.logits)
     this.response.add(user, candidates, now, this.logits)
     this.draws.begin()
   }
@@ -165,4 +168,9 @@ export class Recommender implements ListedCandidates {
   itemOf(candidate: number): number {
     return this.draws.itemOf(candidate)
   }
+}
+
+function bucketFor(user: User | null): number {
+  const n = user?.positives.length ?? 0
+  return bucketOf(n, n > 0 ? user!.lastSeenAt - user!.positives.at(0) : 0)
 }

@@ -23,6 +23,8 @@ export interface Evidence {
   readonly embedding: Embedding
   readonly content: Content
   readonly filter: Filter
+  /** Which of the blend's weights the user ranks with (learner/positive.ts). */
+  readonly bucket: number
 }
 
 /** Writes a finite logit for each of the candidates. */

@@ -23,6 +23,8 @@ export class Variants {
   private readonly surface: SurfacePolicy
   private readonly settings: VariantSettings
   private readonly known = new Map<number, Variant>()
+  /** Whose variants are known. */
+  private ranker = ''
 
   constructor(surface: SurfacePolicy, settings: VariantSettings) {
     this.surface = surface
@@ -50,6 +52,9 @@ export class Variants {
   }
 
   private made(key: number, make: () => Variant): Variant {
+    const ranker = this.settings.ranker()
+    if (ranker !== this.ranker) this.known.clear()
+    this.ranker = ranker
     const known = this.known.get(key)
     if (known !== undefined) return known
     const variant = make()
@@ -60,7 +65,7 @@ export class Variants {
   private variant(how: string, rules: SlateRules): Variant {
     const { ranker, version, capacity } = this.settings
     return {
-      name: `${ranker}-${how}@${version}`,
+      name: `${ranker()}-${how}@${version}`,
       rules,
       drawer: new SlateDrawer(rules, capacity),
     }
@@ -68,7 +73,8 @@ export class Variants {
 }
 
 export interface VariantSettings {
-  readonly ranker: string
+  /** Its name as of now: another one may take over. */
+  readonly ranker: () => string
   readonly version: number
   readonly capacity: number
   readonly holdoutTemperature: number

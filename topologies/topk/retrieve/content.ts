@@ -7,6 +7,8 @@ const newestLooked = 200
 const window = 10
 const decay = 0.8
 
+type Viewer = Pick<Ask, 'items' | 'history' | 'length'>
+
 export class Content {
   private taste = new Float64Array(0)
   private readonly cosines = new Float64Array(newestLooked)
@@ -15,7 +17,7 @@ export class Content {
   present = false
 
   /** Computes the unit taste vector from those of the last positives that have content. */
-  prepare(ask: Ask): void {
+  prepare(ask: Viewer): void {
     this.present = false
     let weight = 1
     for (let k = 0; k < ask.length && k < window; k++, weight *= decay) {
@@ -50,7 +52,7 @@ export class Content {
   }
 
   /** Cosine of the item's content to the taste; 0 where either is missing. */
-  similarity(ask: Ask, item: number): number {
+  similarity(ask: Viewer, item: number): number {
     const vector = this.present ? ask.items.content(item) : undefined
     if (vector === undefined || vector.length !== this.taste.length) return 0
     let cosine = 0
