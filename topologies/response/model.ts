@@ -22,8 +22,8 @@ const most = 10
 const furthestChoice = 20
 const furthestLogit = 30
 const furthestStep = 1
-/** The least share of a choice logit that a response logit keeps, and the largest. */
-const slopes = { least: 0.1, most: 5 }
+/** What a logit of choice may be worth in logits of response. */
+const slopes = { least: 0, most: 5 }
 /** Variance of what a weight may be before anything is known. */
 const interceptPrior = 9
 const slopePrior = 0.25

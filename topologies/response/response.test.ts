@@ -309,6 +309,13 @@ describe('a list', () => {
       return [1, -2, 0.5][k] + own
     })
     expect(logits[3]).toBe(7)
+    const why = new ResponseScores(items).explain(user, 17, 1, items.countedUntil)!
+    const { source, age, shown, creator, item, strength, added } = why
+    expect(added).toBeCloseTo(strength * (source + age + shown + creator + item), 12)
+    expect(-2 + added).toBeCloseTo(expected[1], 12)
+    expect(
+      new ResponseScores(new FakeItems({ items: 20, seed: 1 })).explain(user, 17, 1, 0),
+    ).toBeUndefined()
     for (let k = 0; k < 3; k++) expect(Math.abs(logits[k] - expected[k])).toBeLessThan(0.00051)
     for (const logit of logits) expect(logit).toBe(Math.round(logit * 1000) / 1000)
   })

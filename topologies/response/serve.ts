@@ -6,6 +6,7 @@ import type { ItemTable } from '../items/table.ts'
 import { candidateSources } from '../topk/retrieve/candidates.ts'
 import type { User } from '../user/user.ts'
 import { ageFeature, creatorBucket, itemBucket, shownCoordinate, sourceNumber } from './features.ts'
+import type { ResponseTerms } from './weights.ts'
 
 /** Candidates as retrieval leaves them; `count` are valid. */
 interface ListedItems {
@@ -21,6 +22,8 @@ export class ResponseScores {
   private readonly items: ItemTable
   private itemBuckets = new Int32Array(0)
   private creatorBuckets = new Int32Array(0)
+  /** What the model sees of the candidate that is looked at. */
+  private readonly at = { source: 0, age: 0.5, shown: -1, creator: -1, item: -1 }
 
   constructor(items: ItemTable) {
     this.items = items
@@ -34,20 +37,41 @@ export class ResponseScores {
     const { items } = this
     const weights = items.response
     if (weights === undefined || weights.strength === 0) return false
+    const { at } = this
     for (let i = 0; i < candidates.count; i++) {
-      const item = candidates.items[i]
-      const entry = items.catalog(item)
-      const shown = user === null ? -1 : shownCoordinate(user.shown.last7d(item, user.lastSeenAt))
-      const adjustment = weights.adjustment(
-        sourceNumbers[candidates.source[i]],
-        ageFeature(entry, now),
-        shown,
-        entry === undefined || entry.creator < 0 ? -1 : this.creatorBucket(entry.creator),
-        this.itemBucket(item),
-      )
-      logits[i] = Math.round((logits[i] + adjustment) * 1000) / 1000
+      this.look(user, candidates.items[i], candidates.source[i], now)
+      const added = weights.adjustment(at.source, at.age, at.shown, at.creator, at.item)
+      logits[i] = Math.round((logits[i] + added) * 1000) / 1000
     }
     return true
+  }
+
+  /** Why a candidate gets what `add` gives it; undefined while the model is off. @param source into `candidateSources`. */
+  explain(
+    user: User | null,
+    item: number,
+    source: number,
+    now: number,
+  ): (ResponseTerms & { readonly strength: number; readonly added: number }) | undefined {
+    const weights = this.items.response
+    if (weights === undefined || weights.strength === 0) return undefined
+    this.look(user, item, source, now)
+    const { at } = this
+    return {
+      ...weights.terms(at.source, at.age, at.shown, at.creator, at.item),
+      strength: weights.strength,
+      added: weights.adjustment(at.source, at.age, at.shown, at.creator, at.item),
+    }
+  }
+
+  private look(user: User | null, item: number, source: number, now: number): void {
+    const { at } = this
+    const entry = this.items.catalog(item)
+    at.source = sourceNumbers[source]
+    at.age = ageFeature(entry, now)
+    at.shown = user === null ? -1 : shownCoordinate(user.shown.last7d(item, user.lastSeenAt))
+    at.creator = entry === undefined || entry.creator < 0 ? -1 : this.creatorBucket(entry.creator)
+    at.item = this.itemBucket(item)
   }
 
   private itemBucket(item: number): number {

@@ -70,10 +70,34 @@ export class ResponseWeights {
     return this.strength * Math.min(furthest, Math.max(-furthest, own))
   }
 
-  /** What an item of the creator gains by it, in response logits. */
-  creatorEffect(bucket: number): number {
-    return this.creators === noWeights ? 0 : this.creators[bucket]
+  /** The terms that `adjustment` sums up, before its bounds and its strength: for who asks why. */
+  terms(
+    source: number,
+    age: number,
+    shown: number,
+    creatorBucket: number,
+    itemBucket: number,
+  ): ResponseTerms {
+    const { dense, creators, items } = this
+    const known = this.items !== noWeights
+    return {
+      source: dense[at.source + source],
+      age: Number.isNaN(age) ? dense[at.ageUnknown] : dense[at.age] * age,
+      shown: shown >= 0 ? dense[shown] : 0,
+      creator: known && creatorBucket >= 0 ? creators[creatorBucket] : 0,
+      item: known && itemBucket >= 0 ? items[itemBucket] : 0,
+    }
   }
+}
+
+/** In response logits. */
+export interface ResponseTerms {
+  readonly source: number
+  readonly age: number
+  /** Of the times that it was shown to the user before. */
+  readonly shown: number
+  readonly creator: number
+  readonly item: number
 }
 
 const noWeights = new Float32Array(0)
