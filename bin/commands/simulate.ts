@@ -3,6 +3,8 @@ import { type Sendable, send } from '../send.ts'
 import { createWorld, type World } from '../simulator/world.ts'
 import { count, Progress } from '../terminal.ts'
 
+/** What the default world of 5,000 users gives with room to rest between visits. */
+const RATE = 500
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const
 
 export function simulateCommand() {
@@ -14,12 +16,12 @@ export function simulateCommand() {
     .option('--events <n>', 'how many events', '100000')
     .option(
       '--rate <n>',
-      'events a second, sent and in event time; 0: as fast as they are taken',
-      '1000',
+      `events a second, sent and in event time; 0: as fast as they are taken, ${RATE} in event time`,
+      String(RATE),
     )
     .option('--seed <n>', 'which world', '1')
-    .option('--users <n>', 'population', '20000')
-    .option('--items <n>', 'catalog', '5000')
+    .option('--users <n>', 'population; 5000, or ten for each event a second where that is more')
+    .option('--items <n>', 'catalog', '2000')
     .option(
       '--drift <drift>',
       'SUBJECT[:KIND[=AMOUNT]]@TIME, may be repeated',
@@ -33,14 +35,14 @@ export function simulateCommand() {
 async function simulate(call: Call): Promise<number> {
   const { flags } = call
   const events = wholeNumber('events', flags.events, 100_000, 1)
-  const rate = wholeNumber('rate', flags.rate, 1_000)
-  const items = wholeNumber('items', flags.items, 5_000, 1)
-  const eventRate = rate || 1_000
+  const rate = wholeNumber('rate', flags.rate, RATE)
+  const items = wholeNumber('items', flags.items, 2_000, 1)
+  const eventRate = rate || RATE
   const world = createWorld({
     seed: wholeNumber('seed', flags.seed, 1),
     // what is sent at once must not lie in the future
     startTs: rate > 0 ? Date.now() : Date.now() - Math.ceil((events / eventRate) * 1000),
-    users: wholeNumber('users', flags.users, 20_000, 1),
+    users: wholeNumber('users', flags.users, Math.max(5_000, eventRate * 10), 1),
     items,
     drift: flags.drift as string[],
   })

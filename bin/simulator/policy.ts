@@ -1,13 +1,17 @@
 /**
- * The policy that logs: 60 candidates (30 by fame, 30 anywhere), scored by fame and a blurred view of the user's taste, drawn
- * without replacement by Plackett-Luce. `propensity` is the exact probability of the item at its position given those above
- * it and the candidates: its weight over the weights still there.
+ * The policy that logs, where no list is given: what viewers come across by themselves. Candidates for three pages (at least
+ * 30) are drawn by attention, each once, scored by a blurred view of the user's taste, and drawn without replacement by
+ * Plackett-Luce. `propensity` is the exact probability of the item at its position given those above it and the candidates:
+ * its weight over the weights still there.
  */
 import type { Catalog } from './population.ts'
 import type { Truth } from './truth.ts'
 
 export const loggingPolicy = 'sim-pl@1'
-const candidateCount = 60
+const leastCandidates = 30
+const triesEach = 8
+const tasteWeight = 1.5
+const blur = 0.3
 
 export interface Drawn {
   readonly slot: number
@@ -19,9 +23,9 @@ export interface Drawn {
 export class LoggingPolicy {
   private readonly truth: Truth
   private readonly catalog: Catalog
-  private readonly slots = new Int32Array(candidateCount)
-  private readonly scores = new Float64Array(candidateCount)
-  private readonly weights = new Float64Array(candidateCount)
+  private slots = new Int32Array(leastCandidates)
+  private scores = new Float64Array(leastCandidates)
+  private weights = new Float64Array(leastCandidates)
   /** Request in which a slot was last a candidate. */
   private readonly seen: Int32Array
   private request = 0
@@ -39,18 +43,17 @@ export class LoggingPolicy {
     random: () => number,
     excluded: (slot: number) => boolean,
   ): Drawn[] {
+    const candidateCount = Math.max(leastCandidates, 3 * size)
+    this.makeRoom(candidateCount)
     const { slots, scores, weights, catalog } = this
     const request = ++this.request
     let n = 0
-    for (let tries = 0; n < candidateCount && tries < candidateCount * 4; tries++) {
-      // ranks by fame: the cube of a uniform number lies near 0
-      const where = tries % 2 === 0 ? random() ** 3 : random()
-      const slot = Math.floor(where * catalog.size)
+    for (let tries = 0; n < candidateCount && tries < candidateCount * triesEach; tries++) {
+      const slot = catalog.attention.draw(random)
       if (this.seen[slot] === request || excluded(slot)) continue
       this.seen[slot] = request
       slots[n] = slot
-      scores[n] =
-        0.5 * catalog.fame[slot] + 1.5 * (this.truth.like(user, slot) + 0.3 * (random() - 0.5))
+      scores[n] = tasteWeight * (this.truth.like(user, slot) + blur * (random() - 0.5))
       weights[n] = Math.exp(scores[n])
       n++
     }
@@ -73,5 +76,11 @@ export class LoggingPolicy {
       weights[at] = weights[n]
     }
     return drawn
+  }
+  private makeRoom(candidates: number): void {
+    if (candidates <= this.slots.length) return
+    this.slots = new Int32Array(candidates)
+    this.scores = new Float64Array(candidates)
+    this.weights = new Float64Array(candidates)
   }
 }

@@ -195,6 +195,68 @@ describe('the truth', () => {
   })
 })
 
+describe('the default world', () => {
+  const world = createWorld({ seed: 1, startTs })
+  const sample = world.users.filter((_, i) => i % 25 === 0)
+  const rewards = sample.map(({ id }) => {
+    const byItem = new Map(
+      world.truth.oracle(id, 5_000, startTs).map(({ itemId, reward }) => [itemId, reward]),
+    )
+    return { best: [...byItem.values()].slice(0, 10), byItem }
+  })
+  const meanOf = (numbers: readonly number[]) =>
+    numbers.reduce((sum, x) => sum + x, 0) / numbers.length
+
+  it('has 5,000 users, 2,000 items and a positive in 8% of all pairs', () => {
+    expect(world.users).toHaveLength(5_000)
+    expect(rewards[0].byItem.size).toBe(2_000)
+    const all = meanOf(rewards.map(({ byItem }) => meanOf([...byItem.values()])))
+    expect(all).toBeGreaterThan(0.075)
+    expect(all).toBeLessThan(0.085)
+  })
+
+  it('pays two to three times as much for the best of a user as for the best of all', () => {
+    const ofAll = [...rewards[0].byItem.keys()]
+      .map(id => ({ id, reward: meanOf(rewards.map(({ byItem }) => byItem.get(id) ?? 0)) }))
+      .sort((a, b) => b.reward - a.reward)
+      .slice(0, 10)
+    const ratio = meanOf(rewards.map(({ best }) => meanOf(best))) / meanOf(ofAll.map(i => i.reward))
+    expect(ratio).toBeGreaterThan(2)
+    expect(ratio).toBeLessThan(3)
+  })
+
+  it('lets viewers come across items by Zipf, exponent 1', () => {
+    const { attention } = new Catalog(1, 2_000, startTs)
+    let state = 1
+    const dice = () => {
+      state = (state * 48271) % 2147483647
+      return state / 2147483647
+    }
+    const counts = new Float64Array(2_000)
+    for (let i = 0; i < 400_000; i++) counts[attention.draw(dice)]++
+    let harmonic = 0
+    for (let rank = 1; rank <= 2_000; rank++) harmonic += 1 / rank
+    // chi2 over the ranks, 1,999 degrees of freedom: 2,250 is four deviations out
+    let chi2 = 0
+    for (let rank = 0; rank < 2_000; rank++) {
+      const expected = 400_000 / harmonic / (rank + 1)
+      chi2 += (counts[rank] - expected) ** 2 / expected
+    }
+    expect(chi2).toBeLessThan(2_250)
+  })
+
+  it('replaces one item in a hundred a day', () => {
+    const events = createWorld({ seed: 1, startTs }).events({ ratePerSecond: 0.2 })
+    let withdrawn = 0
+    for (let event = events.next().value; event.at < startTs + 86_400_000; ) {
+      if (event.kind === 'Item' && event.record === null) withdrawn++
+      event = events.next().value
+    }
+    expect(withdrawn).toBeGreaterThanOrEqual(19)
+    expect(withdrawn).toBeLessThanOrEqual(20)
+  })
+})
+
 describe('lists of a provider', () => {
   it('are shown in order, with their own propensity, version, policy and index', () => {
     const list: ServedList = {

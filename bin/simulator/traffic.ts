@@ -38,4 +38,6 @@ export type ListProvider = (who: {
   readonly userId: string
   readonly cohort: string
   readonly surface: string
+  /** When the list is read, ms. */
+  readonly ts: number
 }) => ServedList | undefined

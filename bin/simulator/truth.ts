@@ -1,9 +1,10 @@
 /**
  * What really moves the viewers, known to tests and benches and to nobody in the stream:
  *   like   = taste . item vector
- *   play   = sigmoid(-1.6 + 2.5 like + 0.6 quality + fame - 0.15 ln(1 + age in days)), seen at the top of a list
- *   positive, once played = sigmoid(-0.2 + 3 like + 0.7 quality)
+ *   play   = sigmoid(-2.45 + 4 like + 0.3 quality - 0.15 ln(1 + age in days)), seen at the top of a list
+ *   positive, once played = sigmoid(-0.2 + 4 like + 0.3 quality)
  * At position k an item is looked at with probability 1 / (1 + 0.12 k) and, if not, never played.
+ * The expected reward is the chance that the item at the top becomes a positive: 8% over all pairs of user and item.
  */
 import { FreshetError } from '../../streams/errors.ts'
 import type { Drift } from './drift.ts'
@@ -40,16 +41,14 @@ export class Truth {
   }
 
   plays(like: number, slot: number, ts: number): number {
-    const { quality, fame, slots } = this.catalog
+    const { quality, slots } = this.catalog
     const ageDays = Math.max(0, ts - slots[slot].publishedAt) / dayMs
-    return sigmoid(
-      -1.6 + 2.5 * like + 0.6 * quality[slot] + fame[slot] - 0.15 * Math.log1p(ageDays),
-    )
+    return sigmoid(-2.45 + 4 * like + 0.3 * quality[slot] - 0.15 * Math.log1p(ageDays))
   }
 
   /** Probability that a play becomes a positive, a label drift at `ts` included. */
   likes(like: number, slot: number, ts: number): number {
-    let p = sigmoid(-0.2 + 3 * like + 0.7 * this.catalog.quality[slot])
+    let p = sigmoid(-0.2 + 4 * like + 0.3 * this.catalog.quality[slot])
     for (const { fromTs, part } of this.flips) if (ts >= fromTs) p = p * (1 - part) + (1 - p) * part
     return p
   }

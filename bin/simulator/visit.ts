@@ -12,6 +12,8 @@ import { examined, type Truth } from './truth.ts'
 export interface Habits {
   readonly surfaces: readonly string[]
   readonly slateSize: number
+  /** The list is read anew for each page; else it is read once a visit and paged through. */
+  readonly freshPages: boolean
   readonly heartbeatMs: number
   /** Part of the heartbeats that come twice / that come 5 s to 5 min late. */
   readonly doubledRate: number
@@ -135,8 +137,14 @@ export class Visit {
 
   private choose(size: number): Shown[] {
     const { user, stage, surface, seen } = this
-    if (this.list === undefined || this.shownOfList >= this.list.items.length) {
-      this.list = stage.lists?.({ userId: user.id, cohort: user.cohort, surface })
+    const { freshPages } = stage.habits
+    if (freshPages || this.list === undefined || this.shownOfList >= this.list.items.length) {
+      this.list = stage.lists?.({
+        userId: user.id,
+        cohort: user.cohort,
+        surface,
+        ts: this.actAt,
+      })
       this.shownOfList = 0
     }
     const { list } = this

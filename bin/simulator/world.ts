@@ -20,9 +20,9 @@ export type { ListProvider, ServedList, SimulatedEvent } from './traffic.ts'
 
 export interface WorldOptions {
   readonly seed: number
-  /** Default 20,000. */
-  readonly users?: number
   /** Default 5,000. */
+  readonly users?: number
+  /** Default 2,000. */
   readonly items?: number
   /** Event time of the first event, ms. */
   readonly startTs: number
@@ -30,6 +30,8 @@ export interface WorldOptions {
   readonly surfaces?: readonly string[]
   /** Items on a page; default 10. */
   readonly slateSize?: number
+  /** A list is read for each page instead of once a visit; default false. */
+  readonly freshPages?: boolean
   /** Between heartbeats; default 10 s. */
   readonly heartbeatMs?: number
   /** Parts of the heartbeats that come twice and late; default 0.01 each. */
@@ -78,7 +80,7 @@ const firstGuessPerSecond = 0.25
 
 /** Errors: OPTION_INVALID for a drift. */
 export function createWorld(options: WorldOptions): World {
-  const { seed, startTs, users: userCount = 20_000, items = 5_000 } = options
+  const { seed, startTs, users: userCount = 5_000, items = 2_000 } = options
   const { anonymous = 0.1, contextual = 0.07, none = 0.03, churnPerDay = 0.01 } = options
   const drifts = (options.drift ?? []).map(parseDrift)
   const users = new Users(seed, userCount, { anonymous, contextual, none })
@@ -94,6 +96,7 @@ export function createWorld(options: WorldOptions): World {
     habits: {
       surfaces: options.surfaces ?? ['home'],
       slateSize: options.slateSize ?? 10,
+      freshPages: options.freshPages ?? false,
       heartbeatMs: options.heartbeatMs ?? 10_000,
       doubledRate: options.doubledRate ?? 0.01,
       lateRate: options.lateRate ?? 0.01,
