@@ -18,6 +18,7 @@ import {
   type Surroundings,
   type Views,
 } from './compose.ts'
+import { followModel } from './model-host.ts'
 import { outsideTopicSpecs } from './topics.ts'
 
 export interface RunningWorker {
@@ -64,6 +65,8 @@ export async function startWorker(
     }
     if (isEmbedded(values))
       await transport.topics.create(outsideTopicSpecs(names, values['topics.partitions']))
+    const model = await followModel(around, transport, names, registry)
+    if (model) opened.push(model)
     const publisher = transport.publisher()
     opened.push(publisher)
     const worker = new Worker({
@@ -73,6 +76,7 @@ export async function startWorker(
         schemas: registry,
         encoder,
         clock,
+        models: model?.host,
       }),
       transport: between.transport?.(transport) ?? transport,
       names,

@@ -17,6 +17,8 @@ import { pseudonym } from './labels/pseudonym.ts'
 import { createLabelsStage } from './labels/stage.ts'
 import { learnerKind } from './learner/topology.ts'
 import { learnerUserStage } from './learner/user-stage.ts'
+import type { ModelHost } from './models/host.ts'
+import { rankingModels } from './models/scorer.ts'
 import type { TopologyOptions } from './options.ts'
 import { createPopularityGlobalStage } from './popularity/global-stage.ts'
 import { createPopularityUserStage } from './popularity/user-stage.ts'
@@ -54,6 +56,8 @@ export interface ApplicationSettings {
   readonly schemas: SchemaSource
   readonly encoder: Encoder
   readonly clock: Clock
+  /** Pushed models that rank; without it the blend alone does. */
+  readonly models?: ModelHost
   /** Told the users of each task that is created: for replays that look on. */
   readonly onUsers?: (partition: number, users: Users) => void
 }
@@ -173,6 +177,7 @@ function userKind(
               user: pseudonym(userId, options['privacy.pseudonymKey']),
               key: options['privacy.pseudonymKeyId'],
             }),
+            models: settings.models && rankingModels(settings.models, options),
           }),
         )
       return { decode: createUserDecode(ctx, { events, erasures }), stages }
@@ -196,6 +201,7 @@ function globalKind(settings: ApplicationSettings): TaskKind {
           createCohortStage(ctx, {
             options: settings.options,
             popularity: cohortPopularity(ctx.table('items'), ctx.table('windows')),
+            models: settings.models && rankingModels(settings.models, settings.options),
           }) as Stage,
         )
       return { decode: () => 'skip', stages }

@@ -1,13 +1,14 @@
 /**
  * `npm run bench [NAME...] [--events N]`: speeds and sizes on this machine, against real services started for it.
  * docs/benchmarks.md has results, and what they do not show. Names: throughput, redis, latency, peers, fencing, rebalance,
- * restore (with --users, --items, --partitions).
+ * restore (with --users, --items, --partitions), cascade (needs no services).
  */
 import { cpus, totalmem } from 'node:os'
 import { parseArgs } from 'node:util'
 import { startKafka } from '../support/kafka.ts'
 import { startRegistry } from '../support/registry.ts'
 import { startRedis } from '../support/services-redis.ts'
+import { cascade } from './cascade.ts'
 import { latency } from './latency.ts'
 import { PEER_PORT, preparePeer } from './peer.ts'
 import { rebalance } from './rebalance.ts'
@@ -32,6 +33,11 @@ const runs = Number(values.runs ?? 3)
 console.log(
   `${cpus().length} x ${cpus()[0].model}, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.version}; ${events} events, ${runs} runs, medians`,
 )
+
+if (wanted.delete('cascade')) {
+  await cascade()
+  if (wanted.size === 0) process.exit()
+}
 
 const kafka = await startKafka(wanted.has('peers') ? { port: PEER_PORT } : {})
 const registry = await startRegistry()

@@ -42,7 +42,7 @@ class Stage {
   readonly shelf = new Shelf()
   readonly alerts: Alert[] = []
   readonly rows: TableRow[] = []
-  readonly blend: FeatureScorer & { matrix: number[] }
+  readonly blend: FeatureScorer
   elapsed = 0
   /** What the next runs take. */
   takesMs = 0
@@ -86,8 +86,8 @@ class Stage {
     this.blend = {
       name: 'blend',
       model: '',
-      bucket: 0,
-      matrix: [],
+      features: new Float32Array(20),
+      fill: () => undefined,
       score(evidence, logits) {
         for (let i = 0; i < evidence.candidates.count; i++) logits[i] = 0 - i
       },
@@ -109,9 +109,10 @@ class Stage {
 
   /** Logits of a list whose candidates have these features. */
   list(...rows: number[][]): { logits: number[]; name: string; model: string } {
-    this.blend.matrix.splice(0, Number.POSITIVE_INFINITY, ...rows.flat())
+    this.blend.features.set(rows.flat())
     const logits = new Float64Array(rows.length)
     const evidence = {
+      bucket: 0,
       candidates: { count: rows.length, items: Int32Array.from(rows.keys()) },
       filter: { logWeight: (item: number) => (item === 0 ? 0 : -0.5) },
     } as unknown as Evidence

@@ -4,16 +4,39 @@
  *
  * One run a list, synchronous (onnxruntime.ts): batching over users would save 7 us of each list's ~450.
  */
-import { rounded, type Scorer } from '../topk/score.ts'
+import type { OptionValues } from '../../streams/options.ts'
+import type { Outbox } from '../../streams/topology/outbox.ts'
+import { BlendScorer } from '../blend/scorer.ts'
+import type { ScorerFor } from '../topk/recommend.ts'
+import { type Evidence, rounded, type Scorer } from '../topk/score.ts'
 import type { ModelHost } from './host.ts'
+import type { modelsOptions } from './options.ts'
 import { shortSha } from './shelf.ts'
 
-/** A scorer that ranks by features and leaves them for another to rank by. */
+/** A scorer that ranks by the feature matrix, and leaves it for another to rank by. */
 export interface FeatureScorer extends Scorer {
   /** Candidates x features of the registry, row-major, of the list scored last. */
-  readonly matrix: ArrayLike<number>
-  /** Which of the blend's weights that list was scored with. */
-  readonly bucket: number
+  readonly features: Float32Array
+  /** Computes them where its own scores did without: the fixed mix, until the blend has learnt enough. */
+  fill(evidence: Evidence): void
+}
+
+/** As the stages that make lists have it. */
+export interface RankingModels {
+  readonly scorer: ScorerFor
+  /** Emits what is to be told with a commit. */
+  flush(out: Pick<Outbox, 'alert' | 'row'>): void
+}
+
+export function rankingModels(
+  host: ModelHost,
+  options: OptionValues<typeof modelsOptions>,
+): RankingModels {
+  const depth = options['ranker.cascade']
+  return {
+    scorer: capacity => cascadeScorer(new BlendScorer(capacity), host, depth, capacity),
+    flush: out => host.flush(out),
+  }
 }
 
 /** @param capacity the most candidates of a list. @param depth how many of the best the model ranks. */
@@ -39,14 +62,15 @@ export function cascadeScorer(
       name = blend.name
       model = blend.model
       const { served } = host
-      const { candidates, filter } = evidence
+      const { candidates, filter, bucket } = evidence
       const { count } = candidates
       if (served === undefined || count === 0) return
+      if (name !== 'blend') blend.fill(evidence)
       const n = takeBest(logits, count, depth, best)
-      if (!host.score(served, blend.matrix, best, n, blend.bucket, scores)) return
+      if (!host.score(served, blend.features, best, n, bucket, scores)) return
       name = served.name
       model = shortSha(served.sha256)
-      const blendBelow = n < count ? maxOf(logits, best, n, count) : 0
+      const bestBelow = maxOf(logits, best, n, count)
       let least = Number.POSITIVE_INFINITY
       for (let i = 0; i < n; i++) {
         const at = best[i]
@@ -55,7 +79,7 @@ export function cascadeScorer(
         if (logits[at] < least) least = logits[at]
       }
       for (let i = n; i < count; i++)
-        logits[best[i]] = rounded(least - 1 + logits[best[i]] - blendBelow)
+        logits[best[i]] = rounded(least - 1 + logits[best[i]] - bestBelow)
     },
   }
 }

@@ -10,6 +10,7 @@
 import type { Outbox, ViewWrite } from '../../streams/topology/outbox.ts'
 import type { Stage, TaskContext } from '../../streams/topology/stage.ts'
 import type { ItemTable } from '../items/table.ts'
+import type { RankingModels } from '../models/scorer.ts'
 import { listBody } from './list.ts'
 import { type Recommender, recommendersOf } from './recommend.ts'
 import type { TopkOptions } from './surfaces.ts'
@@ -43,6 +44,8 @@ const lookEveryMs = 1_000
 export interface CohortDeps {
   readonly options: TopkOptions
   readonly popularity: CohortPopularity
+  /** What ranks, where it is not the blend (models/). */
+  readonly models?: RankingModels
 }
 
 export function createCohortStage(ctx: TaskContext, deps: CohortDeps): Stage<never> {
@@ -69,7 +72,7 @@ class CohortStage implements Stage<never> {
     this.ctx = ctx
     this.deps = deps
     this.items = ctx.table<ItemTable>('items')
-    this.recommenders = recommendersOf(deps.options, this.items)
+    this.recommenders = recommendersOf(deps.options, this.items, deps.models?.scorer)
     this.candidates = Math.max(...this.recommenders.map(each => each.surfaces[0].candidates))
     this.built = ctx.metrics.counter('freshet_topk_cohort_lists_total')
   }
@@ -100,7 +103,8 @@ class CohortStage implements Stage<never> {
     for (const write of this.pending.values()) out.view(write)
     this.pending.clear()
     this.isUrgent = false
-    const { popularity } = this.deps
+    const { popularity, models } = this.deps
+    models?.flush(out)
     popularity.refresh()
     // cohorts that came with this refresh are looked at next
     this.isRefilling &&=

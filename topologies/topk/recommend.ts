@@ -26,16 +26,22 @@ import { byCandidates, type SurfacePolicy, surfacePolicies, type TopkOptions } f
 const sources = 5
 
 /** One for each set of surfaces that can be drawn from the same candidates. */
-export function recommendersOf(options: TopkOptions, items: ItemTable): Recommender[] {
+export function recommendersOf(
+  options: TopkOptions,
+  items: ItemTable,
+  scorer?: ScorerFor,
+): Recommender[] {
   return byCandidates(surfacePolicies(options)).map(
-    surfaces => new Recommender(options, items, undefined, surfaces),
+    surfaces => new Recommender(options, items, scorer, surfaces),
   )
 }
+
+/** Makes what scores lists of at most `capacity` candidates. */
+export type ScorerFor = (capacity: number) => Scorer
 
 export class Recommender implements ListedCandidates {
   readonly surfaces: readonly SurfacePolicy[]
   readonly candidates: Candidates
-  readonly model: string
 
   private readonly options: TopkOptions
   private readonly items: ItemTable
@@ -55,7 +61,7 @@ export class Recommender implements ListedCandidates {
   constructor(
     options: TopkOptions,
     items: ItemTable,
-    scorer?: Scorer,
+    scorer: Scorer | ScorerFor = capacity => new BlendScorer(capacity),
     surfaces = byCandidates(surfacePolicies(options))[0],
   ) {
     this.options = options
@@ -64,7 +70,7 @@ export class Recommender implements ListedCandidates {
     const sizes = surfaces.map(({ rules }) => rules.size)
     const capacity = Math.max(surfaces[0].candidates * sources, ...sizes)
     this.candidates = new Candidates(capacity)
-    this.scorer = scorer ?? new BlendScorer(capacity)
+    this.scorer = typeof scorer === 'function' ? scorer(capacity) : scorer
     this.response = new ResponseScores(items)
     this.filter = new Filter(items, options['topk.fatigue'])
     this.logits = new Float64Array(capacity)
@@ -73,7 +79,6 @@ export class Recommender implements ListedCandidates {
       ranker: () => this.scorer.name,
       capacity,
     })
-    this.model = this.scorer.model
   }
 
   /**
@@ -96,7 +101,7 @@ export class Recommender implements ListedCandidates {
       history: this.history,
       length,
       perSource: this.surfaces[0].candidates,
-      countedUntil: items.countedUntil,
+      countedUntil: Math.max(items.countedUntil, user?.lastSeenAt ?? 0),
       cohort,
       random: randomFrom(hash53(`candidates ${subject}`, this.options['topk.seed'])),
     }
@@ -154,6 +159,11 @@ export class Recommender implements ListedCandidates {
 
   get policy(): string {
     return this.draws.policy
+  }
+
+  /** Of what ranked the list prepared last. */
+  get model(): string {
+    return this.scorer.model
   }
 
   idOf(candidate: number): string {

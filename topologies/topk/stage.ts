@@ -13,6 +13,7 @@
 import type { ViewWrite } from '../../streams/topology/outbox.ts'
 import type { RefillExtent, Stage, TaskContext } from '../../streams/topology/stage.ts'
 import type { ItemTable } from '../items/table.ts'
+import type { RankingModels } from '../models/scorer.ts'
 import type { UserEvent } from '../user/event.ts'
 import type { User, Users } from '../user/user.ts'
 import { contextHash, countExplored } from './exploration.ts'
@@ -62,6 +63,8 @@ export interface TopkDeps {
   readonly activeMs: number
   /** How users are named in the table `slates`; without it no draws are sampled. */
   readonly pseudonym?: (userId: string) => Pseudonym
+  /** What ranks, where it is not the blend (models/). */
+  readonly models?: RankingModels
 }
 
 export function createTopkStage(ctx: TaskContext, deps: TopkDeps): Stage<UserEvent> {
@@ -94,9 +97,9 @@ class TopkStage implements Stage<UserEvent> {
   constructor(ctx: TaskContext, deps: TopkDeps) {
     this.ctx = ctx
     this.deps = deps
-    const { options, pseudonym } = deps
+    const { options, pseudonym, models } = deps
     const items = ctx.table<ItemTable>('items')
-    this.lists = new UserLists({ options, items, pseudonym })
+    this.lists = new UserLists({ options, items, pseudonym, scorer: models?.scorer })
     this.contextKeys = options['topk.policies'].context
     this.budgeted = new Map(
       surfacePolicies(options)
@@ -253,6 +256,7 @@ class TopkStage implements Stage<UserEvent> {
     if (this.refillOf?.isLast && this.refillOf.waiting.size === 0) this.refillOf = undefined
     this.metrics.coalesced.add(this.queue.coalesced - this.coalescedTold)
     this.coalescedTold = this.queue.coalesced
+    this.deps.models?.flush(out)
   }
 
   delivered(): void {

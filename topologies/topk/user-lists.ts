@@ -11,7 +11,7 @@ import type { ViewWrite } from '../../streams/topology/outbox.ts'
 import type { ItemTable } from '../items/table.ts'
 import type { User } from '../user/user.ts'
 import { listBody } from './list.ts'
-import { type Recommender, recommendersOf } from './recommend.ts'
+import { type Recommender, recommendersOf, type ScorerFor } from './recommend.ts'
 import { type Pseudonym, type SlateRow, slateRow } from './slates-row.ts'
 import type { SurfacePolicy, TopkOptions } from './surfaces.ts'
 
@@ -27,6 +27,8 @@ declare module '../user/user.ts' {
 export interface UserListsDeps {
   readonly options: TopkOptions
   readonly items: ItemTable
+  /** What ranks, where it is not the blend. */
+  readonly scorer?: ScorerFor
   /** How users are named in the table `slates`; without it no draws are sampled. */
   readonly pseudonym?: (userId: string) => Pseudonym
 }
@@ -47,7 +49,7 @@ export class UserLists {
 
   constructor(deps: UserListsDeps) {
     this.deps = deps
-    this.recommenders = recommendersOf(deps.options, deps.items)
+    this.recommenders = recommendersOf(deps.options, deps.items, deps.scorer)
     const surfaces = this.recommenders.flatMap(recommender => recommender.surfaces)
     const intervals = surfaces.map(({ minIntervalMs }) => minIntervalMs)
     this.minIntervalMs = Math.min(...intervals)
