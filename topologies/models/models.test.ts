@@ -1,8 +1,10 @@
 /** Models of our own making, small enough to reckon their scores by hand; those of other tools: test/e2e/models.test.ts. */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { randomFrom } from '../../streams/serde/hash.ts'
 import { type CheckSettings, checkModel } from './check.ts'
 import { blendModel } from './export.ts'
+import { featureSet } from './features.ts'
 import type { FeatureSet } from './layout.ts'
 import { type OnnxGraph, readFacts, writeModel } from './onnx-format.ts'
 import { openRuntime } from './onnxruntime.ts'
@@ -311,6 +313,32 @@ describe('the blend as a model', () => {
     )
   })
 
+  it('as int8 keeps the order, of features as they are: some to 7, some to 1', () => {
+    const registry = featureSet()
+    const width = registry.specs.length
+    const random = randomFrom(11)
+    const normal = (): number =>
+      Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random())
+    const w = Float64Array.from({ length: registry.buckets * width }, () => 0.4 * normal())
+    const opened = openModel(blendModel(w, registry, 'int8'), registry, open)
+    if ('refusals' in opened) throw new Error(JSON.stringify(opened.refusals))
+    for (let list = 0; list < 20; list++) {
+      const n = 110
+      const bucket = list % registry.buckets
+      const given = Float64Array.from({ length: n * width }, (_, i) =>
+        i % 2 === 0 ? 7 * random() ** 3 : random(),
+      )
+      const exact = Array.from({ length: n }, (_, i) => {
+        let sum = 0
+        for (let j = 0; j < width; j++) sum += given[i * width + j] * w[bucket * width + j]
+        return sum
+      })
+      const found = new Float64Array(n)
+      opened.runner.score(given, n, bucket, found)
+      expect(spearman(exact, [...found])).toBeGreaterThan(0.995)
+    }
+  })
+
   it('says what it is made of', () => {
     const { metadata, producer } = readFacts(blendModel(new Float64Array(6), features, 'int8'))
     expect(Object.fromEntries(metadata)).toEqual({
@@ -326,7 +354,10 @@ describe('the cascade', () => {
     fc.assert(
       fc.property(
         fc.array(
-          fc.oneof(fc.double({ noNaN: true, min: -10, max: 10 }), fc.integer({ min: 0, max: 3 })),
+          fc.oneof(
+            fc.double({ noNaN: true, min: -10, max: 10 }).map(x => x + 0),
+            fc.integer({ min: 0, max: 3 }),
+          ),
           { maxLength: 200 },
         ),
         fc.integer({ min: 1, max: 210 }),
@@ -342,3 +373,17 @@ describe('the cascade', () => {
     )
   })
 })
+
+/** Correlation of ranks; ties do not matter here. */
+function spearman(a: readonly number[], b: readonly number[]): number {
+  const ranks = (values: readonly number[]): number[] => {
+    const rank: number[] = []
+    for (const [r, i] of [...values.keys()].sort((i, j) => values[i] - values[j]).entries())
+      rank[i] = r
+    return rank
+  }
+  const [x, y] = [ranks(a), ranks(b)]
+  const n = a.length
+  const squares = x.reduce((sum, r, i) => sum + (r - y[i]) ** 2, 0)
+  return 1 - (6 * squares) / (n * (n * n - 1))
+}
