@@ -1,7 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { resolveOptions } from '../../streams/options.ts'
+import { MINUTE, START, UserTask, watch } from '../../test/support/user-task.ts'
 import type { CatalogEntry } from '../items/table.ts'
+import { FINISHED } from '../user/user-state.ts'
 import { bucketOf, cohortHash, contextHash } from './exploration.ts'
 import { FakeItems, type FakeUser, fakeUser } from './fakes.ts'
 import { topkOptions } from './options.ts'
@@ -132,6 +134,34 @@ describe('what a ranker gets wrong', () => {
     })
     const same = withCatalog(new FakeItems({ items: 60, seed: 1 }), () => ({ creator: 4 }))
     expect(drawFor(new Recommender(optionsOf({}), same), same, null).items.length).toBe(5)
+  })
+})
+
+describe('a user with 100,000 watches', () => {
+  it('has a list, without what was finished of late', () => {
+    const task = new UserTask()
+    const watches = 100_000
+    const size = 8_000
+    task.send(watch('u', '0', START, 'p', 40_000, { endReason: 'finished' }))
+    const user = task.users.get('u')
+    if (user === undefined) throw new Error('the user is not known')
+    // as the events would leave it
+    for (let k = 0; k < watches; k++) {
+      const item = k % size
+      user.state.exclude(item, FINISHED, START + k * MINUTE)
+      if (!user.state.likes(item)) user.state.addPositive(item, START + k * MINUTE)
+    }
+    const items = new FakeItems({ items: size + 1_000, seed: 3, nearest: () => [5, 8_500] })
+    const recommender = new Recommender(optionsOf({}), items)
+    recommender.prepare(user, items.countedUntil, 's')
+    const slate = recommender.draw('home', 's')
+    const listed = Array.from({ length: slate.count }, (_, k) =>
+      recommender.itemOf(slate.picked[k]),
+    )
+    expect(listed.length).toBe(50)
+    const late = new Set(Array.from({ length: 2_000 }, (_, k) => (watches - 1 - k) % size))
+    expect(listed.filter(item => late.has(item))).toEqual([])
+    for (const k of listed.keys()) expect(slate.p[k] > 0 && slate.p[k] <= 1).toBe(true)
   })
 })
 

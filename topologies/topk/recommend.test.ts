@@ -164,6 +164,7 @@ describe('a list', () => {
       { 'topk.mmr': '0' },
       { 'topk.policy': 'epsilon' },
       { 'topk.temperature': '0' },
+      { 'topk.temperature': '0.005' },
       { 'topk.creatorCap': '1', 'topk.topicRun': '1', 'topk.temperature': '2' },
     ]) {
       const { recommender, list } = listOf({ items: 300, seed: 3 }, user, flags)

@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { randomFrom } from '../../streams/serde/hash.ts'
@@ -261,6 +263,42 @@ describe('a slate', () => {
       const below = score.slice(k).map(s => Math.exp((s - score[k]) / plain.temperature))
       expect(x).toBeCloseTo(1 / below.reduce((a, b) => a + b), 12)
     })
+  })
+
+  it('keeps a share of the positions that no binary fraction is: .58 of 50 are 29', () => {
+    const candidates = Array.from({ length: 100 }, (_, i) => ({
+      weight: -i,
+      creator: -1,
+      topic: -1,
+      marks: i < 50 ? 0 : 1,
+      vector: unit(0),
+    }))
+    const floors = [{ mark: 1, share: 0.58, after: 0 }]
+    const { picked } = drawn(candidates, { ...plain, temperature: 0, floors }, randomFrom(1))
+    expect(picked.filter(i => i >= 50).length).toBe(29)
+  })
+
+  it('has the p of the worked example in docs/lists.md', () => {
+    const text = readFileSync(join(import.meta.dirname, '../../docs/lists.md'), 'utf8')
+    const candidates = [1.2, 1.1, 1, 0.7].map((weight, i) => ({
+      weight,
+      creator: [1, 1, 2, 3][i],
+      topic: -1,
+      vector: new Float32Array(3),
+    }))
+    const rules = { ...plain, temperature: 0.1, creatorCap: 1 }
+    for (const [own, digits] of [
+      [rules, ['**0.6623**', '**0.9526**', '**1**']],
+      [{ ...rules, policy: 'epsilon' as const }, ['p = 0.925', ' 0.95,', ' 1:']],
+    ] as const) {
+      let list = drawn(candidates, own, randomFrom(0))
+      for (let seed = 1; list.picked.join() !== '0,2,3'; seed++)
+        list = drawn(candidates, own, randomFrom(seed))
+      list.p.forEach((p, k) => {
+        expect(p).toBeCloseTo(Number(/[\d.]+/.exec(digits[k])), 4)
+        expect(text).toContain(digits[k])
+      })
+    }
   })
 
   it('of no candidates, one, and equal ones is as good as it can be', () => {

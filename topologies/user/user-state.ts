@@ -6,6 +6,7 @@ import type { Row } from '../../streams/topology/store.ts'
 import { SessionState } from '../sessions/session.ts'
 import { APPROVALS, ChunkedList, EXCLUSIONS, POSITIVES, SHOWN } from './chunks.ts'
 import { LEAST_WEIGHT, MOST_WEIGHT } from './creator-weights.ts'
+import { ExclusionIndex } from './exclusion-index.ts'
 import type { StoredUser } from './stored-user.ts'
 import type { PositiveHistory } from './user.ts'
 
@@ -24,6 +25,10 @@ const EXCLUSION_UNIT = HOURS * 4
 const MINUTES = 67_108_864
 
 const POSITIVES_KEPT = 200
+
+/** For lists; so few as these are looked through. */
+const exclusions = new ExclusionIndex(EXCLUSION_UNIT)
+const FEW = 64
 
 export class UserState implements Row, PositiveHistory {
   readonly user: StoredUser
@@ -107,7 +112,8 @@ export class UserState implements Row, PositiveHistory {
   excludes(item: number): boolean {
     const { excluded } = this
     if (excluded === null) return false
-    const at = findExclusion(excluded.values, item)
+    const { values } = excluded
+    const at = values.length > FEW ? exclusions.placeOf(values, item) : findExclusion(values, item)
     if (at < 0) return false
     const value = excluded.values[at]
     if (value % 4 !== FINISHED) return true
@@ -128,6 +134,7 @@ export class UserState implements Row, PositiveHistory {
       const oldReason = old % 4
       const newest = Math.max(hour, Math.floor(old / 4) % HOURS)
       list.values[at] = exclusion(item, newest, Math.max(reason, oldReason))
+      exclusions.forget()
     } else {
       list.trim(EXCLUSIONS)
       at = list.values.length
@@ -191,11 +198,8 @@ export class UserState implements Row, PositiveHistory {
     const { byApproval, byExclusion } = settings.creatorWeights
     let weight = 1
     if (excluded !== null)
-      for (const value of excluded.values) {
-        const reason = value % 4
-        if (reason !== FINISHED && creatorOf(itemOfExclusion(value)) === creator)
-          weight *= byExclusion[reason]
-      }
+      for (const value of exclusions.opinions(excluded.values))
+        if (creatorOf(itemOfExclusion(value)) === creator) weight *= byExclusion[value % 4]
     if (approved !== null)
       for (const value of approved.values)
         if (creatorOf(itemOfExclusion(value)) === creator) weight *= byApproval[value % 4]
