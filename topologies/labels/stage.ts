@@ -5,6 +5,7 @@
 import type { Feedback, Impression, Watch } from '../../schemas/index.ts'
 import type { Outbox, TableRow } from '../../streams/topology/outbox.ts'
 import type { Stage, TaskContext } from '../../streams/topology/stage.ts'
+import { featureHash } from '../blend/features.ts'
 import type { ItemTable } from '../items/table.ts'
 import type { FeedbackEvent, ImpressionEvent, UserEvent, WatchEvent } from '../user/event.ts'
 import type { LabelFact, LabelSink } from '../user/labels-port.ts'
@@ -344,6 +345,7 @@ class LabelsStage implements Stage<UserEvent> {
       explore: entry.explore,
       source: entry.source,
       list_version: request.listVersion,
+      feature_hash: featureHash,
       prediction: entry.prediction,
       label,
       graded: known ? entry.graded : null,

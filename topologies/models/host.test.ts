@@ -47,6 +47,8 @@ class Stage {
   /** What the next runs take. */
   takesMs = 0
   now = 1_000
+  /** The blend's logits. */
+  blendSays = [0, -1, -2, -3]
   broken = ''
   outages = 0
   readonly host: ModelHost
@@ -88,8 +90,8 @@ class Stage {
       model: '',
       features: new Float32Array(20),
       fill: () => undefined,
-      score(evidence, logits) {
-        for (let i = 0; i < evidence.candidates.count; i++) logits[i] = 0 - i
+      score: (evidence, logits) => {
+        for (let i = 0; i < evidence.candidates.count; i++) logits[i] = this.blendSays[i]
       },
     }
     this.scorer = cascadeScorer(this.blend, this.host, depth, candidates)
@@ -262,7 +264,8 @@ describe('the cascade', () => {
     stage.push('first')
     await stage.promote('first')
     const { logits } = stage.list([1, 0], [2, 0], [100, 0], [200, 0])
-    expect(logits.slice(0, 2)).toEqual([1, 1.5])
-    expect(logits.slice(2)).toEqual([0, -1])
+    expect(logits).toEqual([1, 1.5, 0, -1])
+    stage.blendSays = [5, 9, 1, 8]
+    expect(stage.list([1, 0], [2, 0], [100, 0], [200, 0]).logits).toEqual([0.5, 1.5, -3.5, 199.5])
   })
 })
