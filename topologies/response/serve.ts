@@ -18,6 +18,13 @@ interface ListedItems {
 
 const sourceNumbers = candidateSources.map(sourceNumber)
 
+/** What is added is strength x rate x the sum of the terms. */
+interface Explained extends ResponseTerms {
+  readonly strength: number
+  readonly rate: number
+  readonly added: number
+}
+
 export class ResponseScores {
   private readonly items: ItemTable
   private itemBuckets = new Int32Array(0)
@@ -47,12 +54,7 @@ export class ResponseScores {
   }
 
   /** Why a candidate gets what `add` gives it; undefined while the model is off. @param source into `candidateSources`. */
-  explain(
-    user: User | null,
-    item: number,
-    source: number,
-    now: number,
-  ): (ResponseTerms & { readonly strength: number; readonly added: number }) | undefined {
+  explain(user: User | null, item: number, source: number, now: number): Explained | undefined {
     const weights = this.items.response
     if (weights === undefined || weights.strength === 0) return undefined
     this.look(user, item, source, now)
@@ -60,6 +62,7 @@ export class ResponseScores {
     return {
       ...weights.terms(at.source, at.age, at.shown, at.creator, at.item),
       strength: weights.strength,
+      rate: weights.rate,
       added: weights.adjustment(at.source, at.age, at.shown, at.creator, at.item),
     }
   }

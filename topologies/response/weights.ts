@@ -2,8 +2,8 @@
  * The response model's weights as every process follows them, and what they add to the logit of a candidate.
  *
  * With strength s (response.weight; 0 until enough was learnt) and the item's own part e of the response logit:
- *   served logit = choice + s x clamp(e, -3, 3)
- * The choice keeps its scale, which temperatures are given for. It is not divided by the slope to order by the response alone:
+ *   served logit = choice + s x r x clamp(e, -3, 3),  r = 1 / (1 + slope), kept within 1 and 3
+ * The choice keeps its scale, which temperatures are given for; r turns logits of response into logits of choice. It is bounded:
  * a slope that is estimated too small would make e count for more, lists noisier, and the next slope smaller still.
  */
 import type { ByteReader } from '../../streams/serde/bytes.ts'
@@ -11,6 +11,7 @@ import { at, creatorBuckets, denseCount, itemBuckets } from './features.ts'
 import { parts, readChunk, readDense } from './rows.ts'
 
 const furthest = 3
+const mostRate = 3
 
 export class ResponseWeights {
   /** 0: off, nothing is added. */
@@ -67,10 +68,15 @@ export class ResponseWeights {
       if (creatorBucket >= 0) own += this.creators[creatorBucket]
       if (itemBucket >= 0) own += this.items[itemBucket]
     }
-    return this.strength * Math.min(furthest, Math.max(-furthest, own))
+    return this.strength * this.rate * Math.min(furthest, Math.max(-furthest, own))
   }
 
-  /** The terms that `adjustment` sums up, before its bounds and its strength: for who asks why. */
+  /** Logits of choice that a logit of response is worth. */
+  get rate(): number {
+    return Math.min(mostRate, Math.max(1, 1 / (1 + this.dense[at.slope])))
+  }
+
+  /** The terms that `adjustment` sums up, before its bounds, rate and strength: for who asks why. */
   terms(
     source: number,
     age: number,
