@@ -29,7 +29,7 @@ export function blendRanker(items: MemoryItemTable): Ranker {
         scorer = new BlendScorer(2 * count)
       }
       const { items: seen, length } = history.of(user)
-      const asked = ask(items, seen, length)
+      const asked = { ...ask(items, seen, length), countedUntil: Math.max(items.countedUntil, at) }
       filter.begin(user ?? null, at)
       // what may be listed is the question's to say, so no source is asked and nothing is refused
       candidates.items.set(question.candidates.subarray(0, count))

@@ -91,20 +91,27 @@ export class BlendLearner {
   }
 
   /**
-   * One positive on `target` by a user in `bucket`, after `history` (newest first, `length` used). `now`: processing time,
-   * ms. Returns the loss before the step; NaN where nothing was learnt.
+   * One positive on `target` at event time `ts` by a user in `bucket`, after `history` (newest first, `length` used). `now`:
+   * processing time, ms. Returns the loss before the step; NaN where nothing was learnt.
    */
   learn(
     target: number,
     history: Int32Array,
     length: number,
     bucket: number,
+    ts: number,
     now: number,
     random: () => number,
   ): number {
     const { items, rows, sources, x } = this
     if (items.positives(target) === 0) return Number.NaN
-    const viewed = { items, history, length, perSource, countedUntil: items.countedUntil }
+    const viewed = {
+      items,
+      history,
+      length,
+      perSource,
+      countedUntil: Math.max(items.countedUntil, ts),
+    }
     sources.covisit.accumulate(viewed)
     sources.embedding.prepare(viewed)
     sources.content.prepare(viewed)

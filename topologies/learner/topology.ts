@@ -85,7 +85,15 @@ export function learnerStage(
   function learnBlend(now: number, random: () => number): void {
     for (let k = 1; k < positive.count; k++) seen[k - 1] = items.index(positive.ids[k])
     const target = items.index(positive.ids[0])
-    const loss = blend.learn(target, seen, positive.count - 1, positive.bucket, now, random)
+    const loss = blend.learn(
+      target,
+      seen,
+      positive.count - 1,
+      positive.bucket,
+      positive.ts,
+      now,
+      random,
+    )
     if (Number.isNaN(loss)) return
     meanBlendLoss = Number.isNaN(meanBlendLoss)
       ? loss

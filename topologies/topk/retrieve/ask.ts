@@ -8,7 +8,7 @@ export interface Ask {
   readonly length: number
   /** New candidates wanted of each source. */
   readonly perSource: number
-  /** Event time that popularity is asked for, ms. */
+  /** Event time of the list, ms: of the newest event that is counted, or of the user's newest if that is later. */
   readonly countedUntil: number
   /** Of a cohort: what it watches most, best first, with scores. */
   readonly cohort: ReadonlyMap<number, number> | undefined
