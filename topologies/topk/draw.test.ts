@@ -242,7 +242,7 @@ describe('exploration', () => {
   it('thompson prefers what is watched more often where shown, and tries what is hardly known', () => {
     const items = new FakeItems({ items: 40, seed: 2, bare: 1 })
     items.impressions = index => (index === 3 ? 4 : 1_000)
-    items.positives = index => (index === 3 ? 0 : index === 5 ? 200 : 50)
+    items.positives = index => (index === 3 ? 0 : index === 5 ? 100 : 50)
     const options = optionsOf({
       surfaces: {
         home: { policy: 'thompson', size: 5, creatorCap: 0, topicRun: 0, rateWeight: 1 },
@@ -256,7 +256,7 @@ describe('exploration', () => {
     const first = new Map<number, number>()
     for (let seed = 0; seed < 400; seed++) {
       const { items: listed, policy } = drawFor(recommender, items, null, seed)
-      expect(policy).toBe('test-ts64@1')
+      expect(policy).toBe('test-ts32@1')
       first.set(listed[0], (first.get(listed[0]) ?? 0) + 1)
     }
     const known = (first.get(7) ?? 0) + 1

@@ -33,7 +33,7 @@ describe('the policy file', () => {
         floors: [],
         fresh: null,
         exploreMost: Number.POSITIVE_INFINITY,
-        samples: 64,
+        samples: 32,
         rateWeight: 0.5,
       },
       restricted: false,

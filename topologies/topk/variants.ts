@@ -4,7 +4,7 @@
  *
  *  - `pl`: plackett-luce; `greedy`: at temperature 0, p = 1
  *  - `eps.05`: epsilon-greedy, with the epsilon that the user's context has
- *  - `ts64`: thompson, with 64 samples; p is an estimate with as many re-draws (thompson.ts)
+ *  - `ts32`: thompson, with 32 samples; p is an estimate with as many re-draws (thompson.ts)
  *  - `holdout`: plackett-luce at the holdout's temperature, for users who train nobody
  *
  * and `-b2`: at most two more explored positions, by the budget of the list and of the user's day.

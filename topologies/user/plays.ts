@@ -44,7 +44,7 @@ export const playItem = (plays: readonly number[], at: number): number =>
 export const playFlags = (plays: readonly number[], at: number): number => plays[at + ITEM] % FLAGS
 export const playHash = (plays: readonly number[], at: number): number => plays[at + HASH]
 export const playFirst = (plays: readonly number[], at: number): number => plays[at + FIRST]
-export const playLast = (plays: readonly number[], at: number): number => plays[at + LAST]
+const playLast = (plays: readonly number[], at: number): number => plays[at + LAST]
 export const playWatched = (plays: readonly number[], at: number): number => plays[at + WATCHED]
 export const isSplit = (plays: readonly number[], at: number): boolean =>
   (plays[at + ITEM] & SPLIT) !== 0
