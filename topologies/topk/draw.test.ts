@@ -245,7 +245,14 @@ describe('exploration', () => {
     items.positives = index => (index === 3 ? 0 : index === 5 ? 100 : 50)
     const options = optionsOf({
       surfaces: {
-        home: { policy: 'thompson', size: 5, creatorCap: 0, topicRun: 0, rateWeight: 1 },
+        home: {
+          policy: 'thompson',
+          size: 5,
+          creatorCap: 0,
+          topicRun: 0,
+          rateWeight: 1,
+          candidates: 60,
+        },
       },
     })
     const recommender = new Recommender(
