@@ -131,6 +131,9 @@ export class Lockstep {
       const rhythm: Rhythm = { intervalMs, quietMs, phaseMs: ((p + 0.5) * intervalMs) / count }
       tasks.push(new LockstepTask(kind.name, p, this.newCore(kind, p), rhythm))
     }
+    // what only looks at tables is woken by nothing that arrives
+    if (kind.inputs.length === 0 && !kind.deltas)
+      for (const task of tasks) task.neverSleeps(this.time)
     this.byKind.set(kind.name, tasks)
     this.tasks.push(...tasks)
     for (const topic of kind.inputs) this.kindOfTopic.set(topic, kind.name)

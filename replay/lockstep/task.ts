@@ -22,6 +22,7 @@ export class LockstepTask {
   /** Took something in since its last commit. */
   touched = false
   private readonly rhythm: Rhythm
+  private sleepless = false
   private awakeAt = 0
   private readonly offsets = new Map<string, number>()
 
@@ -45,14 +46,20 @@ export class LockstepTask {
     if (this.dueAt === Number.POSITIVE_INFINITY) this.dueAt = this.gridAfter(now)
   }
 
+  /** Commits at every time of its grid from now on, whether anything came in or not. */
+  neverSleeps(now: number): void {
+    this.sleepless = true
+    this.dueAt = this.gridAfter(now)
+  }
+
   /** Works off what is due and makes a commit; undefined where there is nothing to write. */
   commit(now: number): Commit | undefined {
     this.touched = false
     while (this.core.tick(5));
     const commit = this.core.commit()
     if (commit) this.awakeAt = now
-    this.dueAt =
-      now - this.awakeAt > this.rhythm.quietMs ? Number.POSITIVE_INFINITY : this.gridAfter(now)
+    const asleep = !this.sleepless && now - this.awakeAt > this.rhythm.quietMs
+    this.dueAt = asleep ? Number.POSITIVE_INFINITY : this.gridAfter(now)
     return commit
   }
 
