@@ -33,6 +33,8 @@ export interface Sources {
 export const tastes = 3
 /** Of the user's items, those that make the taste. */
 const tasteWindow = 24
+/** Idle time of an item that nobody liked yet: a year, so that it does not look as if just watched. */
+const neverMs = 365 * 86_400_000
 const twelveHours = 2
 const thirtyDays = 4
 
@@ -84,12 +86,18 @@ export class FeatureRows {
   /** What an item says of a taste: popular, new, trending. */
   tasteOf(item: number, into: Float64Array): void {
     const { items, countedUntil: now } = this.viewed!
-    const first = items.firstPositiveAt(item)
     into[0] = Math.log1p(items.positives(item))
-    into[1] = first > 0 ? Math.log1p(Math.max(0, now - first) / 3_600_000) : 0
+    into[1] = this.age(item)
     const c = items.decayed(twelveHours, item, now)
     const d = items.decayed(thirtyDays, item, now)
     into[2] = Math.log((60 * c + 1) / (d + 1))
+  }
+
+  /** log(1 + hours since the first positive); 0 before it. */
+  private age(item: number): number {
+    const { items, countedUntil: now } = this.viewed!
+    const first = items.firstPositiveAt(item)
+    return first > 0 ? Math.log1p(Math.max(0, now - first) / 3_600_000) : 0
   }
 
   /** Writes `featureCount` numbers from `to` on, all finite. */
@@ -123,10 +131,10 @@ export class FeatureRows {
       for (let f = 0; f < covisitScorers; f++)
         pair(this.scores[f], n, covisit.sums[f], covisit.maxima[f], into, to + at.covisit + 2 * f)
     this.writeVectors(item, into, to)
-    const first = items.firstPositiveAt(item)
     const last = items.lastPositiveAt(item)
-    if (first > 0) into[to + at.item] = 0.1 * Math.log1p(Math.max(0, now - first) / 3_600_000)
-    if (last > 0) into[to + at.item + 1] = 0.1 * Math.log1p(Math.max(0, now - last) / 60_000)
+    const idleMs = last > 0 ? Math.max(0, now - last) : neverMs
+    into[to + at.item] = 0.1 * this.age(item)
+    into[to + at.item + 1] = 0.1 * Math.log1p(idleMs / 60_000)
     into[to + at.item + 2] = 0.1 * Math.log1p(positives)
     this.tasteOf(item, this.value)
     for (let t = 0; t < tastes; t++) into[to + at.taste + t] = 0.1 * this.taste[t] * this.value[t]

@@ -70,7 +70,11 @@ export const featureSpecs: readonly FeatureSpec[] = [
   one('learner', 'embedding.peak', 'exp(embedding.logit), at most 1; 0 for a user without items'),
   one('items', 'content.cosine', "cosine of the item's content vector to the user's last ten"),
   one('popularity', 'item.age', '.1 log(1 + hours since its first positive)'),
-  one('popularity', 'item.idle', '.1 log(1 + minutes since its last positive)'),
+  one(
+    'popularity',
+    'item.idle',
+    '.1 log(1 + minutes since its last positive; a year where there is none)',
+  ),
   one('popularity', 'item.positives', '.1 log(1 + positives)'),
   one(
     'sessions',

@@ -23,8 +23,10 @@ import { BlendWeights } from './weights.ts'
 
 /** Uniform ones: learning from the hardest instead costs 7% of recall. */
 const negatives = 200
-/** Draws that meet the target, the user's own or unlisted items are made again so often in all. */
-const mostDraws = 2 * negatives
+/** Of them, those that nobody liked yet: a catalog may hold mostly such, and one tells what all tell. */
+const neverLiked = 30
+/** Draws that meet the target, the user's own, unlisted items or too many of a sort are made again so often in all. */
+const mostDraws = 10 * negatives
 /** As lists ask by default. */
 const perSource = 30
 const meanRate = 0.001
@@ -43,6 +45,9 @@ export class BlendLearner {
     content: new Content(),
   }
   private readonly x = new Float64Array((1 + negatives) * featureCount)
+  private readonly offsets = new Float64Array(1 + negatives)
+  /** Negatives still wanted: of those that nobody liked yet, of the others. */
+  private readonly left = [0, 0]
   private readonly taste = new Float64Array(tastes)
   /** Stamp of the positive that an item was last in the way of, by item. */
   private barred = new Int32Array(1024)
@@ -117,15 +122,10 @@ export class BlendLearner {
     sources.content.prepare(viewed)
     rows.begin(viewed, sources, this.weights.tasteMeans)
     rows.write(target, x, 0)
-    let n = 1
     this.bar(target, history, length)
-    for (let draw = 0; draw < mostDraws && n <= negatives; draw++) {
-      const item = Math.floor(random() * items.size)
-      if (this.barred[item] === this.stamp || !items.listable(item, now)) continue
-      rows.write(item, x, n++ * featureCount)
-    }
+    const n = this.draw(now, random)
     if (n === 1) return Number.NaN
-    const loss = this.model.learn(x, n, bucket, Math.log(Math.max(1, (items.size - 1) / (n - 1))))
+    const loss = this.model.learn(x, n, bucket, this.offsets)
     rows.tasteOf(target, this.taste)
     this.weights.learnt++
     const rate = Math.max(meanRate, 1 / this.weights.learnt)
@@ -141,6 +141,30 @@ export class BlendLearner {
     this.changed = false
     this.stores[0].touch(this.published)
     this.stores[1].touch(this.state)
+  }
+
+  /** Writes the negatives' rows behind the target's, and what each stands for; returns how many rows there are. */
+  private draw(now: number, random: () => number): number {
+    const { items, rows, x, offsets, left } = this
+    left[0] = neverLiked
+    left[1] = negatives - neverLiked
+    let n = 1
+    for (let draw = 0; draw < mostDraws && n <= negatives; draw++) {
+      const item = Math.floor(random() * items.size)
+      const sort = items.positives(item) > 0 ? 1 : 0
+      if (left[sort] === 0 || this.barred[item] === this.stamp || !items.listable(item, now))
+        continue
+      left[sort]--
+      offsets[n] = sort
+      rows.write(item, x, n++ * featureCount)
+    }
+    const liked = items.counted.items
+    const each = [
+      standsFor(items.size - liked, neverLiked - left[0]),
+      standsFor(liked - 1, negatives - neverLiked - left[1]),
+    ]
+    for (let s = 1; s < n; s++) offsets[s] = each[offsets[s]]
+    return n
   }
 
   private bar(target: number, history: Int32Array, length: number): void {
@@ -178,4 +202,9 @@ export class BlendLearner {
     for (const values of [this.weights.tasteMeans, weights, means, steps, curvature])
       for (let i = 0; i < values.length; i++) values[i] = r.f32()
   }
+}
+
+/** Log of how many of `all` each of the `drawn` stands for. */
+function standsFor(all: number, drawn: number): number {
+  return drawn === 0 ? 0 : Math.log(Math.max(1, all / drawn))
 }

@@ -4,6 +4,7 @@ import { featureCount } from './features.ts'
 import { ChoiceModel } from './newton.ts'
 
 const f = featureCount
+const none = new Float64Array(21)
 
 /** Rows of small numbers in the first `used` features; the others are 0. */
 function rowsOf(random: () => number, n: number, used: number): Float64Array {
@@ -48,7 +49,7 @@ describe('the choice model', () => {
       const x = rowsOf(random, 21, truth.length)
       const own = truth.map((w, i) => w + (bucket === 3 ? ofBucket[i] : 0))
       choose(x, 21, own, random)
-      model.learn(x, 21, bucket, 0)
+      model.learn(x, 21, bucket, none)
     }
     truth.forEach((w, i) => {
       expect(model.means[i] + model.means[6 * f + i]).toBeCloseTo(w, 0.5)
@@ -69,7 +70,7 @@ describe('the choice model', () => {
       const g = gradientOf(x, 6, w, 0.3)
       for (let i = 0; i < f; i++)
         for (let j = 0; j < f; j++) inverse[i][j] = lambda * inverse[i][j] + g[i] * g[j]
-      model.learn(x, 6, 0, 0.3)
+      model.learn(x, 6, 0, [0, 0.3, 0.3, 0.3, 0.3, 0.3])
     }
     for (let i = 0; i < f; i++)
       for (let j = 0; j < f; j++) {
@@ -86,7 +87,7 @@ describe('the choice model', () => {
       const x = rowsOf(random, 3, f)
       x[f + 2] = bad
       const before = model.weights.slice()
-      expect(model.learn(x, 3, 0, 0)).toBeNaN()
+      expect(model.learn(x, 3, 0, none)).toBeNaN()
       expect(model.weights).toEqual(before)
     }
     expect(model.refused).toBe(3)
@@ -96,7 +97,7 @@ describe('the choice model', () => {
         rowsOf(random, 3, f).map(v => v * 1e6),
         3,
         0,
-        5,
+        [0, 5, 5],
       )
       const moved = Math.hypot(...before.map((w, i) => model.weights[i] - w))
       expect(moved).toBeLessThanOrEqual(0.05 + 1e-9)
@@ -107,7 +108,7 @@ describe('the choice model', () => {
   it('N2: P stays bounded in a direction that nothing moves in', () => {
     const random = randomFrom(5)
     const model = new ChoiceModel(3)
-    for (let step = 0; step < 60_000; step++) model.learn(rowsOf(random, 3, 2), 3, 0, 0)
+    for (let step = 0; step < 60_000; step++) model.learn(rowsOf(random, 3, 2), 3, 0, none)
     for (let i = 0; i < f; i++) expect(model.curvature[i * f + i]).toBeLessThanOrEqual(50)
   })
 })

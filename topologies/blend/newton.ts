@@ -49,15 +49,15 @@ export class ChoiceModel {
   }
 
   /**
-   * One step. `x` has `n` rows of features, the target's first; `offset` is added to the negatives' logits (the log of how
-   * many each stands for). Returns the loss before the step, NaN for a step that was left out.
+   * One step. `x` has `n` rows of features, the target's first; `offsets` are added to the logits (for a negative, the log of
+   * how many it stands for; 0 for the target). Returns the loss before the step, NaN for a step that was left out.
    */
-  learn(x: Float64Array, n: number, bucket: number, offset: number): number {
+  learn(x: Float64Array, n: number, bucket: number, offsets: ArrayLike<number>): number {
     const { share, gradient, weights } = this
     const own = (1 + bucket) * f
     let max = Number.NEGATIVE_INFINITY
     for (let s = 0; s < n; s++) {
-      let logit = s === 0 ? 0 : offset
+      let logit = offsets[s]
       for (let i = 0; i < f; i++) logit += (weights[i] + weights[own + i]) * x[s * f + i]
       share[s] = logit
       if (logit > max) max = logit
