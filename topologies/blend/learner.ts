@@ -23,7 +23,10 @@ import { BlendWeights } from './weights.ts'
 
 /** Uniform ones: learning from the hardest instead costs 7% of recall. */
 const negatives = 200
-/** Of them, those that nobody liked yet: a catalog may hold mostly such, and one tells what all tell. */
+/**
+ * Of them, those that nobody liked yet. They stand for no more than themselves: a catalog may hold mostly such, but few of
+ * them are ever candidates of a list, and one tells what all tell.
+ */
 const neverLiked = 30
 /** Draws that meet the target, the user's own, unlisted items or too many of a sort are made again so often in all. */
 const mostDraws = 10 * negatives
@@ -158,12 +161,9 @@ export class BlendLearner {
       offsets[n] = sort
       rows.write(item, x, n++ * featureCount)
     }
-    const liked = items.counted.items
-    const each = [
-      standsFor(items.size - liked, neverLiked - left[0]),
-      standsFor(liked - 1, negatives - neverLiked - left[1]),
-    ]
-    for (let s = 1; s < n; s++) offsets[s] = each[offsets[s]]
+    const drawn = negatives - neverLiked - left[1]
+    const each = Math.log(Math.max(1, (items.counted.items - 1) / Math.max(1, drawn)))
+    for (let s = 1; s < n; s++) offsets[s] *= each
     return n
   }
 
@@ -202,9 +202,4 @@ export class BlendLearner {
     for (const values of [this.weights.tasteMeans, weights, means, steps, curvature])
       for (let i = 0; i < values.length; i++) values[i] = r.f32()
   }
-}
-
-/** Log of how many of `all` each of the `drawn` stands for. */
-function standsFor(all: number, drawn: number): number {
-  return drawn === 0 ? 0 : Math.log(Math.max(1, all / drawn))
 }
