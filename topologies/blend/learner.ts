@@ -27,7 +27,7 @@ const negatives = 200
  * Of them, those that nobody liked yet. They stand for no more than themselves: a catalog may hold mostly such, but few of
  * them are ever candidates of a list, and one tells what all tell.
  */
-const neverLiked = 30
+const neverLiked = 8
 /** Draws that meet the target, the user's own, unlisted items or too many of a sort are made again so often in all. */
 const mostDraws = 10 * negatives
 /** As lists ask by default. */
