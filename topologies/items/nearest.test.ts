@@ -84,4 +84,45 @@ describe('nearest vectors', () => {
       expect(recall(nearest, vectors, left)).toBeGreaterThan(0.95)
     },
   )
+
+  it.runIf(graphs !== undefined)(
+    'keep a recall of .98 over a day in which items come, go and move',
+    () => {
+      const n = 3_000
+      const vectors = vectorsOf(n, 4)
+      const steps = vectorsOf(n, 5)
+      const random = randomFrom(6)
+      const members = new Set<number>()
+      const nearest = new Nearest(d, { bruteForceBelow: 200, moved: 0.1 }, graphs)
+      const add = (i: number): void => {
+        members.add(i)
+        nearest.moved(i, vectors)
+      }
+      for (let i = 0; i < n - 300; i++) add(i)
+      while (nearest.indexed === 0) nearest.work(vectors, 500)
+      let unsettled = 0
+      let settled = n
+      for (let hour = 0; hour < 12; hour++) {
+        for (let i = n - 300 + 25 * hour; i < n - 275 + 25 * hour; i++) add(i)
+        for (let k = 0; k < 250; k++) {
+          const i = Math.floor(random() * n)
+          if (!members.has(i)) continue
+          if (k % 10 === 0) {
+            members.delete(i)
+            nearest.removed(i)
+            continue
+          }
+          for (let at = i * d; at < (i + 1) * d; at++) vectors[at] += 0.2 * steps[at]
+          nearest.moved(i, vectors)
+          if (k % 5 === 0) nearest.work(vectors)
+        }
+        unsettled = Math.max(unsettled, members.size - nearest.indexed)
+        settled = hour < 2 ? settled : Math.min(settled, members.size - nearest.indexed)
+        expect(recall(nearest, vectors, [...members])).toBeGreaterThanOrEqual(0.98)
+      }
+      // the delta buffer was in use, and was emptied by a swap
+      expect(unsettled).toBeGreaterThan(512)
+      expect(settled).toBeLessThan(512)
+    },
+  )
 })

@@ -84,11 +84,12 @@ export class Nearest {
   removed(index: number): void {
     if (this.isMember[index] !== 1) return
     this.isMember[index] = 0
+    // a build goes on, or a catalog that loses items all day would never get its new graph
+    if (this.building && this.members.indexOf(index) < this.building.next) this.building.next--
     this.members = this.members.filter(member => member !== index)
     if (this.isFresh[index] === 1) this.fresh = this.fresh.filter(member => member !== index)
     // marked fresh without being in the list: what the graph still finds is passed over
     this.isFresh[index] = 1
-    this.building = undefined
   }
 
   /** A slice of building where a graph is due. Called after each batch of rows. */
@@ -113,8 +114,8 @@ export class Nearest {
     const until = Math.min(members.length, to.capacity, this.building.next + points)
     for (; this.building.next < until; this.building.next++) {
       const index = members[this.building.next]
-      // indices that came after the build began stay beside the graph
-      if (index >= to.has.length) continue
+      // indices that came after the build began stay beside the graph; one that left and came back is in already
+      if (index >= to.has.length || to.has[index] === 1) continue
       const at = index * this.dimension
       const vector = vectors.subarray(at, at + this.dimension)
       to.graph.add(Array.from(vector), index)
@@ -129,6 +130,9 @@ export class Nearest {
     this.building = undefined
     this.fresh = []
     this.isFresh.fill(0)
+    // what was removed while the graph was built is in it: passed over
+    for (let index = 0; index < to.has.length; index++)
+      if (to.has[index] === 1 && this.isMember[index] === 0) this.isFresh[index] = 1
     for (const index of this.members) this.checkFresh(index, vectors)
   }
 
