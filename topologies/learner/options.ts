@@ -18,6 +18,10 @@ export const learnerOptions = defineOptions({
     help: 'Positives learnt a second; above that a uniform sample by hash is learnt (counts are never sampled). 3000 leaves room for the blend at 300 us a positive on one core.',
     takes: 'a whole number from 1 to 1000000',
   }),
+  'learner.share': option(z.coerce.number().gt(0).max(1), 1, {
+    help: 'Share of the positives that is learnt at any rate, a uniform sample by hash; counts are never sampled. 1 learns all. Less shows on a log, whose time passes faster than a clock, what learner.maxPerSecond costs.',
+    takes: 'a number above 0, at most 1',
+  }),
   'learner.publishInterval': option(duration(), 10_000, {
     help: 'How often moved vectors are published to every process. 10s: popularity a minute old costs .001 of recall, so vectors may be slower than counts.',
     takes: durationTakes,

@@ -23,6 +23,13 @@ describe('the learner keeps to its rate', () => {
     for (const n of later) expect(Math.abs(n - 300)).toBeLessThan(90)
   })
 
+  it('keeps a share at any rate, and its rate of that share', () => {
+    for (const n of kept(new RateSample(1e6, 0.1), 10_000, 3))
+      expect(Math.abs(n - 1_000)).toBeLessThan(120)
+    const [, ...later] = kept(new RateSample(300, 0.1), 30_000, 4)
+    for (const n of later) expect(Math.abs(n - 300)).toBeLessThan(90)
+  })
+
   it('samples uniformly within a second', () => {
     const sample = new RateSample(1_000)
     kept(sample, 10_000, 1)

@@ -7,16 +7,21 @@
  */
 export class RateSample {
   private readonly maxPerSecond: number
+  private readonly share: number
   private second = 0
   private arrivals = 0
   private before = 0
 
-  constructor(maxPerSecond: number) {
+  /** @param share of all that is kept at any rate; what is left out by it does not count as arrived. */
+  constructor(maxPerSecond: number, share = 1) {
     this.maxPerSecond = maxPerSecond
+    this.share = share
   }
 
   /** @param hash uniform over 53 bits; @param nowMs processing time. */
   keeps(hash: number, nowMs: number): boolean {
+    const place = (hash * 2 ** -53) / this.share
+    if (place >= 1) return false
     const second = Math.floor(nowMs / 1000)
     if (second !== this.second) {
       this.before = second === this.second + 1 ? this.arrivals : 0
@@ -25,6 +30,6 @@ export class RateSample {
     }
     this.arrivals++
     const rate = Math.max(this.before, this.arrivals)
-    return rate <= this.maxPerSecond || hash * 2 ** -53 * rate < this.maxPerSecond
+    return rate <= this.maxPerSecond || place * rate < this.maxPerSecond
   }
 }

@@ -62,7 +62,7 @@ export function learnerStage(
   const items = ctx.table<ContentTable & ItemTable>('items')
   const content = new ContentStart(items, vectors)
   const blend = new BlendLearner(items, options['learner.publishInterval'])
-  const sample = new RateSample(options['learner.maxPerSecond'])
+  const sample = new RateSample(options['learner.maxPerSecond'], options['learner.share'])
   const progress: ProgressRow = { dirty: false, removed: false, received: 0 }
   const progressStore = new Store<ProgressRow>({
     id: learnerStores.progress,
