@@ -19,9 +19,9 @@ import type { ViewWrite } from '../topology/outbox.ts'
 import type { Application, TaskKind } from '../topology/stage.ts'
 import type { TopicPartition, Transport } from '../transport/port.ts'
 import { TaskCore } from './core.ts'
-import { Follower } from './follower.ts'
 import { markThrough, type TopicNames, viewVersion } from './names.ts'
 import { tokenIn } from './ownership-record.ts'
+import { ReadTables } from './read-tables.ts'
 import { readUpTo } from './restore.ts'
 import { countPartitions } from './topics.ts'
 
@@ -57,7 +57,7 @@ export async function rebuildViews(settings: RebuildSettings): Promise<RebuildRe
   const { application, names, transport } = settings
   const counts = await countPartitions(application, names, transport.topics)
   const report: RebuildReport = { tasks: 0, views: {}, kept: 0 }
-  const tables = new Tables(settings, counts)
+  const tables = new ReadTables({ ...settings, counts })
   try {
     for (const kind of application.kinds) {
       const topic = names.changelog(kind.name)
@@ -77,7 +77,7 @@ export async function rebuildViews(settings: RebuildSettings): Promise<RebuildRe
 
 async function rebuildTask(
   settings: RebuildSettings,
-  tables: Tables,
+  tables: ReadTables,
   kind: TaskKind,
   changelog: TopicPartition,
   counts: ReadonlyMap<string, number>,
@@ -165,57 +165,4 @@ function count(writes: readonly ViewWrite[], { views }: RebuildReport): void {
 
 function sum({ views }: RebuildReport): number {
   return Object.values(views).reduce((all, n) => all + n, 0)
-}
-
-/** The followed tables, each from when it is first asked for to the end. */
-class Tables {
-  private readonly settings: RebuildSettings
-  private readonly counts: ReadonlyMap<string, number>
-  private readonly followers = new Map<string, Follower>()
-  private failure: unknown
-  private markFailed: () => void = () => undefined
-  private readonly failed = new Promise<void>(resolve => {
-    this.markFailed = resolve
-  })
-
-  constructor(settings: RebuildSettings, counts: ReadonlyMap<string, number>) {
-    this.settings = settings
-    this.counts = counts
-  }
-
-  follow(name: string): Follower {
-    const known = this.followers.get(name)
-    if (known) return known
-    const { application, transport, names, clock, log } = this.settings
-    const spec = application.tables.find(table => table.name === name)
-    if (!spec) throw new FreshetError('BUG', `there is no followed table ${name}`)
-    const follower = new Follower(spec, {
-      transport,
-      names,
-      partitionsOf: kind => this.counts.get(kind) ?? 0,
-      now: () => clock.now(),
-      metrics: noMetrics,
-      log,
-      onFailure: error => {
-        this.failure ??= error
-        this.markFailed()
-      },
-    })
-    this.followers.set(name, follower)
-    return follower
-  }
-
-  async caughtUp(name: string): Promise<void> {
-    await Promise.race([this.follow(name).caughtUp, this.failed])
-    this.check()
-  }
-
-  /** Errors: what ended the following of a table. */
-  check(): void {
-    if (this.failure !== undefined) throw this.failure
-  }
-
-  async close(): Promise<void> {
-    await Promise.all([...this.followers.values()].map(follower => follower.close()))
-  }
 }
