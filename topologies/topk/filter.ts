@@ -10,9 +10,12 @@ import type { Admission } from './retrieve/candidates.ts'
 /** Weight of an item per impression without a watch within 7 d. */
 const fatiguePerImpression = 0.8
 /** Impressions without a watch within 24 h after which an item is left out. */
-const fatigueLimit = 8
+export const fatigueLimit = 8
 
 const logFatigue = Math.log(fatiguePerImpression)
+
+/** Why an item may not be listed. `excluded`: finished, hidden, disliked or reported. */
+export type Refusal = 'unlistable' | 'excluded' | 'fatigue'
 
 export class Filter implements Admission {
   private readonly items: ItemTable
@@ -32,20 +35,35 @@ export class Filter implements Admission {
   }
 
   admits(item: number): boolean {
-    if (!this.items.listable(item, this.now)) return false
+    return this.refusal(item) === undefined
+  }
+
+  refusal(item: number): Refusal | undefined {
+    if (!this.items.listable(item, this.now)) return 'unlistable'
     const { user } = this
-    if (user === null) return true
-    if (user.excludes(item)) return false
-    return !this.fatigue || user.shown.last24h(item, user.lastSeenAt) < fatigueLimit
+    if (user === null) return undefined
+    if (user.excludes(item)) return 'excluded'
+    const tires = this.fatigue && user.shown.last24h(item, user.lastSeenAt) >= fatigueLimit
+    return tires ? 'fatigue' : undefined
   }
 
   /** Logarithm of the weight that fatigue and feedback on the creator leave the item. */
   logWeight(item: number): number {
+    return this.fatigueWeight(item) + this.creatorWeight(item)
+  }
+
+  /** Of impressions without a watch alone. */
+  fatigueWeight(item: number): number {
     const { user } = this
-    if (user === null) return 0
-    const creator = this.items.catalog(item)?.creator ?? -1
-    const creatorWeight = creator < 0 ? 1 : user.creatorWeight(creator)
-    const impressions = this.fatigue ? user.shown.last7d(item, user.lastSeenAt) : 0
-    return impressions * logFatigue + (creatorWeight === 1 ? 0 : Math.log(creatorWeight))
+    if (user === null || !this.fatigue) return 0
+    return user.shown.last7d(item, user.lastSeenAt) * logFatigue
+  }
+
+  /** Of feedback on the creator alone. */
+  creatorWeight(item: number): number {
+    const { user } = this
+    const creator = user === null ? -1 : (this.items.catalog(item)?.creator ?? -1)
+    const weight = creator < 0 ? 1 : user!.creatorWeight(creator)
+    return weight === 1 ? 0 : Math.log(weight)
   }
 }

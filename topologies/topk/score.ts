@@ -70,7 +70,7 @@ export interface MixWeights {
  * Fixed weights, in force until the learnt blend takes over. The first three are the best of eight tried on MovieTweetings
  * (recall@10 / NDCG@10 .255 / .170; popularity alone .225 / .160); content and exploration break ties for new items.
  */
-const mixWeights: MixWeights = {
+export const mixWeights: MixWeights = {
   popularity: 1,
   covisit: 0.5,
   embedding: 0.3,
@@ -83,42 +83,57 @@ export function rounded(logit: number): number {
   return Math.round(logit * 1000) / 1000
 }
 
+/** What the mix adds up, by weight; `cohort` stands only in lists of cohorts. */
+export type MixTerm = keyof MixWeights | 'cohort'
+
 export function mixScorer(capacity: number, weights: MixWeights = mixWeights): Scorer {
   const column = new Float64Array(capacity)
   return {
     name: 'mix',
     model: '',
-    score({ ask, candidates, covisit, embedding, content, filter }, logits) {
-      const { items } = ask
+    score(evidence, logits) {
+      const { candidates, filter } = evidence
       const { items: item, count: n } = candidates
       logits.fill(0, 0, n)
-      const halfLives = items.halfLivesMs.length
-      for (let h = 0; h < halfLives; h++) {
-        for (let i = 0; i < n; i++) column[i] = items.decayed(h, item[i], ask.countedUntil)
-        addFeature(column, n, weights.popularity / halfLives, logits)
-      }
-      if (ask.cohort !== undefined) {
-        for (let i = 0; i < n; i++) column[i] = ask.cohort.get(item[i]) ?? 0
-        addFeature(column, n, weights.popularity, logits)
-      }
-      for (let i = 0; i < n; i++) column[i] = covisit.score(item[i])
-      addFeature(column, n, weights.covisit, logits)
-      if (embedding.present) {
-        let max = Number.NEGATIVE_INFINITY
-        for (let i = 0; i < n; i++) {
-          column[i] = embedding.logit(ask, item[i]) ?? Number.NEGATIVE_INFINITY
-          if (column[i] > max) max = column[i]
-        }
-        for (let i = 0; i < n; i++) column[i] = Math.exp(column[i] - max)
-        addFeature(column, n, weights.embedding, logits)
-      }
-      if (content.present) {
-        for (let i = 0; i < n; i++) column[i] = content.similarity(ask, item[i])
-        addFeature(column, n, weights.content, logits)
-      }
-      for (let i = 0; i < n; i++) column[i] = 1 / (1 + items.impressions(item[i]))
-      addFeature(column, n, weights.explore, logits)
+      addMix(evidence, column, weights, () => logits)
       for (let i = 0; i < n; i++) logits[i] = rounded(logits[i] + filter.logWeight(item[i]))
     },
   }
+}
+
+/** Adds each term of the mix for all candidates to the array that `into` gives for it. `column` is scratch. */
+export function addMix(
+  { ask, candidates, covisit, embedding, content }: Evidence,
+  column: Float64Array,
+  weights: MixWeights,
+  into: (term: MixTerm) => Float64Array,
+): void {
+  const { items } = ask
+  const { items: item, count: n } = candidates
+  const halfLives = items.halfLivesMs.length
+  for (let h = 0; h < halfLives; h++) {
+    for (let i = 0; i < n; i++) column[i] = items.decayed(h, item[i], ask.countedUntil)
+    addFeature(column, n, weights.popularity / halfLives, into('popularity'))
+  }
+  if (ask.cohort !== undefined) {
+    for (let i = 0; i < n; i++) column[i] = ask.cohort.get(item[i]) ?? 0
+    addFeature(column, n, weights.popularity, into('cohort'))
+  }
+  for (let i = 0; i < n; i++) column[i] = covisit.score(item[i])
+  addFeature(column, n, weights.covisit, into('covisit'))
+  if (embedding.present) {
+    let max = Number.NEGATIVE_INFINITY
+    for (let i = 0; i < n; i++) {
+      column[i] = embedding.logit(ask, item[i]) ?? Number.NEGATIVE_INFINITY
+      if (column[i] > max) max = column[i]
+    }
+    for (let i = 0; i < n; i++) column[i] = Math.exp(column[i] - max)
+    addFeature(column, n, weights.embedding, into('embedding'))
+  }
+  if (content.present) {
+    for (let i = 0; i < n; i++) column[i] = content.similarity(ask, item[i])
+    addFeature(column, n, weights.content, into('content'))
+  }
+  for (let i = 0; i < n; i++) column[i] = 1 / (1 + items.impressions(item[i]))
+  addFeature(column, n, weights.explore, into('explore'))
 }
