@@ -7,7 +7,7 @@ import { FreshetError, messageOf } from '../../errors.ts'
 import { type Logger, silentLogger } from '../../log.ts'
 import type { GroupSpec, ReadResult, TopicPartition, Transport } from '../port.ts'
 import { clean } from './cleaner.ts'
-import { lmdbStorage } from './lmdb-storage.ts'
+import { lmdbReader, lmdbStorage } from './lmdb-storage.ts'
 import { EmbeddedReader } from './reader.ts'
 import { memoryStorage } from './storage.ts'
 import { EmbeddedTopics } from './topics.ts'
@@ -17,6 +17,8 @@ import { EmbeddedPublisher, EmbeddedWriter } from './writer.ts'
 export interface EmbeddedTransportOptions {
   /** Where the logs stand; made if absent. One process at a time. */
   readonly dir?: string
+  /** Only to look, also while another process has `dir` open: sees what stood there when it was opened, and cleans nothing. */
+  readonly readOnly?: boolean
   /** Keeps everything in memory instead. */
   readonly memory?: boolean
   /** Dates published records and decides what is past its retention. */
@@ -38,7 +40,9 @@ export function createEmbeddedTransport(options: EmbeddedTransportOptions): Embe
   const { dir, clock = systemClock, log = silentLogger, cleanEveryMs = 15_000 } = options
   if ((dir === undefined) === (options.memory !== true))
     throw new FreshetError('CALL_INVALID', 'the embedded transport takes `dir` or `memory`')
-  const storage = dir === undefined ? memoryStorage() : lmdbStorage(dir)
+  const { readOnly = false } = options
+  const storage =
+    dir === undefined ? memoryStorage() : readOnly ? lmdbReader(dir) : lmdbStorage(dir)
   const news = new WakeUp()
   const topics = new EmbeddedTopics(storage, () => news.wake())
   let closed = false
@@ -57,6 +61,7 @@ export function createEmbeddedTransport(options: EmbeddedTransportOptions): Embe
     return pass
   }
   const timer = setInterval(() => {
+    if (readOnly) return
     runPass().catch((error: unknown) => {
       log.error({ error: messageOf(error) }, 'the embedded log could not be cleaned')
     })

@@ -9,11 +9,12 @@
  * may damage the file); commits of one turn share a flush.
  *
  * One process: an owner is recorded inside LMDB under its own writer lock, so two starts at once can't both win. A
- * second live process is refused; the record of a dead one is taken over.
+ * second live process is refused; the record of a dead one is taken over. Who only reads (`lmdbReader`) needs not own
+ * anything: LMDB gives other processes the newest commit while one writes.
  */
-import { mkdirSync, readFileSync, realpathSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, realpathSync } from 'node:fs'
 import { join } from 'node:path'
-import { open, type RootDatabase } from 'lmdb'
+import { type Database, open, type RootDatabase } from 'lmdb'
 import { FreshetError, messageOf } from '../../errors.ts'
 import type { Storage } from './storage.ts'
 
@@ -74,15 +75,7 @@ export function lmdbStorage(dir: string): Storage {
     },
     *scan(log, offset) {
       if (closing !== undefined) throw new FreshetError('CLOSED', `the log in ${home} is closed`)
-      let from = offset
-      for (const key of batches.getKeys({
-        start: [log, offset],
-        end: [log],
-        reverse: true,
-        limit: 1,
-      }))
-        from = key[1] ?? offset
-      for (const { value } of batches.getRange({ start: [log, from], end: [log + 1] })) yield value
+      yield* scan(batches, log, offset)
     },
     close() {
       closing ??= (async () => {
@@ -94,6 +87,52 @@ export function lmdbStorage(dir: string): Storage {
       return closing
     },
   }
+}
+
+/**
+ * The storage in `dir` for a process that only reads, also beside the one that owns it. Errors: CALL_INVALID where there is
+ * none; of every write, too.
+ */
+export function lmdbReader(dir: string): Storage {
+  const path = join(dir, 'log.lmdb')
+  if (!existsSync(path))
+    throw new FreshetError(
+      'CALL_INVALID',
+      `there is no embedded log in ${dir}: name the folder of a \`freshet demo\` or \`freshet run\` with --data, or Kafka with kafka.brokers`,
+    )
+  const root: RootDatabase<unknown, string> = open({
+    path,
+    maxDbs: 4,
+    maxReaders: 64,
+    readOnly: true,
+  })
+  const batches = root.openDB<Buffer, [number, number] | [number]>({
+    name: 'batches',
+    encoding: 'binary',
+  })
+  const documents = root.openDB<unknown, string>({ name: 'documents', encoding: 'json' })
+  return {
+    document: name => documents.get(name),
+    async write() {
+      throw new FreshetError('CALL_INVALID', `the log in ${dir} was opened to be read only`)
+    },
+    scan: (log, offset) => scan(batches, log, offset),
+    close: () => root.close(),
+  }
+}
+
+type Batches = Database<Buffer, [number, number] | [number]>
+
+function* scan(batches: Batches, log: number, offset: number): Iterable<Buffer> {
+  let from = offset
+  for (const key of batches.getKeys({
+    start: [log, offset],
+    end: [log],
+    reverse: true,
+    limit: 1,
+  }))
+    from = key[1] ?? offset
+  for (const { value } of batches.getRange({ start: [log, from], end: [log + 1] })) yield value
 }
 
 function isLive(owner: Owner, home: string): boolean {
