@@ -60,13 +60,19 @@ function embeddedFolder(values: Values, part: string): string {
   return folder
 }
 
-/** Errors: DEPENDENCY_UNREACHABLE after `waitMs`; without it the brokers are waited for. */
+/**
+ * `readOnly`: an embedded log may be in use by another process, and is not made where there is none.
+ * Errors: DEPENDENCY_UNREACHABLE after `waitMs`; without it the brokers are waited for.
+ */
 export async function openTransport(
   { values, log, metrics, clock }: Surroundings,
   waitMs?: number,
+  readOnly = false,
 ): Promise<Transport> {
-  if (isEmbedded(values))
-    return createEmbeddedTransport({ dir: embeddedFolder(values, 'log'), log, clock })
+  if (isEmbedded(values)) {
+    const dir = readOnly ? join(values['data.dir'], 'log') : embeddedFolder(values, 'log')
+    return createEmbeddedTransport({ dir, readOnly, log, clock })
+  }
   const mechanism = values['kafka.sasl.mechanism']
   const ca = values['kafka.ssl.ca']
   return createKafkaTransport({
@@ -101,6 +107,13 @@ export async function openSchemas({ values, log, clock = systemClock }: Surround
       await clock.sleep(250)
     }
   }
+}
+
+/** The registry to read schemas from: registers nothing, but within the process where it is embedded. */
+export async function openRegistry(around: Surroundings): Promise<SchemaRegistry> {
+  const url = around.values['schemaRegistry.url']
+  if (url.startsWith('mock://')) return (await openSchemas(around)).registry
+  return new SchemaRegistry({ url, log: around.log })
 }
 
 export type Views = (FillableViewStore & ViewReader) | RedisStore

@@ -5,6 +5,7 @@ import { configCommand } from './commands/config.ts'
 import { demoCommand } from './commands/demo.ts'
 import { doctorCommand } from './commands/doctor.ts'
 import { evaluateCommand } from './commands/evaluate.ts'
+import { explainCommand } from './commands/explain.ts'
 import { featuresCommand } from './commands/features.ts'
 import { importCommand } from './commands/import.ts'
 import { inspectCommand } from './commands/inspect.ts'
@@ -31,6 +32,7 @@ for (const made of [
   simulateCommand(),
   importCommand(),
   topkCommand(),
+  explainCommand(),
   inspectCommand(),
   modelsCommand(),
   featuresCommand(),

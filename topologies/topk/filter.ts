@@ -10,7 +10,7 @@ import type { Admission } from './retrieve/candidates.ts'
 /** Weight of an item per impression without a watch within 7 d. */
 const fatiguePerImpression = 0.8
 /** Impressions without a watch within 24 h after which an item is left out. */
-export const fatigueLimit = 8
+const fatigueLimit = 8
 
 const logFatigue = Math.log(fatiguePerImpression)
 

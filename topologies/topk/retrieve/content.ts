@@ -3,7 +3,7 @@ import type { Ask } from './ask.ts'
 import { best } from './best.ts'
 import type { Candidates } from './candidates.ts'
 
-const newestLooked = 200
+export const newestLooked = 200
 const window = 10
 const decay = 0.8
 

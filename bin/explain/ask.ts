@@ -1,0 +1,119 @@
+/** Puts together what `freshet explain` needs: the user's list drawn again from the state, and the stored one beside it. */
+
+import { systemClock } from '../../streams/clock.ts'
+import { messageOf } from '../../streams/errors.ts'
+import { noMetrics } from '../../streams/metrics.ts'
+import { Listing } from '../../topologies/explain/listing.ts'
+import type { RankingModel } from '../../topologies/explain/recorded.ts'
+import type { VerdictSettings } from '../../topologies/explain/verdict.ts'
+import type { MemoryItemTable } from '../../topologies/items/memory-table.ts'
+import { isHoldout } from '../../topologies/topk/exploration.ts'
+import { exclusionsOf } from '../../topologies/user/exclusions.ts'
+import type { StoredUser } from '../../topologies/user/stored-user.ts'
+import type { Call } from '../call.ts'
+import { openRegistry } from '../compose.ts'
+import { followModel } from '../model-host.ts'
+import type { OpenedState } from '../state.ts'
+import type { StoredList } from './stored-list.ts'
+
+export interface Asked {
+  readonly user: StoredUser
+  readonly items: MemoryItemTable
+  readonly listing: Listing
+  readonly stored: StoredList | null
+  readonly verdicts: VerdictSettings
+  /** What a reader of the answer has to know, a sentence each. */
+  readonly notes: readonly string[]
+  /** When, ms. */
+  readonly now: number
+}
+
+/** Draws the user's list as a worker would now. Waits for a promoted model where one ranks. */
+export async function drawAgain(
+  call: Call,
+  state: OpenedState,
+  user: StoredUser,
+  surface: string,
+  stored: StoredList | null | undefined,
+): Promise<Asked> {
+  const { values } = call
+  const items = await state.items()
+  const notes: string[] = []
+  const model = await openModel(call, state, notes)
+  const now = systemClock.now()
+  const listing = new Listing({ options: values, items, model: model?.ranking }, user, now, surface)
+  await model?.close()
+  notes.push(...notesOf(call, listing, stored))
+  return {
+    user,
+    items,
+    listing,
+    stored: stored ?? null,
+    verdicts: {
+      exclusions: new Map(exclusionsOf(user).map(exclusion => [exclusion.item, exclusion])),
+      groups: values['topk.policies'].groups.map(({ name }) => name),
+    },
+    notes,
+    now,
+  }
+}
+
+async function openModel(
+  { values }: Call,
+  { transport, names, log }: OpenedState,
+  notes: string[],
+): Promise<{ ranking: RankingModel; close(): Promise<void> } | undefined> {
+  if (!values.ranker.startsWith('model:')) return undefined
+  const around = { values, log, metrics: noMetrics }
+  const registry = await openRegistry(around)
+  try {
+    const followed = await followModel(around, transport, names, registry)
+    if (followed?.host.served === undefined) {
+      notes.push(`ranker is ${values.ranker} and no such model ranks: the blend does`)
+      await followed?.close()
+      registry.close()
+      return undefined
+    }
+    const ranking = { host: followed.host, depth: values['ranker.cascade'] }
+    return {
+      ranking,
+      async close() {
+        await followed.close()
+        registry.close()
+      },
+    }
+  } catch (error) {
+    registry.close()
+    notes.push(
+      `ranker is ${values.ranker}, which can't be loaded here (${messageOf(error)}): the scores are the blend's`,
+    )
+    return undefined
+  }
+}
+
+function notesOf(
+  { values }: Call,
+  listing: Listing,
+  stored: StoredList | null | undefined,
+): string[] {
+  const { user, evidence, surface, policy } = listing
+  const notes: string[] = []
+  const { countedUntil } = evidence.ask
+  if (stored === undefined) notes.push('redis.url is none: there is no stored list to compare with')
+  if (stored) {
+    const event = new Date(countedUntil).toISOString().slice(0, 19).replace('T', ' ')
+    notes.push(
+      `the list was drawn ${new Date(stored.at).toISOString().slice(0, 19).replace('T', ' ')} and the state has moved on since: it holds events up to ${event}; what is said of now need not be what was true then (a share of draws stands in the table slates, exactly as drawn)`,
+    )
+    if (stored.policy !== policy)
+      notes.push(`the list was drawn by policy ${stored.policy}, now it would be ${policy}`)
+  }
+  if (isHoldout(user.id, values))
+    notes.push(`${user.id} is of the holdout: drawn at a high temperature, and nothing is learnt`)
+  if (surface.epsilons.length > 1 || Number.isFinite(surface.explorePerDay))
+    notes.push(
+      "the newest context and the day's count of explored positions are in a worker's memory only: the cohort stands in for the context here, and nothing counts as explored today",
+    )
+  notes.push('impressions of the last 10 seconds may be missing: they are written that often')
+  return notes
+}

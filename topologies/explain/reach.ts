@@ -1,0 +1,97 @@
+/** How far each source of candidates was from naming an item: what retrieval looked at, and where the item stands there. */
+
+import type { CandidateSource } from '../topk/retrieve/candidates.ts'
+import { newestLooked } from '../topk/retrieve/content.ts'
+import type { Listing } from './listing.ts'
+
+export interface Reach {
+  /** Rank by decayed positives at each half-life, from 1; 0: none left. Retrieval went down to `looked` in turns over them. */
+  readonly popularity: {
+    readonly ranks: readonly { readonly halfLifeMs: number; readonly rank: number }[]
+    readonly looked: number
+  }
+  /** S of the item, its rank among all that the user's items lead to (0: none does), and the least S that was named. */
+  readonly covisit: {
+    readonly s: number
+    readonly rank: number
+    readonly of: number
+    readonly least: number | null
+  }
+  /** bias + u . Q, its rank among all items with a vector; null: the user or the item has none. */
+  readonly embedding: { readonly logit: number; readonly rank: number; readonly of: number } | null
+  /** Rank by publication, from 1, and whether that is new enough for the sources `content` and `explore`. */
+  readonly newest: { readonly rank: number; readonly looked: number; readonly isNew: boolean }
+  /** Cosine to what the user watched; null: the user or the item has no content vector. */
+  readonly content: number | null
+  readonly impressions: number
+}
+
+/** Looks through all items. */
+export function reachOf(listing: Listing, item: number): Reach {
+  const { evidence } = listing
+  const { ask, covisit, embedding, content } = evidence
+  const { items, countedUntil } = ask
+  const better = (of: (item: number) => number): number => {
+    const own = of(item)
+    let rank = 1
+    for (let i = 0; i < items.size; i++) if (of(i) > own) rank++
+    return rank
+  }
+  const rankAt = (h: number, i: number): number =>
+    items.decayed(h, i, countedUntil) > 0
+      ? better(other => items.decayed(h, other, countedUntil))
+      : 0
+  const s = covisit.score(item)
+  const known = covisit.score.bind(covisit)
+  const logitOf = (i: number) => embedding.logit(ask, i) ?? Number.NEGATIVE_INFINITY
+  const logit = embedding.logit(ask, item)
+  const newest = items.newest(Math.max(newestLooked, items.size)).indexOf(item) + 1
+  return {
+    popularity: {
+      ranks: items.halfLivesMs.map((halfLifeMs, h) => ({ halfLifeMs, rank: rankAt(h, item) })),
+      looked: lookedAt(listing),
+    },
+    covisit: {
+      s,
+      rank: s > 0 ? better(known) : 0,
+      of: countWhere(items.size, i => known(i) > 0),
+      least: leastOf(listing, 'covisit', known),
+    },
+    embedding:
+      logit === undefined
+        ? null
+        : { logit, rank: better(logitOf), of: countWhere(items.size, i => items.hasVector(i)) },
+    newest: { rank: newest, looked: newestLooked, isNew: newest > 0 && newest <= newestLooked },
+    content:
+      content.present && items.content(item) !== undefined ? content.similarity(ask, item) : null,
+    impressions: items.impressions(item),
+  }
+}
+
+/** The worst rank, by its best half-life, of what popularity named: retrieval goes down all half-lives at once. */
+function lookedAt({ candidates, evidence }: Listing): number {
+  const { items } = evidence.ask
+  const best = items.halfLivesMs.map((_, h) => items.popular(h, 1024))
+  let looked = 0
+  for (const { item, source } of candidates) {
+    if (source !== 'popularity') continue
+    const ranks = best.map(list => list.indexOf(item) + 1).filter(rank => rank > 0)
+    looked = Math.max(looked, Math.min(...ranks))
+  }
+  return looked
+}
+
+function leastOf(
+  { candidates }: Listing,
+  wanted: CandidateSource,
+  scoreOf: (item: number) => number,
+): number | null {
+  const named = candidates.filter(({ source }) => source === wanted)
+  return named.length === 0 ? null : Math.min(...named.map(({ item }) => scoreOf(item)))
+}
+
+function countWhere(size: number, holds: (item: number) => boolean): number {
+  let n = 0
+  for (let i = 0; i < size; i++) if (holds(i)) n++
+  return n
+}
