@@ -84,6 +84,14 @@ export function because(reasons: readonly Reason[]): string {
   return `mostly because: ${up.map(({ words }) => words).join('; ')}`
 }
 
+const verbs = {
+  finished: 'finished',
+  hidden: 'hid',
+  disliked: 'disliked',
+  reported: 'reported',
+  excluded: 'finished or refused',
+} as const
+
 /** Of a verdict that is not `drawn`: what holds the item back. `repeat` is the option topk.repeat. */
 export function obstacle(verdict: Verdict, item: string, user: string, repeat: string): string {
   switch (verdict.kind) {
@@ -100,7 +108,7 @@ export function obstacle(verdict: Verdict, item: string, user: string, repeat: s
     case 'restricted':
       return `${item} is restricted (safety), and surface ${verdict.surface} may not show such items (topk.restricted)`
     case 'excluded':
-      return `${user} ${verdict.reason === 'excluded' ? 'finished or refused' : verdict.reason} it${verdict.at > 0 ? ` on ${time(verdict.at).slice(0, 10)}` : ''}${verdict.reason === 'finished' ? ` (topk.repeat=${repeat})` : ''}`
+      return `${user} ${verbs[verdict.reason]} it${verdict.at > 0 ? ` on ${time(verdict.at).slice(0, 10)}` : ''}${verdict.reason === 'finished' ? ` (topk.repeat=${repeat})` : ''}`
     case 'fatigue':
       return `fatigue: it was shown ${verdict.shown24h} times within 24 h without a watch (topk.fatigue)`
     case 'not-named':

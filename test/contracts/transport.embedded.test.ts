@@ -196,6 +196,35 @@ describe('the embedded data directory', () => {
     expect(() => embedded({ dir })).not.toThrow()
   })
 
+  it('is read by others while a process writes it, who can write nothing', async () => {
+    const dir = newDir()
+    expect(() => createEmbeddedTransport({ dir, readOnly: true })).toThrow(/no embedded log in/)
+    const child = spawn(
+      process.execPath,
+      ['--import', 'tsx', join(import.meta.dirname, '../support/embedded-writer.ts'), dir],
+      { stdio: ['ignore', 'pipe', 'inherit'] },
+    )
+    let acknowledged = -1
+    for await (const line of createInterface({ input: child.stdout })) {
+      acknowledged = Number(line)
+      if (acknowledged >= 100) break
+    }
+    const looking = createEmbeddedTransport({ dir, readOnly: true })
+    open.push(looking)
+    const records = await recordsOf(looking)
+    expect(records.length).toBeGreaterThan(100)
+    expect(records.map(r => Number(r.value))).toEqual(records.map((_, i) => i))
+    await expect(
+      looking.topics.create([{ topic: 'other', partitions: 1, config: {} }]),
+    ).rejects.toThrow('read only')
+    expect(child.exitCode).toBeNull()
+    child.kill('SIGKILL')
+    await once(child, 'exit')
+    await looking.close()
+    // the one that looked owns nothing
+    expect((await recordsOf(embedded({ dir }))).length).toBeGreaterThanOrEqual(records.length)
+  })
+
   it('keeps every acknowledged batch when its process is killed -9', async () => {
     const dir = newDir()
     const child = spawn(

@@ -90,7 +90,7 @@ export function lmdbStorage(dir: string): Storage {
 }
 
 /**
- * The storage in `dir` for a process that only reads, also beside the one that owns it. Errors: CALL_INVALID where there is
+ * The storage in `dir` for a process that only reads, also beside another one that owns it. Errors: CALL_INVALID where there is
  * none; of every write, too.
  */
 export function lmdbReader(dir: string): Storage {
