@@ -98,6 +98,11 @@ export class BlendLearner {
     return this.model.refused
   }
 
+  /** Times that a set of weights lost its curvature since it was not positive. */
+  get renewed(): number {
+    return this.model.renewed
+  }
+
   /**
    * One positive on `target` at event time `ts` by a user in `bucket`, after `history` (newest first, `length` used). `now`:
    * processing time, ms. Returns the loss before the step; NaN where nothing was learnt.
@@ -201,5 +206,6 @@ export class BlendLearner {
     const { weights, means, steps, curvature } = this.model
     for (const values of [this.weights.tasteMeans, weights, means, steps, curvature])
       for (let i = 0; i < values.length; i++) values[i] = r.f32()
+    this.model.restored()
   }
 }

@@ -105,6 +105,72 @@ describe('the choice model', () => {
     expect([...model.weights, ...model.means, ...model.curvature].every(Number.isFinite)).toBe(true)
   })
 
+  it('N3: P keeps its two halves equal, so that 250,000 steps on kindred features do not run away', {
+    timeout: 60_000,
+  }, () => {
+    const random = randomFrom(13)
+    const n = 3
+    const model = new ChoiceModel(n)
+    const truth = Array.from({ length: f }, (_, i) => (i % 3) - 1)
+    const loss = { early: 0, late: 0 }
+    const x = new Float64Array(n * f)
+    for (let step = 1; step <= 250_000; step++) {
+      for (let s = 0; s < n; s++) {
+        const common = random() * 2 - 1
+        for (let i = 0; i < f; i++) x[s * f + i] = common + random() * 2 - 1
+      }
+      choose(x, n, truth, random)
+      const now = model.learn(x, n, 6, none)
+      if (step > 20_000 && step <= 40_000) loss.early += now / 20_000
+      if (step > 230_000) loss.late += now / 20_000
+    }
+    for (const set of [0, 7])
+      for (let i = 0; i < f; i++) {
+        expect(model.curvature[(set * f + i) * f + i]).toBeGreaterThan(0)
+        for (let j = 0; j < i; j++)
+          expect(model.curvature[(set * f + i) * f + j]).toBe(
+            model.curvature[(set * f + j) * f + i],
+          )
+      }
+    expect(model.renewed).toBe(0)
+    expect(loss.late).toBeLessThan(loss.early * 1.05)
+  })
+
+  it('N3: goes on with what a sound set left, and begins anew what ran away', () => {
+    const random = randomFrom(17)
+    const model = new ChoiceModel(6)
+    for (let step = 0; step < 50; step++) model.learn(rowsOf(random, 6, f), 6, step % 4, none)
+    const before = model.weights.slice()
+    // set 0: halves apart; 1: a variance below 0, weights sane; 2: one as well, weights ran away; 3: NaN
+    const { curvature, weights, means } = model
+    curvature[1 * f + 0] += 1e-3
+    curvature[(1 * f + 2) * f + 2] = -1
+    curvature[(2 * f + 2) * f + 2] = -1
+    weights[2 * f + 5] = 1e9
+    means[3 * f + 1] = Number.NaN
+    model.restored()
+    expect(curvature[1 * f + 0]).toBe(curvature[0 * f + 1])
+    expect(model.renewed).toBe(2)
+    expect(curvature[(1 * f + 2) * f + 2]).toBe(0.04)
+    expect(curvature[(1 * f + 2) * f + 3]).toBe(0)
+    expect(weights.slice(0, 2 * f)).toEqual(before.slice(0, 2 * f))
+    expect(weights.slice(2 * f, 4 * f).every(w => w === 0)).toBe(true)
+    expect(means.slice(2 * f, 4 * f).every(w => w === 0)).toBe(true)
+    expect(weights.slice(4 * f)).toEqual(before.slice(4 * f))
+  })
+
+  it('N3: a P that is negative along a gradient is begun anew, with the weights as they were', () => {
+    const random = randomFrom(19)
+    const model = new ChoiceModel(3)
+    model.learn(rowsOf(random, 3, f), 3, 0, none)
+    for (let i = 0; i < f * f; i++) model.curvature[i] = -model.curvature[i]
+    const before = model.weights.slice(0, f)
+    model.learn(rowsOf(random, 3, f), 3, 0, none)
+    expect(model.renewed).toBe(1)
+    expect(model.weights.slice(0, f)).toEqual(before)
+    for (let i = 0; i < f; i++) expect(model.curvature[i * f + i]).toBe(0.2)
+  })
+
   it('N2: P stays bounded in a direction that nothing moves in', () => {
     const random = randomFrom(5)
     const model = new ChoiceModel(3)

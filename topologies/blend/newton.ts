@@ -10,6 +10,9 @@
  *  - N1 every weight is finite, whatever the features: a step whose gradient is not finite is left out, a step's length is at
  *       most `longestStep`.
  *  - N2 P stays bounded: in a direction that no feature moves in, it would grow by 1 / lambda a step, without end.
+ *  - N3 P stays symmetric, bit for bit: what rounding parts of its halves would grow by 1 / lambda a step too, since only what
+ *       lies along a gradient is ever taken away, and after some 160,000 steps it would be larger than P. A set whose P is not
+ *       positive along the gradient (as rounding may leave it) begins P anew, and keeps its weights.
  */
 import { featureCount } from './features.ts'
 
@@ -25,6 +28,8 @@ const bucketPrior = 0.04
 const mostVariance = 50
 const longestStep = 0.05
 const meanRate = 0.002
+/** Weights that were learnt stay within a few; beyond it they ran away. */
+const furthestWeight = 100
 
 export class ChoiceModel {
   readonly weights = new Float64Array(weightSets * f)
@@ -36,6 +41,8 @@ export class ChoiceModel {
   readonly curvature = new Float64Array(weightSets * f * f)
   /** Steps that were left out since their gradient was not finite. */
   refused = 0
+  /** Times that a set's P was begun anew: N3. */
+  renewed = 0
   private readonly share: Float64Array
   private readonly gradient = new Float64Array(f)
   private readonly direction = new Float64Array(f)
@@ -43,9 +50,48 @@ export class ChoiceModel {
   /** `rows`: the most candidates of a step, the target among them. */
   constructor(rows: number) {
     this.share = new Float64Array(rows)
-    for (let set = 0; set < weightSets; set++)
-      for (let i = 0; i < f; i++)
-        this.curvature[(set * f + i) * f + i] = set === 0 ? sharedPrior : bucketPrior
+    for (let set = 0; set < weightSets; set++) this.renew(set)
+  }
+
+  private renew(set: number): void {
+    const from = set * f * f
+    this.curvature.fill(0, from, from + f * f)
+    for (let i = 0; i < f; i++)
+      this.curvature[from + i * f + i] = set === 0 ? sharedPrior : bucketPrior
+  }
+
+  /**
+   * Takes up what was restored into the arrays: P's halves are made one, and a set that no learning leaves behind (a weight that
+   * is not finite or beyond `furthestWeight`, a variance that is not positive) begins anew, in P alone where its weights are sane.
+   */
+  restored(): void {
+    const { weights, means, steps, curvature } = this
+    for (let set = 0; set < weightSets; set++) {
+      const from = set * f * f
+      let isSound = true
+      for (let i = 0; i < f; i++) {
+        isSound &&= curvature[from + i * f + i] > 0
+        for (let j = i; j < f; j++) {
+          const value = curvature[from + i * f + j]
+          isSound &&= Number.isFinite(value)
+          curvature[from + j * f + i] = value
+        }
+      }
+      if (!isSound) {
+        this.renewed++
+        this.renew(set)
+      }
+      const isSane = (w: number): boolean => Math.abs(w) <= furthestWeight
+      const end = (set + 1) * f
+      if (
+        weights.subarray(set * f, end).every(isSane) &&
+        means.subarray(set * f, end).every(isSane)
+      )
+        continue
+      weights.fill(0, set * f, end)
+      means.fill(0, set * f, end)
+      steps[set] = 0
+    }
   }
 
   /**
@@ -93,6 +139,11 @@ export class ChoiceModel {
       direction[i] = v
       q += v * gradient[i]
     }
+    if (!(q >= 0)) {
+      this.renewed++
+      this.renew(set)
+      return
+    }
     const scale = 1 / (lambda + q)
     let length = 0
     for (let i = 0; i < f; i++) length += (direction[i] * lambda * scale) ** 2
@@ -105,10 +156,12 @@ export class ChoiceModel {
       means[w] += rate * (weights[w] - means[w])
     }
     for (let i = 0; i < f; i++) {
-      const row = from + i * f
       const v = direction[i] * scale
-      for (let j = 0; j < f; j++)
-        curvature[row + j] = (curvature[row + j] - v * direction[j]) / lambda
+      for (let j = i; j < f; j++) {
+        const value = (curvature[from + i * f + j] - v * direction[j]) / lambda
+        curvature[from + i * f + j] = value
+        curvature[from + j * f + i] = value
+      }
     }
     this.bound(from)
   }

@@ -78,6 +78,8 @@ export function learnerStage(
   const left = ctx.metrics.counter('freshet_learner_positives_total', { result: 'sampled_out' })
   const lossGauge = ctx.metrics.gauge('freshet_learner_loss')
   const blendLossGauge = ctx.metrics.gauge('freshet_blend_loss')
+  const renewals = ctx.metrics.counter('freshet_blend_curvature_renewed_total')
+  let renewed = 0
   let meanLoss = Number.NaN
   let meanBlendLoss = Number.NaN
   let sweptAt = Number.NEGATIVE_INFINITY
@@ -140,6 +142,8 @@ export function learnerStage(
     flush() {
       vectors.markMoved()
       blend.flush()
+      if (blend.renewed > renewed) renewals.add(blend.renewed - renewed)
+      renewed = blend.renewed
       if (!Number.isNaN(meanLoss)) lossGauge.set(meanLoss)
       if (!Number.isNaN(meanBlendLoss)) blendLossGauge.set(meanBlendLoss)
     },
