@@ -7,7 +7,7 @@ import { noMetrics } from '../../streams/metrics.ts'
 import { resolveOptions } from '../../streams/options.ts'
 import { ByteReader, ByteWriter } from '../../streams/serde/bytes.ts'
 import { randomFrom } from '../../streams/serde/hash.ts'
-import { BenchItems } from '../topk/bench-items.ts'
+import { benchNow, benchTable } from '../topk/bench-items.ts'
 import { learnerOptions } from './options.ts'
 import { positivesChannel, writePositive } from './positive.ts'
 import { learnerStage } from './topology.ts'
@@ -20,17 +20,24 @@ const { values } = resolveOptions(learnerOptions, {
   environment: {},
   file: {},
 })
-const items = BenchItems.of(size)
+const items = benchTable(size)
 const stage = learnerStage(values, {
   now: () => 0,
   table: <T>(): T => items as unknown as T,
   metrics: noMetrics,
 })
 const random = randomFrom(1)
+/** The blend passes over targets that nobody liked yet. */
+function liked(): number {
+  for (;;) {
+    const item = Math.floor(random() * size)
+    if (items.positives(item) > 0) return item
+  }
+}
 const w = new ByteWriter()
 for (let n = 0; n < perPacket; n++) {
-  const ids = Array.from({ length: 13 }, () => items.idOf(Math.floor(random() * size)))
-  writePositive({ user: n, ts: 1.7e12, bucket: 2, ids, count: ids.length }, w)
+  const ids = Array.from({ length: 13 }, () => items.idOf(liked()))
+  writePositive({ user: n, ts: benchNow, bucket: 2, ids, count: ids.length }, w)
 }
 const packet = w.copy()
 const microseconds: number[] = []

@@ -1,11 +1,12 @@
 /**
  * Lists a second on one core: `npx tsx topologies/topk/topk.bench.ts [items]`, 20,000 without a number. The default ranker
  * (blend) with 20 items of history, 64 neighbours an item, 32-d vectors in an HNSW graph; by CPU time of the process, the
- * median of seven rounds. Tables are faked in memory; not measured: Kafka, Redis, the commit, the response's offsets.
+ * median of seven rounds. The item table is the real one, users are faked; not measured: Kafka, Redis, the commit, the response's
+ * offsets.
  */
 import { resolveOptions } from '../../streams/options.ts'
 import { randomFrom } from '../../streams/serde/hash.ts'
-import { BenchItems } from './bench-items.ts'
+import { benchNow, benchTable } from './bench-items.ts'
 import { fakeUser } from './fakes.ts'
 import { listBody } from './list.ts'
 import { topkOptions } from './options.ts'
@@ -15,7 +16,7 @@ const size = Number(process.argv[2] ?? 20_000)
 const rounds = 7
 const perRound = 500
 
-const items = BenchItems.of(size)
+const items = benchTable(size)
 const random = randomFrom(7)
 const users = Array.from({ length: 1_000 }, (_, u) =>
   fakeUser(
@@ -30,7 +31,7 @@ function measure(name: string, flags: Record<string, string>, learnt: number) {
   items.blend.sets.set(weights)
   const options = resolveOptions(topkOptions, { flags, environment: {}, file: {} }).values
   const recommender = new Recommender(options, items)
-  const { countedUntil: at } = items
+  const at = benchNow
   const microseconds: number[] = []
   let bytes = 0
   let n = 0
