@@ -17,6 +17,12 @@ export class BestOf {
     }
   }
 
+  /** No smaller score can get in; -Infinity while there is room. */
+  get least(): number {
+    if (this.n === 0) return Number.POSITIVE_INFINITY
+    return this.size < this.n ? Number.NEGATIVE_INFINITY : this.scores[0]
+  }
+
   offer(index: number, score: number): void {
     if (this.size < this.n) {
       this.rise(this.size++, index, score)

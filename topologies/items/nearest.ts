@@ -4,10 +4,11 @@
  * the graph are never updated in place (slow, and it wears the graph out): when too many moved, a new graph is built in
  * small slices, in the calls that come anyway, and swapped in.
  *
- * Hot: brute force is one dot product of `dimension` a vector and a bounded heap.
+ * Hot: measured by nearest.bench.ts.
  */
 import { BestOf } from './best-of.ts'
 import { dot } from './dot.ts'
+import { VectorScan } from './vector-scan.ts'
 
 /** What is needed of an HNSW graph with inner products. */
 export interface Graph {
@@ -46,7 +47,9 @@ export class Nearest {
   private members: number[] = []
   private isMember = new Uint8Array(1024)
   private built: Built | undefined
-  private fresh: number[] = []
+  /** All that is looked at: every member while there is no graph, then those it does not speak for. */
+  private readonly looked: VectorScan
+  /** By index: 1 where the graph does not speak for it. */
   private isFresh = new Uint8Array(1024)
   private building: { to: Built; next: number } | undefined
   private readonly best = new BestOf()
@@ -54,6 +57,7 @@ export class Nearest {
   constructor(dimension: number, options: NearestOptions, graphs: GraphFactory | undefined) {
     this.dimension = dimension
     this.options = options
+    this.looked = new VectorScan(dimension)
     this.graphs = graphs
   }
 
@@ -63,7 +67,7 @@ export class Nearest {
 
   /** How many vectors the graph answers for; 0 while all are looked at. */
   get indexed(): number {
-    return this.built ? this.members.length - this.fresh.length : 0
+    return this.built ? this.members.length - this.looked.size : 0
   }
 
   /** The vector of `index` (at index * dimension in `vectors`) is new or has changed. */
@@ -78,6 +82,7 @@ export class Nearest {
       this.isFresh[index] = 0
     }
     if (this.built) this.checkFresh(index, vectors)
+    else this.looked.set(index, vectors)
   }
 
   /** The vector of `index` is forgotten. Rare: costs a look at all members. */
@@ -87,8 +92,8 @@ export class Nearest {
     // a build goes on, or a catalog that loses items all day would never get its new graph
     if (this.building && this.members.indexOf(index) < this.building.next) this.building.next--
     this.members = this.members.filter(member => member !== index)
-    if (this.isFresh[index] === 1) this.fresh = this.fresh.filter(member => member !== index)
-    // marked fresh without being in the list: what the graph still finds is passed over
+    this.looked.remove(index)
+    // marked fresh without being looked at: what the graph still finds is passed over
     this.isFresh[index] = 1
   }
 
@@ -98,7 +103,7 @@ export class Nearest {
     if (!graphs || members.length <= this.options.bruteForceBelow) return
     if (!this.building) {
       const limit = Math.max(FRESH_MIN, members.length * FRESH_SHARE)
-      if (this.built && this.fresh.length <= limit) return
+      if (this.built && this.looked.size <= limit) return
       const capacity = members.length * 2
       this.building = {
         to: {
@@ -128,7 +133,7 @@ export class Nearest {
   private swap(to: Built, vectors: Float32Array): void {
     this.built = to
     this.building = undefined
-    this.fresh = []
+    this.looked.clear()
     this.isFresh.fill(0)
     // what was removed while the graph was built is in it: passed over
     for (let index = 0; index < to.has.length; index++)
@@ -138,8 +143,8 @@ export class Nearest {
 
   private checkFresh(index: number, vectors: Float32Array): void {
     const { built, dimension } = this
-    if (!built || this.isFresh[index] === 1) return
-    if (index < built.has.length && built.has[index] === 1) {
+    if (!built) return
+    if (this.isFresh[index] === 0 && index < built.has.length && built.has[index] === 1) {
       let distance = 0
       let length = 0
       for (let d = 0, at = index * dimension; d < dimension; d++, at++) {
@@ -150,33 +155,26 @@ export class Nearest {
       if (distance <= this.options.moved * this.options.moved * length) return
     }
     this.isFresh[index] = 1
-    this.fresh.push(index)
+    this.looked.set(index, vectors)
   }
 
   /** Indices by dot product of their vectors with `query`, best first, at most `n`. */
   search(query: Float32Array, n: number, vectors: Float32Array): number[] {
     if (this.building) this.work(vectors, POINTS_A_SEARCH)
-    const { best } = this
+    const { best, looked, dimension } = this
     best.reset(n)
-    if (!this.built) this.offer(this.members, query, vectors)
-    else {
-      this.offer(this.fresh, query, vectors)
+    looked.offer(query, best)
+    if (this.built) {
       // those that moved are scored beside the graph: ask for as many more as may fall out
       const found = this.built.graph.search(
         Array.from(query),
-        Math.min(this.indexed, n + Math.min(n, this.fresh.length)),
+        Math.min(this.indexed, n + Math.min(n, looked.size)),
       )
       for (const index of found)
         if (this.isFresh[index] === 0)
-          best.offer(index, dot(query, 0, vectors, index * this.dimension, this.dimension))
+          best.offer(index, dot(query, 0, vectors, index * dimension, dimension))
     }
     return best.take()
-  }
-
-  private offer(indices: readonly number[], query: Float32Array, vectors: Float32Array): void {
-    const { best, dimension } = this
-    for (let i = 0; i < indices.length; i++)
-      best.offer(indices[i], dot(query, 0, vectors, indices[i] * dimension, dimension))
   }
 }
 

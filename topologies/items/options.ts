@@ -15,8 +15,8 @@ export const itemOptions = defineOptions({
     help: 'How long a withdrawn item stays in the set `blocked`. 7d is the life of the longest-lived list: after that no list that a reader may still hold can contain it.',
     takes: durationTakes,
   }),
-  'ann.bruteForceBelow': option(z.coerce.number().int().min(0).max(1e7), 3_000, {
-    help: 'Up to this many learnt items the nearest vectors are found by looking at all. At 3,000 x 32 that costs as much as a search in the HNSW graph, is exact and needs no building.',
+  'ann.bruteForceBelow': option(z.coerce.number().int().min(0).max(1e7), 40_000, {
+    help: 'Up to this many learnt items the nearest vectors are found by looking at all, which is exact and needs no building. At 40,000 x 32 that costs about as much as a search in the HNSW graph within a list.',
     takes: 'a whole number from 0 to 10000000',
   }),
   'ann.moved': option(z.coerce.number().min(0).max(10), 0.1, {
