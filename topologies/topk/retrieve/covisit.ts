@@ -4,12 +4,13 @@
  *   L = sum of .97^k W[a_k][j] / (positives of a_k + 5)
  * S / sqrt(positives of j + 5) and L likewise are scorers too. W, D, F: covisit/rows.ts.
  *
- * Hot: scores stand on boards over all items, side by side; only the touched places are cleared. The boards stay readable
- * until the next list, so that candidates of other sources are scored as well.
+ * Hot: scores stand side by side in the order that items were met, 1,500 a list, which a core's cache holds; the only array
+ * over all items says where. It needs no clearing: a place counts where the item that stands there is the one asked for.
+ * Scores stay readable until the next list, so that candidates of other sources are scored as well.
  */
+import { BestOf } from '../../items/best-of.ts'
 import type { ItemTable } from '../../items/table.ts'
 import type { Ask } from './ask.ts'
-import { best } from './best.ts'
 import type { Candidates } from './candidates.ts'
 
 /** .8^24 < .005: older positives weigh nothing. */
@@ -31,12 +32,14 @@ export const covisitScorers = 6
 type Viewer = Pick<Ask, 'items' | 'history' | 'length' | 'countedUntil'>
 
 export class Covisit {
-  private board = new Float64Array(boards * 1024)
+  /** `boards` numbers a place. */
+  private board = new Float64Array(boards * 4096)
+  /** Item at each place; `touchedCount` are valid. */
   private touched = new Int32Array(4096)
   private touchedCount = 0
-  /** S alone, for the ranking. */
-  private sorted = new Float64Array(1024)
-  private readonly picked: number[] = []
+  /** By item: its place, if it stands there. */
+  private places = new Int32Array(1024)
+  private readonly best = new BestOf()
   private items: ItemTable | undefined
   /** Of each scorer over all items. */
   readonly sums = new Float64Array(covisitScorers)
@@ -75,17 +78,31 @@ export class Covisit {
     long: number,
   ): void {
     if (this.touchedCount + row.size > this.touched.length) this.growTouched(row.size)
-    const { board, touched } = this
+    const { board, touched, places } = this
+    let count = this.touchedCount
     for (let n = 0; n < row.size; n++) {
       const w = row.weights[n]
       if (!(w > 0)) continue
-      const at = row.items[n] * boards
-      if (board[at] === 0) touched[this.touchedCount++] = row.items[n]
-      board[at] += s * w
-      board[at + 1] += next * row.next[n]
-      board[at + 2] += recent * row.recent[n]
-      board[at + 3] += long * w
+      const item = row.items[n]
+      let place = places[item]
+      if (place < count && touched[place] === item) {
+        const at = place * boards
+        board[at] += s * w
+        board[at + 1] += next * row.next[n]
+        board[at + 2] += recent * row.recent[n]
+        board[at + 3] += long * w
+        continue
+      }
+      place = count++
+      places[item] = place
+      touched[place] = item
+      const at = place * boards
+      board[at] = s * w
+      board[at + 1] = next * row.next[n]
+      board[at + 2] = recent * row.recent[n]
+      board[at + 3] = long * w
     }
+    this.touchedCount = count
   }
 
   /** Sums and maxima of the scorers, for features. */
@@ -93,8 +110,8 @@ export class Covisit {
     const { sums, maxima, scores, touched } = this
     sums.fill(0)
     maxima.fill(0)
-    for (let t = 0; t < this.touchedCount; t++) {
-      this.scoresOf(touched[t], scores)
+    for (let place = 0; place < this.touchedCount; place++) {
+      this.scoresAt(place, touched[place], scores)
       for (let f = 0; f < covisitScorers; f++) {
         sums[f] += scores[f]
         if (scores[f] > maxima[f]) maxima[f] = scores[f]
@@ -104,9 +121,15 @@ export class Covisit {
 
   /** All scorers of an item; false where they are 0. */
   scoresOf(item: number, into: Float64Array): boolean {
+    const place = this.placeOf(item)
+    if (place < 0) return false
+    this.scoresAt(place, item, into)
+    return true
+  }
+
+  private scoresAt(place: number, item: number, into: Float64Array): void {
     const { board } = this
-    const at = item * boards
-    if (board[at] === 0) return false
+    const at = place * boards
     const rare = 1 / Math.sqrt(this.items!.positives(item) + damping)
     into[0] = board[at]
     into[1] = board[at] * rare
@@ -114,46 +137,52 @@ export class Covisit {
     into[3] = board[at + 2]
     into[4] = board[at + 3]
     into[5] = board[at + 3] * rare
-    return true
+  }
+
+  /** -1: the item has no scores. */
+  private placeOf(item: number): number {
+    const place = this.places[item]
+    return place < this.touchedCount && this.touched[place] === item ? place : -1
   }
 
   /** S. */
   score(item: number): number {
-    return this.board[item * boards]
+    const place = this.placeOf(item)
+    return place < 0 ? 0 : this.board[place * boards]
   }
 
   /** By turns: most S, most F. */
   retrieve(ask: Ask, into: Candidates): void {
-    const { board, touched, sorted, picked } = this
-    const count = this.touchedCount
+    const { board, touched, best } = this
     let wanted = ask.perSource
     for (const scorer of [0, 2]) {
-      for (let t = 0; t < count; t++) sorted[touched[t]] = board[touched[t] * boards + scorer]
       // the user's own history and what others named take places: look a little deeper than wanted
-      best(touched, count, sorted, 2 * ask.perSource + covisitWindow, picked)
+      best.reset(2 * ask.perSource + covisitWindow)
+      for (let place = 0; place < this.touchedCount; place++) {
+        const score = board[place * boards + scorer]
+        if (score > 0) best.offer(touched[place], score)
+      }
       const until = scorer === 0 ? Math.floor(wanted / 2) : 0
-      for (const item of picked) {
+      for (const item of best.take()) {
         if (wanted === until) break
-        if (sorted[item] > 0 && into.add(item, 'covisit')) wanted--
+        if (into.add(item, 'covisit')) wanted--
       }
     }
   }
 
   private clear(items: ItemTable): void {
-    const { board, touched } = this
-    for (let t = 0; t < this.touchedCount; t++)
-      board.fill(0, touched[t] * boards, (touched[t] + 1) * boards)
     this.touchedCount = 0
     this.items = items
-    if (items.size <= this.sorted.length) return
-    const size = Math.max(items.size, this.sorted.length * 2)
-    this.board = new Float64Array(size * boards)
-    this.sorted = new Float64Array(size)
+    if (items.size > this.places.length)
+      this.places = new Int32Array(Math.max(items.size, this.places.length * 2))
   }
 
   private growTouched(extra: number): void {
     const larger = new Int32Array(2 * (this.touched.length + extra))
     larger.set(this.touched)
     this.touched = larger
+    const board = new Float64Array(boards * larger.length)
+    board.set(this.board)
+    this.board = board
   }
 }
