@@ -49,16 +49,21 @@ const at = {
 export class FeatureRows {
   private viewed: Viewed | undefined
   private sources: Sources | undefined
-  private readonly countSums: Float64Array
-  private readonly countMaxima: Float64Array
+  /** Of each scorer: what a score is multiplied with for its share and for the square of its peak; 0: it says 0. */
+  private readonly countShares: Float64Array
+  private readonly countPeaks: Float64Array
+  private readonly covisitShares = new Float64Array(covisitScorers)
+  private readonly covisitPeaks = new Float64Array(covisitScorers)
   private readonly scores = new Float64Array(covisitScorers)
+  private readonly decayed: Float64Array
   private readonly value = new Float64Array(tastes)
   /** Mean of the user's items less the mean of all. */
   private readonly taste = new Float64Array(tastes)
 
   constructor() {
-    this.countSums = new Float64Array(at.covisit / 2)
-    this.countMaxima = new Float64Array(at.covisit / 2)
+    this.countShares = new Float64Array(at.covisit / 2)
+    this.countPeaks = new Float64Array(at.covisit / 2)
+    this.decayed = new Float64Array(at.covisit / 2)
   }
 
   /** Starts on a user whose sources are prepared. @param means the mean taste values of all positives. */
@@ -67,77 +72,84 @@ export class FeatureRows {
     this.sources = sources
     const { items, countedUntil: now } = viewed
     const halfLives = items.halfLivesMs.length
+    const { positives, most, items: n } = items.counted
     for (let h = 0; h < halfLives; h++) {
       const first = items.popular(h, 1)
-      this.countSums[h] = items.decayedSum(h, now)
-      this.countMaxima[h] = first.length === 0 ? 0 : items.decayed(h, first[0], now)
+      const largest = first.length === 0 ? 0 : items.decayed(h, first[0], now)
+      this.scale(this.countShares, this.countPeaks, h, n, items.decayedSum(h, now), largest)
     }
-    this.countSums[halfLives] = items.counted.positives
-    this.countMaxima[halfLives] = items.counted.most
-    sources.covisit.measure()
+    this.scale(this.countShares, this.countPeaks, halfLives, n, positives, most)
+    const { covisit } = sources
+    covisit.measure()
+    for (let f = 0; f < covisitScorers; f++)
+      this.scale(this.covisitShares, this.covisitPeaks, f, n, covisit.sums[f], covisit.maxima[f])
     this.taste.fill(0)
-    const n = Math.min(viewed.length, tasteWindow)
-    for (let k = 0; k < n; k++) {
+    const looked = Math.min(viewed.length, tasteWindow)
+    for (let k = 0; k < looked; k++) {
       this.tasteOf(viewed.history[k], this.value)
-      for (let t = 0; t < tastes; t++) this.taste[t] += (this.value[t] - means[t]) / n
+      for (let t = 0; t < tastes; t++) this.taste[t] += (this.value[t] - means[t]) / looked
     }
+  }
+
+  private scale(
+    shares: Float64Array,
+    peaks: Float64Array,
+    scorer: number,
+    n: number,
+    sum: number,
+    largest: number,
+  ): void {
+    const counts = sum > leastSum && sum < Number.POSITIVE_INFINITY
+    shares[scorer] = counts ? n / sum : 0
+    peaks[scorer] = counts ? 1 / largest : 0
   }
 
   /** What an item says of a taste: popular, new, trending. */
   tasteOf(item: number, into: Float64Array): void {
     const { items, countedUntil: now } = this.viewed!
-    into[0] = Math.log1p(items.positives(item))
-    into[1] = this.age(item)
     const c = items.decayed(twelveHours, item, now)
     const d = items.decayed(thirtyDays, item, now)
-    into[2] = Math.log((60 * c + 1) / (d + 1))
+    this.tasteGiven(item, items.positives(item), c, d, into)
   }
 
-  /** log(1 + hours since the first positive); 0 before it. */
-  private age(item: number): number {
+  /** @param c @param d positives at half-lives 12 h and 720 h. */
+  private tasteGiven(
+    item: number,
+    positives: number,
+    c: number,
+    d: number,
+    into: Float64Array,
+  ): void {
     const { items, countedUntil: now } = this.viewed!
+    into[0] = Math.log1p(positives)
+    // log(1 + hours since the first positive); 0 before it
     const first = items.firstPositiveAt(item)
-    return first > 0 ? Math.log1p(Math.max(0, now - first) / 3_600_000) : 0
+    into[1] = first > 0 ? Math.log1p(Math.max(0, now - first) / 3_600_000) : 0
+    into[2] = Math.log((60 * c + 1) / (d + 1))
   }
 
   /** Writes `featureCount` numbers from `to` on, all finite. */
   write(item: number, into: Float32Array | Float64Array, to: number): void {
     const { items, countedUntil: now } = this.viewed!
-    const { covisit } = this.sources!
-    const n = items.counted.items
+    const { decayed, value, taste, scores } = this
     into.fill(0, to, to + featureCount)
     const positives = items.positives(item)
+    const halfLives = items.halfLivesMs.length
+    for (let h = 0; h < halfLives; h++) decayed[h] = items.decayed(h, item, now)
     if (positives > 0) {
-      const halfLives = items.halfLivesMs.length
-      for (let h = 0; h < halfLives; h++)
-        pair(
-          items.decayed(h, item, now),
-          n,
-          this.countSums[h],
-          this.countMaxima[h],
-          into,
-          to + 2 * h,
-        )
-      pair(
-        positives,
-        n,
-        this.countSums[halfLives],
-        this.countMaxima[halfLives],
-        into,
-        to + 2 * halfLives,
-      )
+      decayed[halfLives] = positives
+      pairs(decayed, this.countShares, this.countPeaks, into, to)
     }
-    if (covisit.scoresOf(item, this.scores))
-      for (let f = 0; f < covisitScorers; f++)
-        pair(this.scores[f], n, covisit.sums[f], covisit.maxima[f], into, to + at.covisit + 2 * f)
+    if (this.sources!.covisit.scoresOf(item, scores))
+      pairs(scores, this.covisitShares, this.covisitPeaks, into, to + at.covisit)
     this.writeVectors(item, into, to)
+    this.tasteGiven(item, positives, decayed[twelveHours], decayed[thirtyDays], value)
     const last = items.lastPositiveAt(item)
     const idleMs = last > 0 ? Math.max(0, now - last) : neverMs
-    into[to + at.item] = 0.1 * this.age(item)
+    into[to + at.item] = 0.1 * value[1]
     into[to + at.item + 1] = 0.1 * Math.log1p(idleMs / 60_000)
-    into[to + at.item + 2] = 0.1 * Math.log1p(positives)
-    this.tasteOf(item, this.value)
-    for (let t = 0; t < tastes; t++) into[to + at.taste + t] = 0.1 * this.taste[t] * this.value[t]
+    into[to + at.item + 2] = 0.1 * value[0]
+    for (let t = 0; t < tastes; t++) into[to + at.taste + t] = 0.1 * taste[t] * value[t]
   }
 
   private writeVectors(item: number, into: Float32Array | Float64Array, to: number): void {
@@ -152,15 +164,18 @@ export class FeatureRows {
   }
 }
 
-function pair(
-  score: number,
-  n: number,
-  sum: number,
-  max: number,
+/** Share and peak of each score, side by side. */
+function pairs(
+  scores: Float64Array,
+  shares: Float64Array,
+  peaks: Float64Array,
   into: Float32Array | Float64Array,
   to: number,
 ): void {
-  if (!(score > 0 && sum > leastSum && sum < Number.POSITIVE_INFINITY)) return
-  into[to] = Math.log((score * n) / sum + delta) - logDelta
-  into[to + 1] = Math.sqrt(Math.min(1, score / max))
+  for (let s = 0; s < scores.length; s++) {
+    const score = scores[s]
+    if (!(score > 0 && shares[s] > 0)) continue
+    into[to + 2 * s] = Math.log(score * shares[s] + delta) - logDelta
+    into[to + 2 * s + 1] = Math.sqrt(Math.min(1, score * peaks[s]))
+  }
 }
