@@ -31,6 +31,7 @@ import type { TopologyOptions } from '../../topologies/options.ts'
 import type { User, Users } from '../../topologies/user/user.ts'
 import { lockstepOptions, longestPublishMs, type Pace } from './options.ts'
 import { LockstepTask, type Rhythm } from './task.ts'
+import { withoutUnread } from './unread.ts'
 
 export interface LockstepSettings {
   readonly options: TopologyOptions
@@ -141,7 +142,7 @@ export class Lockstep {
 
   private newCore(kind: TaskKind, partition: number): TaskCore {
     return new TaskCore({
-      kind,
+      kind: withoutUnread(kind),
       partition,
       generation: 1,
       tables: false,
