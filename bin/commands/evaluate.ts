@@ -54,7 +54,7 @@ async function prequential(call: Call, file: string): Promise<number> {
   const run = await evaluatePrequential({
     log,
     options: call.values,
-    partitions: wholeNumber('partitions', flags.partitions, 1, 1),
+    partitions: partitions(flags.partitions),
     activeWithinMs: activeWithin(flags.activeWithin),
     scoreEvery: wholeNumber('score-every', flags.scoreEvery, 1, 1),
     progress: (done, total) => progress.update(done, total),
@@ -74,6 +74,18 @@ async function prequential(call: Call, file: string): Promise<number> {
     ),
   )
   return log.bad.length > 0 ? EXIT.checkFailed : EXIT.done
+}
+
+/** Each has tasks of its own in this process. */
+const mostPartitions = 64
+
+function partitions(given: unknown): number {
+  const value = wholeNumber('partitions', given, 1, 1)
+  if (value <= mostPartitions) return value
+  throw new FreshetError(
+    'CALL_INVALID',
+    `--partitions got ${value}; it takes a whole number from 1 to ${mostPartitions}`,
+  )
 }
 
 function openLog(call: Call, file: string): ImportedLog {
@@ -131,10 +143,11 @@ function lines(found: PrequentialReport, log: ImportedLog): string[] {
     digits(scorer.all.coverage),
     ...metrics.map(metric => digits(scorer.secondHalf[metric])),
   ])
-  const { blend, others } = found.msAPrediction
+  const { blend, retrieved, others } = found.msAPrediction
   const coldN = found.newItems.blend.n
   return [
-    `${count(found.events)} events (${log.positive}), ${count(all.n)} predicted, ${count(found.scorers.blend.secondHalf.n)} of them in the second half`,
+    `${count(found.events)} events (${log.positive}; times in ${log.times}), ${count(all.n)} predicted, ${count(found.scorers.blend.secondHalf.n)} of them in the second half`,
+    ...(all.n > 0 ? [] : nothingPredicted(coldN)),
     '',
     table([['scorer', ...metrics, 'coverage', ...metrics.map(m => `half: ${m}`)], ...rows]),
     '',
@@ -147,8 +160,24 @@ function lines(found: PrequentialReport, log: ImportedLog): string[] {
     ...Object.entries(found.blendLess).map(([name, by]) =>
       differenceLine(`blend less ${name}`, by['ndcg@10']),
     ),
-    `a prediction took ${blend.toFixed(2)} ms by the blend and ${others.toFixed(2)} ms by all others; an event was learnt in ${found.msAnEventLearnt.toFixed(2)} ms`,
+    retrievalLine(found),
+    `a prediction took ${blend.toFixed(2)} ms by the blend, ${retrieved.toFixed(2)} ms as lists are made and ${others.toFixed(2)} ms by all others; an event was learnt in ${found.msAnEventLearnt.toFixed(2)} ms`,
   ]
+}
+
+function nothingPredicted(newItems: number): string[] {
+  const why =
+    newItems > 0
+      ? `all ${count(newItems)} events that could be were the first of their item`
+      : 'no event was the first of its user and item among those that --score-every takes'
+  return [paint('yellow', `nothing was predicted: ${why}; the figures below say nothing`)]
+}
+
+function retrievalLine({ retrieval: { all } }: PrequentialReport): string {
+  const sources = Object.entries(all.bySource)
+    .filter(([, share]) => share > 0)
+    .map(([source, share]) => `${source} ${digits(share)}`)
+  return `retrieved: the blend over the candidates of a real list, ${all.candidates.toFixed(0)} on average; ${digits(all.recall)} of the items to predict were among them${sources.length > 0 ? ` (${sources.join(', ')})` : ''}, ${digits(all.lost)} of all would have been among the blend's ten and were not`
 }
 
 function compared(comparison: Comparison): string[] {

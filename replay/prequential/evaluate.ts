@@ -24,6 +24,12 @@ import {
   type Question,
   type Ranker,
 } from './rankers.ts'
+import {
+  Recalled,
+  type RecalledReport,
+  type RetrievedRanker,
+  retrievedRanker,
+} from './retrieved-ranker.ts'
 import { TopTen } from './top.ts'
 
 export interface PrequentialSettings {
@@ -49,8 +55,9 @@ export interface PrequentialRun {
   readonly sums: ReadonlyMap<string, Sums>
   /** Items known at the end. */
   readonly items: number
-  /** Wall time, ms: of all predictions by the blend, by all other rankers, and of learning. */
-  readonly timeMs: { readonly blend: number; readonly others: number; readonly learning: number }
+  readonly retrieval: Record<Part, RecalledReport>
+  /** Wall time, ms: of all predictions by the blend, by the lists' own candidates, by all other rankers, and of learning. */
+  readonly timeMs: Readonly<Record<'blend' | 'retrieved' | 'others' | 'learning', number>>
   readonly halfLivesMs: readonly number[]
 }
 
@@ -99,13 +106,13 @@ class Evaluation implements Question {
   // ---- the question at hand
   user: Question['user']
   at = 0
+  number = 0
   candidates = new Int32Array(1024)
   count = 0
   /** By item of the table. */
   readonly order: Int32Array
   /** By item: the number of the last question that it is a candidate of. */
   private readonly asked: Uint32Array
-  private question = 0
 
   private readonly settings: PrequentialSettings
   private readonly lockstep: Lockstep
@@ -121,8 +128,13 @@ class Evaluation implements Question {
   private readonly predicted: Record<Part, number[]> = { all: [], secondHalf: [], newItems: [] }
   private readonly rankers: readonly { readonly ranker: Ranker; readonly sums: Sums }[]
   private readonly top = new TopTen()
-  private blendMs = 0
-  private othersMs = 0
+  private readonly retrieved: RetrievedRanker
+  private readonly recalled: Record<Part, Recalled> = {
+    all: new Recalled(),
+    secondHalf: new Recalled(),
+    newItems: new Recalled(),
+  }
+  private readonly timeMs = { blend: 0, retrieved: 0, others: 0 }
 
   constructor(
     settings: PrequentialSettings,
@@ -141,8 +153,10 @@ class Evaluation implements Question {
     this.lastEventAt = new Float64Array(size).fill(Number.NEGATIVE_INFINITY)
     this.seenBy = new Uint32Array(size)
     const { items } = lockstep
+    this.retrieved = retrievedRanker(items, lockstep.options)
     const all = [
       blendRanker(items),
+      this.retrieved,
       popularityRanker(items),
       ...items.halfLivesMs.map((_, h) => decayedRanker(items, h)),
       covisitRanker(items),
@@ -152,7 +166,7 @@ class Evaluation implements Question {
   }
 
   isCandidate(item: number): boolean {
-    return this.asked[item] === this.question
+    return this.asked[item] === this.number
   }
 
   run(): PrequentialRun {
@@ -178,14 +192,20 @@ class Evaluation implements Question {
       this.learnOf(play.itemId, rank)
       this.lastEventAt[rank] = play.ts
     }
-    const { blendMs: blend, othersMs: others } = this
+    const { recalled, timeMs } = this
+    const predicting = timeMs.blend + timeMs.retrieved + timeMs.others
     return {
       events,
       users: [...this.users.keys()],
       predicted: this.predicted,
       sums: new Map(this.rankers.map(({ ranker, sums }) => [ranker.name, sums])),
       items: this.known.length,
-      timeMs: { blend, others, learning: performance.now() - startedAt - blend - others },
+      retrieval: {
+        all: recalled.all.report,
+        secondHalf: recalled.secondHalf.report,
+        newItems: recalled.newItems.report,
+      },
+      timeMs: { ...timeMs, learning: performance.now() - startedAt - predicting },
       halfLivesMs: lockstep.items.halfLivesMs,
     }
   }
@@ -229,16 +249,19 @@ class Evaluation implements Question {
     const target = this.itemOfRank[rank]
     const counted = this.partsOf(rank, isSecondHalf)
     for (const part of counted) this.predicted[part][number]++
-    const { top } = this
+    const { top, timeMs } = this
+    let isInTen = false
     for (const { ranker, sums } of this.rankers) {
+      const { name } = ranker
       const startedAt = performance.now()
       ranker.rank(this, top)
       const took = performance.now() - startedAt
-      if (ranker.name === 'blend') this.blendMs += took
-      else this.othersMs += took
+      timeMs[name === 'blend' || name === 'retrieved' ? name : 'others'] += took
       const place = top.placeOf(target)
+      if (name === 'blend') isInTen = place > 0
       for (const part of counted) sums.add(part, number, place, top.items, top.size)
     }
+    for (const part of counted) this.recalled[part].add(this.retrieved, target, isInTen)
   }
 
   private partsOf(rank: number, isSecondHalf: boolean): readonly Part[] {
@@ -250,7 +273,7 @@ class Evaluation implements Question {
     const { known, seenBy, itemOfRank, lastEventAt, asked } = this
     const { activeWithinMs = Number.POSITIVE_INFINITY } = this.settings
     const oldest = ts - activeWithinMs
-    const question = ++this.question
+    const question = ++this.number
     this.user = this.lockstep.user(userId)
     this.at = ts
     for (const rank of seen) seenBy[rank] = question

@@ -10,6 +10,8 @@ import { depth, type TopTen } from './top.ts'
 
 /** One prediction: who is asked for when, and all that may be listed. */
 export interface Question {
+  /** From 1, in order. */
+  readonly number: number
   /** Undefined before the user's first event. */
   readonly user: User | undefined
   /** Event time, ms. */

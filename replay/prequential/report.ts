@@ -4,6 +4,7 @@ import { hash53 } from '../../streams/serde/hash.ts'
 import { type Difference, interval95, pairedDifference, type Ratio, resample } from './bootstrap.ts'
 import type { PrequentialRun } from './evaluate.ts'
 import { type Metric, metrics, type Part, Sums } from './metrics.ts'
+import type { RecalledReport } from './retrieved-ranker.ts'
 
 export type Figures = { readonly n: number; readonly coverage: number } & {
   readonly [M in Metric]: number
@@ -26,8 +27,10 @@ export interface PrequentialReport {
   >
   /** The blend less each other scorer, paired by user. */
   readonly blendLess: Readonly<Record<string, ByMetric<Difference>>>
+  /** What the lists' own sources named of the items that were to be predicted. */
+  readonly retrieval: Readonly<Record<Part, RecalledReport>>
   /** Wall time, ms. */
-  readonly msAPrediction: { readonly blend: number; readonly others: number }
+  readonly msAPrediction: Readonly<Record<'blend' | 'retrieved' | 'others', number>>
   readonly msAnEventLearnt: number
   /**
    * Of the blend, what another run is compared by: a user each: hash of the id, then predictions and sums of the metrics,
@@ -53,7 +56,7 @@ export function report(run: PrequentialRun): PrequentialReport {
   const intervals = (name: string, part: Part): ByMetric<Interval> =>
     byMetric((_, m) => (manyUsers ? interval95(resampled(name, part, m)) : null))
   const n = total(run.predicted.all)
-  const { blend, others, learning } = run.timeMs
+  const { blend, retrieved, others, learning } = run.timeMs
   const scored = Math.max(1, n + total(run.predicted.newItems))
   return {
     events: run.events,
@@ -78,11 +81,25 @@ export function report(run: PrequentialRun): PrequentialReport {
           ),
         ),
     ),
-    msAPrediction: { blend: blend / scored, others: others / scored },
+    retrieval: run.retrieval,
+    msAPrediction: {
+      blend: blend / scored,
+      retrieved: retrieved / scored,
+      others: others / scored,
+    },
     msAnEventLearnt: learning / Math.max(1, run.events),
     users: usersOf(run, sums.get('blend') as Sums),
   }
 }
+
+const scorers = [
+  'blend',
+  'retrieved',
+  'popularity',
+  'popularity_decayed',
+  'covisit',
+  'embedding',
+] as const
 
 /** The scorers by their names outside; of the half-lives only the best one. */
 function chosen(run: PrequentialRun): { halfLife: number; sums: Map<string, Sums> } {
@@ -93,7 +110,7 @@ function chosen(run: PrequentialRun): { halfLife: number; sums: Map<string, Sums
     gained(next) > gained(best) ? next : best,
   )
   const sums = new Map<string, Sums>()
-  for (const name of ['blend', 'popularity', 'popularity_decayed', 'covisit', 'embedding'])
+  for (const name of scorers)
     sums.set(
       name,
       name === 'popularity_decayed' ? of(halfLife) : (run.sums.get(name) ?? new Sums()),

@@ -162,6 +162,40 @@ describe('what a run says', () => {
     await expect(evaluate(file)).rejects.toThrow('none of the 1 rows is positive (rating >= 8)')
   })
 
+  describe('retrieved', () => {
+    const few = { ...options, 'topk.candidates': 1 }
+
+    // but for the first 150 events, where shares among all and among the retrieved differ
+    it('where the sources name every item, it is the blend', async () => {
+      const file = write(ratings(300, 4))
+      for (const more of [{}, { activeWithinMs: 86_400_000 }]) {
+        const found = report(await evaluate(file, more))
+        const { blend, retrieved } = found.scorers
+        expect(retrieved.all.n).toBe(blend.all.n)
+        expect(found.retrieval.all.lost).toBe(0)
+        for (const metric of ['recall@10', 'ndcg@10'] as const)
+          expect(Math.abs(retrieved.all[metric] - blend.all[metric])).toBeLessThan(0.02)
+        const { recall, bySource } = found.retrieval.all
+        const sum = Object.values(bySource).reduce((all, share) => all + share, 0)
+        expect(sum).toBeCloseTo(recall, 9)
+        // an item without a recent event is no candidate of the question, whatever the sources say
+        if ('activeWithinMs' in more) expect(recall).toBeLessThan(1)
+        else expect(recall).toBe(1)
+      }
+    })
+
+    it('a candidate a source: what they do not name is nowhere', async () => {
+      const log = importLog(write(ratings(300, 4, 90)), { format: 'movietweetings' })
+      const run = await evaluatePrequential({ log, options: few, partitions: 1, scoreEvery: 1 })
+      const { retrieval, scorers } = report(run)
+      expect(retrieval.all.candidates).toBeGreaterThan(1)
+      expect(retrieval.all.candidates).toBeLessThanOrEqual(5)
+      expect(retrieval.all.recall).toBeLessThan(0.6)
+      // with fewer than ten candidates each of them is among the ten
+      expect(scorers.retrieved.all['recall@10']).toBeCloseTo(retrieval.all.recall, 9)
+    })
+  })
+
   it('several partitions: the same events, and figures that are near', async () => {
     const file = write(ratings(300, 9))
     const log = importLog(file, { format: 'movietweetings' })
