@@ -155,7 +155,12 @@ function watchOf(maker: EventMaker, row: Values, hash: string): Partial<WatchDra
 }
 
 function id(fields: EventMaker['fields'], row: Values, field: string): string {
-  const value = String(fieldOf(fields, row, field) ?? '')
+  const raw = fieldOf(fields, row, field)
+  if (typeof raw === 'number' && Math.abs(raw) > Number.MAX_SAFE_INTEGER)
+    throw new Error(
+      `${field}: the number ${raw} is beyond 2^53, where JSON numbers are rounded and ids fall together; write it as text`,
+    )
+  const value = String(raw ?? '')
   const bytes = Buffer.byteLength(value)
   if (bytes < 1 || bytes > 256) throw new Error(`${field}: 1 to 256 bytes expected, ${bytes} found`)
   return value

@@ -37,6 +37,7 @@ export function rowReader(
     case 'movielens':
       if (firstRecord.includes('::')) return { ...separated('::'), positiveRating: 4 }
       if (firstRecord.includes('\t')) return { ...separated('\t'), positiveRating: 4 }
+      checkMovielens(firstRecord)
       return {
         ...csvReader(
           firstRecord,
@@ -54,6 +55,16 @@ export function rowReader(
         fields: sources(map ?? { userId: 'userId', itemId: 'itemId', ts: 'ts', rating: 'rating' }),
       }
   }
+}
+
+function checkMovielens(firstRecord: string): void {
+  const found = csvCells(firstRecord, ',').map(cell => cell.trim())
+  const missing = ['userId', 'movieId', 'rating', 'timestamp'].filter(name => !found.includes(name))
+  if (missing.length > 0)
+    throw new FreshetError(
+      'OPTION_INVALID',
+      `a MovieLens ratings.csv begins with userId,movieId,rating,timestamp; the first line of this file has ${firstRecord}: for other columns, --format csv --map userId=COLUMN,itemId=COLUMN,ts=COLUMN,rating=COLUMN (#1, #2 and so on where it names none)`,
+    )
 }
 
 function separated(separator: string): RowReader {
@@ -84,7 +95,7 @@ function csvReader(
     if (!columns.includes(name))
       throw new FreshetError(
         'OPTION_INVALID',
-        `--map names the column ${name}; the file has ${columns.join(', ')}`,
+        `--map names the column ${name}; the file has ${columns.join(', ')}${hint(columns, delimiter)}`,
       )
   return {
     headerRecords: byNumber ? 0 : 1,
@@ -97,6 +108,17 @@ function csvReader(
       return Object.fromEntries(columns.map((name, i) => [name, values[i]]))
     },
   }
+}
+
+/** What a first line without the named columns may be. */
+function hint(columns: readonly string[], delimiter: string): string {
+  const other = [';', '\t', '|'].find(text => text !== delimiter && columns[0].includes(text))
+  if (columns.length === 1 && other !== undefined)
+    return `: parted by ${JSON.stringify(other)}? --delimiter says so`
+  const number = columns.findIndex(name => name !== '' && !Number.isNaN(Number(name)))
+  return number < 0
+    ? ''
+    : `: it names no columns, as it holds ${columns[number]}? They are #1, #2 and so on then: --map userId=#1,itemId=#2,ts=#3`
 }
 
 function jsonRow(record: string): Values {

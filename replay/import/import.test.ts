@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { gzipSync } from 'node:zlib'
 import fc from 'fast-check'
 import { afterAll, describe, expect, it } from 'vitest'
 import { parseCondition } from './expression.ts'
@@ -105,6 +106,78 @@ describe('ratings', () => {
     const years = 10 * 365 * 86_400_000
     const log = load('u.data', '1\t31\t3\t881250949\n', { format: 'movielens', shiftMs: years })
     expect(log.from).toBe(881250949000 + years)
+  })
+})
+
+describe('what people bring', () => {
+  const text = 'user,item,time\nu,i,1700000000\nv,i,1700000001\n'
+  const options = { format: 'csv', map: parseMap('userId=user,itemId=item,ts=time') } as const
+  const write = (name: string, bytes: string | Buffer) => {
+    writeFileSync(join(dir, name), bytes)
+    return join(dir, name)
+  }
+
+  it('reads gzip, with the ids of the file as it was', () => {
+    const packed = [...importLog(write('a.csv.gz', gzipSync(text)), options).records()]
+    expect(packed).toEqual(load('a.csv', text, options).all)
+  })
+
+  it.each([
+    ['UTF-16', Buffer.from(`\ufeff${text}`, 'utf16le'), /is UTF-16 text; UTF-8 text is read/],
+    ['a picture', Buffer.from([0x89, 0x50, 0x4e, 0x47, 0, 0, 0, 13]), /is no text; UTF-8/],
+    ['half a gzip', gzipSync(text).subarray(0, 30), /begins as gzip and can't be unpacked/],
+  ])('refuses %s', (_, bytes, says) => {
+    expect(() => importLog(write('b.csv', bytes), options)).toThrowError(says)
+  })
+
+  it('refuses a folder, a shift and a delimiter that are none', () => {
+    expect(() => importLog(dir, options)).toThrowError(/is a folder/)
+    const file = write('c.csv', text)
+    expect(() => importLog(file, { ...options, shiftMs: Number.NaN })).toThrowError(/--shift takes/)
+    expect(() => importLog(file, { ...options, delimiter: '' })).toThrowError(/--delimiter got/)
+  })
+
+  it.each([
+    ['other delimiters', text.replaceAll(',', ';'), /parted by ";"\? --delimiter says so/],
+    ['tabs', text.replaceAll(',', '\t'), /parted by "\\t"\? --delimiter says so/],
+    ['no names', text.slice(text.indexOf('\n') + 1), /names no columns.*--map userId=#1/],
+    ['other names', text.replace('item', 'article'), /has user, article, time$/],
+  ])('says what a csv may need: %s', (_, given, says) => {
+    expect(() => load('d.csv', given, options)).toThrowError(says)
+  })
+
+  it('says what a ratings.csv of MovieLens has', () => {
+    const given = () => load('e.csv', '1,31,2.5,1260759144\n', { format: 'movielens' })
+    expect(given).toThrowError(/begins with userId,movieId,rating,timestamp; .* has 1,31,2.5/)
+  })
+
+  it('takes a tab as shells give it', () => {
+    const tabs = text.replaceAll(',', '\t')
+    expect(load('f.csv', tabs, { ...options, delimiter: '\\t' }).events).toBe(2)
+  })
+
+  it('a quote within a cell is text; one that is never closed says what it took', () => {
+    const inches = load(
+      'g.csv',
+      'user,item,time\nu,5" disk,1700000000\nv,6" disk,1700000001\n',
+      options,
+    )
+    expect(inches.all.map(({ record }) => record.itemId)).toEqual(['5" disk', '6" disk'])
+    const open = load('h.csv', `${text}w,"i,1700000002\nx,i,1700000003\n`, options)
+    expect(open.events).toBe(2)
+    expect(open.bad).toMatchObject([
+      { line: 4, reason: 'a quote is not closed, and takes 1 more with it' },
+    ])
+  })
+
+  it('ids of any characters are kept; numbers that JSON rounds are refused', () => {
+    const odd = ['наука/й', '日本', '😀', '__proto__', 'constructor', 'null', '0', 'a::b']
+    const rows = odd.map(item => JSON.stringify({ user: item, item, time: 1700000000 }))
+    const log = load('i.jsonl', rows.join('\n'), { ...options, format: 'jsonl' })
+    expect(log.all.map(({ record }) => record.itemId)).toEqual(odd)
+    const large = `${rows[0]}\n{"user":9007199254740993,"item":1,"time":1700000000}`
+    const { bad } = load('j.jsonl', large, { ...options, format: 'jsonl' })
+    expect(bad).toMatchObject([{ line: 2, reason: expect.stringMatching(/beyond 2\^53/) }])
   })
 })
 

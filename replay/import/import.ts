@@ -5,6 +5,7 @@
  */
 import { readFileSync, statSync } from 'node:fs'
 import { basename } from 'node:path'
+import { gunzipSync } from 'node:zlib'
 import type { ItemDraft, WatchDraft } from '../../schemas/index.ts'
 import { FreshetError, messageOf } from '../../streams/errors.ts'
 import { isPositive } from '../../topologies/sessions/outcome.ts'
@@ -69,11 +70,15 @@ const largestBytes = 2 ** 31 - 1
  */
 export function importLog(file: string, options: ImportOptions): ImportedLog {
   const bytes = readWhole(file)
-  const source = basename(file)
-  const cut = cutRecords(bytes, options.format === 'csv' || options.format === 'movielens')
+  // the same rows have the same ids, packed or not
+  const source = basename(file).replace(/\.gz$/, '')
+  checkShift(options.shiftMs)
+  const { format } = options
+  const delimiter = delimiterOf(options.delimiter)
+  const cut = cutRecords(bytes, format === 'csv' || format === 'movielens', delimiter)
   const textOf = (i: number): string => bytes.toString('utf8', cut.starts[i], cut.ends[i])
   if (cut.starts.length === 0) throw nothingIn(file, [])
-  const reader = rowReader(options.format, textOf(0), options.map, options.delimiter ?? ',')
+  const reader = rowReader(format, textOf(0), options.map, delimiter)
   checkMapped(reader, options)
   const form = commonForm(sampleOf(reader, cut, textOf))
   const { text: positive, condition } = positiveOf(reader, options, cut, textOf)
@@ -105,7 +110,13 @@ export function importLog(file: string, options: ImportOptions): ImportedLog {
       times[i] = eventAt(i).record.ts
       good.push(i)
     } catch (error) {
-      bad.push({ file: source, line: cut.lines[i], reason: messageOf(error) })
+      const swallowed = textOf(i).trimEnd().split('\n').length - 1
+      const reason = messageOf(error)
+      bad.push({
+        file: source,
+        line: cut.lines[i],
+        reason: swallowed > 0 ? `${reason}, and takes ${swallowed} more with it` : reason,
+      })
     }
   }
   if (form === undefined || good.length === 0) throw nothingIn(file, bad)
@@ -144,15 +155,65 @@ export function importLog(file: string, options: ImportOptions): ImportedLog {
 }
 
 function readWhole(file: string): Buffer {
-  const size = statSync(file, { throwIfNoEntry: false })?.size
-  if (size === undefined)
+  const found = statSync(file, { throwIfNoEntry: false })
+  if (found === undefined)
     throw new FreshetError('CALL_INVALID', `there is no file ${file} to import`)
-  if (size > largestBytes)
+  if (found.isDirectory())
+    throw new FreshetError('CALL_INVALID', `${file} is a folder; name the file in it`)
+  if (found.size > largestBytes) throw tooLarge(file, `${found.size} bytes`)
+  const bytes = readFileSync(file)
+  const text = startsWith(bytes, 0x1f, 0x8b) ? unpacked(file, bytes) : bytes
+  checkText(file, text)
+  return text
+}
+
+function unpacked(file: string, bytes: Buffer): Buffer {
+  try {
+    return gunzipSync(bytes, { maxOutputLength: largestBytes })
+  } catch (error) {
+    if ((error as { code?: string }).code === 'ERR_BUFFER_TOO_LARGE')
+      throw tooLarge(file, 'more, unpacked')
     throw new FreshetError(
       'CALL_INVALID',
-      `${file} has ${size} bytes; up to ${largestBytes} can be sorted in memory: sort it by time and cut it into parts`,
+      `${file} begins as gzip and can't be unpacked: ${messageOf(error)}`,
+      error,
     )
-  return readFileSync(file)
+  }
+}
+
+const tooLarge = (file: string, size: string): FreshetError =>
+  new FreshetError(
+    'CALL_INVALID',
+    `${file} has ${size}; up to ${largestBytes} bytes can be sorted in memory: sort it by time and cut it into parts`,
+  )
+
+const startsWith = (bytes: Buffer, ...first: number[]): boolean =>
+  first.every((byte, i) => bytes[i] === byte)
+
+/** Errors: CALL_INVALID for what is no text of lines: every row would be bad for a reason that says nothing. */
+function checkText(file: string, bytes: Buffer): void {
+  const wide = startsWith(bytes, 0xff, 0xfe) || startsWith(bytes, 0xfe, 0xff)
+  const isBinary = bytes.subarray(0, 4096).includes(0)
+  if (wide || isBinary)
+    throw new FreshetError(
+      'CALL_INVALID',
+      `${file} is ${wide ? 'UTF-16 text' : 'no text'}; UTF-8 text is read, as it is or as gzip${wide ? `: iconv -f UTF-16 -t UTF-8 ${file}` : ''}`,
+    )
+}
+
+/** A shell gives `'\\t'` as two characters. */
+function delimiterOf(given = ','): string {
+  if (given === '')
+    throw new FreshetError(
+      'CALL_INVALID',
+      "--delimiter got nothing; it takes a text such as ';' or '\\t'",
+    )
+  return given === '\\t' ? '\t' : given
+}
+
+function checkShift(shiftMs: number | undefined): void {
+  if (shiftMs !== undefined && !Number.isSafeInteger(shiftMs))
+    throw new FreshetError('CALL_INVALID', '--shift takes a whole number of ms, such as 86400000')
 }
 
 function checkMapped(reader: RowReader, options: ImportOptions): void {
@@ -219,6 +280,6 @@ function fieldsByName(reader: RowReader, row: Readonly<Record<string, unknown>>)
 }
 
 function nothingIn(file: string, bad: readonly BadLine[]): FreshetError {
-  const first = bad[0] ? `; line ${bad[0].line}: ${bad[0].reason}` : ' (it is empty)'
+  const first = bad[0] ? `; line ${bad[0].line}: ${bad[0].reason}` : ' (it has no rows)'
   return new FreshetError('CALL_INVALID', `no row of ${file} makes an event${first}`)
 }

@@ -10,9 +10,13 @@ export interface Cut {
 const newline = 10
 const quote = 34
 
-/** `quoted`: a line break within "..." belongs to the record, as in CSV (RFC 4180). */
-export function cutRecords(bytes: Buffer, quoted: boolean): Cut {
+/**
+ * `quoted`: a line break within "..." belongs to the record, as in CSV (RFC 4180). Only a quote that begins a cell opens:
+ * `5" disk` is text, and would else take all lines up to the next quote with it.
+ */
+export function cutRecords(bytes: Buffer, quoted: boolean, delimiter = ','): Cut {
   const cut: Cut = { starts: [], ends: [], lines: [] }
+  const between = Buffer.from(delimiter).at(-1)
   let start = bytes.length >= 3 && bytes.readUIntBE(0, 3) === 0xefbbbf ? 3 : 0 // byte order mark
   let line = 1
   let first = 1
@@ -35,8 +39,11 @@ export function cutRecords(bytes: Buffer, quoted: boolean): Cut {
     }
   } else {
     for (let i = start; i < bytes.length; i++) {
-      if (bytes[i] === quote) inside = !inside
-      else if (bytes[i] === newline) {
+      if (bytes[i] === quote) {
+        if (!inside) inside = i === start || bytes[i - 1] === between
+        else if (bytes[i + 1] === quote) i++
+        else inside = false
+      } else if (bytes[i] === newline) {
         if (!inside) record(i)
         line++
       }
