@@ -134,9 +134,10 @@ function userKind(
         memory,
       })
       settings.onUsers?.(ctx.partition, users)
+      const isHeldOut = (userId: string): boolean => isHoldout(userId, options)
       const responses =
         topologies.has('labels') && topologies.has('learner')
-          ? responseUserStage({ items, isHeldOut: userId => isHoldout(userId, options) })
+          ? responseUserStage({ items, isHeldOut })
           : undefined
       const stages: Stage<UserEvent>[] = [
         createSessionsStage(ctx, {
@@ -164,8 +165,8 @@ function userKind(
         )
       if (responses) stages.push(responses)
       if (topologies.has('popularity')) stages.push(createPopularityUserStage(ctx))
-      if (topologies.has('covisit')) stages.push(createCovisitUserStage(ctx))
-      if (topologies.has('learner')) stages.push(learnerUserStage(items))
+      if (topologies.has('covisit')) stages.push(createCovisitUserStage(ctx, isHeldOut))
+      if (topologies.has('learner')) stages.push(learnerUserStage({ items, isHeldOut }))
       if (topologies.has('drift')) stages.push(createDriftUserStage(options, ctx))
       if (topologies.has('topk'))
         stages.push(

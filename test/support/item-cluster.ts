@@ -253,7 +253,7 @@ export class ItemCluster {
       tables: ['items'],
       create: (ctx: TaskContext) => ({
         decode: () => (this.pending ? { ok: this.pending } : 'skip'),
-        stages: [createPopularityUserStage(ctx), createCovisitUserStage(ctx)],
+        stages: [createPopularityUserStage(ctx), createCovisitUserStage(ctx, () => false)],
       }),
     } as unknown as TaskKind<never>
   }

@@ -1,7 +1,7 @@
 /**
  * In the user task: a user's first positive on item i, a_k the k-th most recent of their positives before it (k from 0):
  * W[a_k][i] and W[i][a_k] += .8^k for k < 23, where .8^k falls below .0074. Consent below `full` leaves no history, so it
- * counts nothing. Nothing is held over a commit.
+ * counts nothing; nor do users who are held out. Nothing is held over a commit.
  */
 import type { Stage, TaskContext } from '../../streams/topology/stage.ts'
 import { covisitChannel } from '../items/stores.ts'
@@ -14,7 +14,11 @@ import { Visits } from './visits.ts'
 /** A commit is asked for at so many entries: its packets (~5 bytes an entry) stand in one commit record. */
 const MAX_ENTRIES = 150_000
 
-export function createCovisitUserStage(ctx: TaskContext): Stage<UserEvent> {
+/** @param isHeldOut users who train nobody. */
+export function createCovisitUserStage(
+  ctx: TaskContext,
+  isHeldOut: (userId: string) => boolean,
+): Stage<UserEvent> {
   const items = ctx.table<ItemTable>('items')
   const owner = ownerOf(items, ctx.partitionsOf('item'))
   const idOf = (item: number): string => items.idOf(item)
@@ -23,6 +27,7 @@ export function createCovisitUserStage(ctx: TaskContext): Stage<UserEvent> {
     name: 'covisit',
     process(event) {
       if (event.kind === 'erasure' || !event.firstPositive || event.user === null) return undefined
+      if (isHeldOut(event.userId)) return undefined
       const history = event.user.positives
       const n = Math.min(positionWeights.length, history.length - 1)
       if (n <= 0) return undefined

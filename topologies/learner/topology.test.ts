@@ -229,7 +229,7 @@ describe('the user side', () => {
     }) as unknown as UserEvent
 
   it('sends first positives of stored users with the 24 items before', () => {
-    const stage = learnerUserStage(items)
+    const stage = learnerUserStage({ items, isHeldOut: () => false })
     const sent = new ByteWriter()
     const out = { delta: () => sent } as unknown as Outbox
     stage.process?.(event({ user: user([9]), firstPositive: false }))

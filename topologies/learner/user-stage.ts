@@ -1,4 +1,7 @@
-/** In the user task: sends each first positive of a stored user to the learner. Holds nothing over a commit. */
+/**
+ * In the user task: sends each first positive of a stored user to the learner, and nothing of users who are held out. Holds
+ * nothing over a commit.
+ */
 import { ByteWriter } from '../../streams/serde/bytes.ts'
 import { hash53 } from '../../streams/serde/hash.ts'
 import type { Stage } from '../../streams/topology/stage.ts'
@@ -12,13 +15,20 @@ import {
   writePositive,
 } from './positive.ts'
 
-export function learnerUserStage(items: Pick<ItemTable, 'idOf'>): Stage<UserEvent> {
+export interface LearnerUserDeps {
+  readonly items: Pick<ItemTable, 'idOf'>
+  /** Users who train nobody. */
+  readonly isHeldOut: (userId: string) => boolean
+}
+
+export function learnerUserStage({ items, isHeldOut }: LearnerUserDeps): Stage<UserEvent> {
   const packet = new ByteWriter(4096)
   const positive = emptyPositive()
   return {
     name: 'positives',
     process(event) {
       if (event.kind === 'erasure' || !event.firstPositive || event.user === null) return undefined
+      if (isHeldOut(event.userId)) return undefined
       const history = event.user.positives
       const before = history.length - 1
       positive.user = hash53(event.userId)
