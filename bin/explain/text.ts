@@ -36,7 +36,9 @@ export function verdictText(asked: Asked, item: number, repeat: string): string 
     const { p } = stored.items[place]
     const stands = `${id} stands at position ${place + 1} of ${user.id}'s list (p = ${p})`
     const isDrawable = ['drawn', 'outranked', 'capped', 'not-named'].includes(verdict.kind)
-    return isDrawable ? `${stands}, ${reasons}` : `${stands} and will leave it: ${why}`
+    if (!isDrawable) return `${stands} and will leave it: ${why}`
+    const again = verdict.kind === 'drawn' ? '' : `. Drawn again now it would not: ${why}`
+    return `${stands}, ${reasons}${again}`
   }
   if (verdict.kind === 'drawn')
     return stored
@@ -106,7 +108,7 @@ function reachText(reach: Reach): string[] {
   const near =
     embedding === null
       ? 'no vector of the item, or no context of the user'
-      : `number ${count(embedding.rank)} of ${count(embedding.of)} by bias + u . Q = ${embedding.logit.toFixed(3)}`
+      : `number ${count(embedding.rank)} of ${count(embedding.of)} by u . Q = ${embedding.nearness.toFixed(3)}`
   const isNew = newest.isNew ? 'yes' : `no: number ${count(newest.rank)} by publication`
   return [
     'Where the sources looked:',

@@ -135,7 +135,11 @@ function outrankedWords(verdict: Extract<Verdict, { kind: 'outranked' }>): strin
 
 export const time = (ms: number): string =>
   new Date(ms).toISOString().slice(0, 19).replace('T', ' ')
-export const ago = (ms: number, now: number): string =>
-  ms <= 0 ? 'never' : `${durationText(Math.max(0, now - ms))} ago`
+const DAY = 86_400_000
+export function ago(ms: number, now: number): string {
+  if (ms <= 0) return 'never'
+  const age = Math.max(0, now - ms)
+  return `${age < 2 * DAY ? durationText(age) : `${Math.floor(age / DAY)} days`} ago`
+}
 export const percent = (p: number): string => `${(100 * p).toPrecision(3)}%`
 export const signed = (x: number): string => `${x < 0 ? '-' : '+'}${Math.abs(x).toFixed(3)}`

@@ -17,8 +17,12 @@ export interface Reach {
     readonly of: number
     readonly least: number | null
   }
-  /** bias + u . Q, its rank among all items with a vector; null: the user or the item has none. */
-  readonly embedding: { readonly logit: number; readonly rank: number; readonly of: number } | null
+  /** u . Q, its rank among all items with a vector (retrieval asks for the nearest, without their bias); null: there is none. */
+  readonly embedding: {
+    readonly nearness: number
+    readonly rank: number
+    readonly of: number
+  } | null
   /** Rank by publication, from 1, and whether that is new enough for the sources `content` and `explore`. */
   readonly newest: { readonly rank: number; readonly looked: number; readonly isNew: boolean }
   /** Cosine to what the user watched; null: the user or the item has no content vector. */
@@ -43,8 +47,9 @@ export function reachOf(listing: Listing, item: number): Reach {
       : 0
   const s = covisit.score(item)
   const known = covisit.score.bind(covisit)
-  const logitOf = (i: number) => embedding.logit(ask, i) ?? Number.NEGATIVE_INFINITY
-  const logit = embedding.logit(ask, item)
+  const nearnessOf = (i: number) =>
+    (embedding.logit(ask, i) ?? Number.NEGATIVE_INFINITY) - items.bias[i]
+  const hasLogit = embedding.logit(ask, item) !== undefined
   const newest = items.newest(Math.max(newestLooked, items.size)).indexOf(item) + 1
   return {
     popularity: {
@@ -57,10 +62,13 @@ export function reachOf(listing: Listing, item: number): Reach {
       of: countWhere(items.size, i => known(i) > 0),
       least: leastOf(listing, 'covisit', known),
     },
-    embedding:
-      logit === undefined
-        ? null
-        : { logit, rank: better(logitOf), of: countWhere(items.size, i => items.hasVector(i)) },
+    embedding: hasLogit
+      ? {
+          nearness: nearnessOf(item),
+          rank: better(nearnessOf),
+          of: countWhere(items.size, i => items.hasVector(i)),
+        }
+      : null,
     newest: { rank: newest, looked: newestLooked, isNew: newest > 0 && newest <= newestLooked },
     content:
       content.present && items.content(item) !== undefined ? content.similarity(ask, item) : null,
