@@ -3,7 +3,8 @@
  *  - A row is published (changelog row and `similar` view, in one commit) at most every `covisit.publishInterval`, and only
  *    if it grew by `covisit.publishThreshold` of its recent weight; so many rows a commit, the rest with the next. A crash forgets what was not
  *    published. A row is published again at half the life of its view.
- *  - A withdrawn item is never in a view: views that hold it are written again at once, in slices.
+ *  - A withdrawn item is never in a view: views that hold it are written again at once, in slices; of one that expired,
+ *    within seconds.
  */
 import type { OptionValues } from '../../streams/options.ts'
 import type { ByteReader } from '../../streams/serde/bytes.ts'
@@ -38,6 +39,8 @@ const PUBLISHED_A_COMMIT = 500
 /** Views alone, after a withdrawal. */
 const REWRITTEN_A_COMMIT = 1_000
 const LOOKED_AT_A_COMMIT = 1_000
+/** Items expire all day, and each look is at all rows. */
+const EXPIRED_EVERY_MS = 5_000
 /** 3 MB; edges are added to boards with the commit, or when there are so many. */
 const PENDING_EDGES = 250_000
 
@@ -76,6 +79,10 @@ export function createCovisitItemStage(ctx: TaskContext, options: CovisitOptions
   /** Rows whose view must be written with the next commit. */
   const stale = new Set<NeighbourRow>()
   const out = new Set<number>()
+  /** Of them, those that views are still to be looked through for; some have not just expired. */
+  const gone = new Set<number>()
+  let isPressing = false
+  let soughtAt = Number.NEGATIVE_INFINITY
   let seen = 0
   /** Rows whose views were written again since the view store lost them; all of them: that is over. */
   let refilled = Number.POSITIVE_INFINITY
@@ -164,6 +171,11 @@ export function createCovisitItemStage(ctx: TaskContext, options: CovisitOptions
     return order
   }
 
+  function isExpired(item: number, now: number): boolean {
+    const expiresAt = items.catalog(item)?.expiresAt ?? null
+    return expiresAt !== null && expiresAt <= now
+  }
+
   function writeView(row: NeighbourRow, to: Outbox): void {
     stale.delete(row)
     if (!options['covisit.similar']) return
@@ -211,23 +223,24 @@ export function createCovisitItemStage(ctx: TaskContext, options: CovisitOptions
   }
 
   /** Marks the views that hold an item withdrawn since the last look, and the views of items that came back. */
-  function followWithdrawals(): void {
-    for (const item of out)
+  function followNews(now: number): void {
+    for (; seen < items.news.length; seen++) {
+      const item = items.news[seen]
       if (items.withdrawnAt(item) === 0) {
-        out.delete(item)
         const row = rows[item]
-        if (row) stale.add(row)
+        gone.delete(item)
+        if (out.delete(item) && row) stale.add(row)
+      } else if (!out.has(item)) {
+        gone.add(item)
+        out.add(item)
+        isPressing ||= !isExpired(item, now)
       }
-    if (items.withdrawals.length === seen) return
-    const fresh = new Set<number>()
-    for (; seen < items.withdrawals.length; seen++) {
-      const item = items.withdrawals[seen]
-      if (items.withdrawnAt(item) === 0 || out.has(item)) continue
-      fresh.add(item)
-      out.add(item)
     }
-    if (fresh.size === 0) return
-    for (const row of order) if (row.writtenAt !== 0 && holds(row, fresh)) stale.add(row)
+    if (gone.size === 0 || (!isPressing && now - soughtAt < EXPIRED_EVERY_MS)) return
+    for (const row of order) if (row.writtenAt !== 0 && holds(row, gone)) stale.add(row)
+    gone.clear()
+    isPressing = false
+    soughtAt = now
   }
 
   return {
@@ -238,11 +251,11 @@ export function createCovisitItemStage(ctx: TaskContext, options: CovisitOptions
       readVisits(payload, indexFrom, visit)
       if (pending.size >= PENDING_EDGES) pending.take(addTo)
     },
-    urgent: () => stale.size > 0 || items.withdrawals.length > seen,
+    urgent: () => stale.size > 0 || items.news.length > seen,
     flush(to) {
       const now = ctx.now()
       if (pending.size > 0) pending.take(addTo)
-      followWithdrawals()
+      followNews(now)
       const left = publishWaiting(now, to)
       refresh(now, left, to)
       let views = REWRITTEN_A_COMMIT

@@ -62,8 +62,8 @@ function whyNot(items: ItemTable, item: number, now: number): string | null {
   if (items.listable(item, now)) return null
   const entry = items.catalog(item)
   if (entry?.safety === 'blocked') return 'blocked'
-  if (items.withdrawnAt(item) !== 0) return 'withdrawn'
-  return entry === undefined ? 'not in the catalog' : 'expired'
+  if (entry !== undefined && entry.expiresAt !== null && entry.expiresAt <= now) return 'expired'
+  return items.withdrawnAt(item) !== 0 ? 'withdrawn' : 'not in the catalog'
 }
 
 /** Strongest first; W, D and F are true for `asOf`. */

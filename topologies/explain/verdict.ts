@@ -72,11 +72,10 @@ function unlistable({ evidence, now }: Listing, item: number): Verdict {
   const entry = items.catalog(item)
   const at = items.withdrawnAt(item)
   if (entry?.safety === 'blocked') return { kind: 'blocked' }
-  if (at !== 0) return { kind: 'withdrawn', at }
-  if (entry === undefined) return { kind: 'unknown' }
-  if (entry.expiresAt !== null && entry.expiresAt <= now)
+  // an expired item is withdrawn, too
+  if (entry !== undefined && entry.expiresAt !== null && entry.expiresAt <= now)
     return { kind: 'expired', at: entry.expiresAt }
-  return { kind: 'unknown' }
+  return at !== 0 ? { kind: 'withdrawn', at } : { kind: 'unknown' }
 }
 
 /** Undefined where no cap holds it back, or where it would be below the list's end without one. */

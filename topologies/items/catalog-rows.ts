@@ -1,6 +1,6 @@
 /**
- * The catalog row of the item changelog. Key: the item's id. Value: layout u8, flags u8, withdrawnAt, then the Item's
- * fields where it is known. A row is never removed: that an item is withdrawn is state, not the row's absence.
+ * The catalog row of the item changelog. Key: the item's id. Value: layout u8, flags u8, withdrawnAt, when it became restricted, then
+ * the Item's fields where it is known. A row is never removed: that an item is withdrawn is state, not the row's absence.
  */
 import type { Item, Safety } from '../../schemas/index.ts'
 import { FreshetError } from '../../streams/errors.ts'
@@ -10,11 +10,17 @@ const layout = 1
 const KNOWN = 1
 const EXPIRES = 2
 const EMBEDDED = 4
+const EXPIRED = 8
+const DEMOTED = 16
 const safeties: readonly Safety[] = ['ok', 'restricted', 'blocked']
 
 export interface CatalogValue {
-  /** ms; 0: neither withdrawn nor blocked. */
+  /** When it left for good, ms; 0: neither withdrawn nor blocked nor expired. */
   readonly withdrawnAt: number
+  /** It left since it expired, and for no other reason: an Item that expires later brings it back. */
+  readonly expired?: boolean
+  /** When it became restricted, ms; 0: it is not, or always was. */
+  readonly restrictedAt?: number
   /** null: only a tombstone was seen. `embedding` is null here; see `content`. */
   readonly item: Omit<Item, 'itemId' | 'embedding'> | null
   /** Unit length; null where the catalog gave none that can be used. */
@@ -22,12 +28,17 @@ export interface CatalogValue {
 }
 
 export function writeCatalogValue(value: CatalogValue, w: ByteWriter): void {
-  const { item, content } = value
+  const { item, content, expired = false, restrictedAt = 0 } = value
   w.u8(layout)
   w.u8(
-    (item ? KNOWN : 0) | (item && item.expiresAt !== null ? EXPIRES : 0) | (content ? EMBEDDED : 0),
+    (item ? KNOWN : 0) |
+      (item && item.expiresAt !== null ? EXPIRES : 0) |
+      (content ? EMBEDDED : 0) |
+      (expired ? EXPIRED : 0) |
+      (restrictedAt > 0 ? DEMOTED : 0),
   )
   w.uint(value.withdrawnAt)
+  if (restrictedAt > 0) w.uint(restrictedAt)
   if (item) {
     w.string(item.title).string(item.creatorId)
     writeStrings(item.topics, w)
@@ -54,6 +65,7 @@ export function readCatalogValue(value: ByteReader): CatalogValue {
     )
   const flags = value.u8()
   const withdrawnAt = value.uint()
+  const restrictedAt = (flags & DEMOTED) === 0 ? 0 : value.uint()
   const item =
     (flags & KNOWN) === 0
       ? null
@@ -74,7 +86,7 @@ export function readCatalogValue(value: ByteReader): CatalogValue {
     content = new Float32Array(value.uint())
     for (let i = 0; i < content.length; i++) content[i] = value.f32()
   }
-  return { withdrawnAt, item, content }
+  return { withdrawnAt, expired: (flags & EXPIRED) !== 0, restrictedAt, item, content }
 }
 
 function writeStrings(values: readonly string[], w: ByteWriter): void {

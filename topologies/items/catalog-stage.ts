@@ -1,6 +1,7 @@
 /**
  * In the item task: the catalog. An Item or a tombstone of the items topic becomes an exact row; every process follows it.
  *  - Withdrawal is state: `withdrawnAt` stays after the tombstone (or a blocked Item) until an Item with safety `ok` comes.
+ *  - An item that expires is withdrawn by the clock: until an Item comes that expires later.
  *  - A withdrawal does not wait for the commit interval (`urgent`), and enters the set `blocked` with that commit.
  *  - `blocked` keeps an item for `blocked.life`: until no list that may still be read can hold it.
  */
@@ -9,8 +10,14 @@ import { ByteReader, ByteWriter } from '../../streams/serde/bytes.ts'
 import type { Outbox } from '../../streams/topology/outbox.ts'
 import type { Stage, TaskContext } from '../../streams/topology/stage.ts'
 import { type Row, Store } from '../../streams/topology/store.ts'
-import { readCatalogValue, unitVector, writeCatalogValue } from './catalog-rows.ts'
+import {
+  type CatalogValue,
+  readCatalogValue,
+  unitVector,
+  writeCatalogValue,
+} from './catalog-rows.ts'
 import type { ItemEvent } from './decode.ts'
+import { Expiries } from './expiries.ts'
 import type { itemOptions } from './options.ts'
 import { itemStores } from './stores.ts'
 
@@ -19,10 +26,14 @@ interface CatalogRow extends Row {
   /** The value as it stands on the log: a million objects would cost several times as much. */
   value: Buffer
   withdrawnAt: number
+  /** Withdrawn only since it expired. */
+  expired: boolean
 }
 
 export type CatalogOptions = Pick<OptionValues<typeof itemOptions>, 'blocked.life'>
 
+/** So many items expire with one commit; the next goes on. */
+const EXPIRING_A_COMMIT = 2_000
 /** So many expired members leave `blocked` with one commit. */
 const EXPIRED_A_COMMIT = 1_000
 /** Of a refill: members that one write takes out of `blocked`, and so many writes a commit. */
@@ -39,6 +50,8 @@ export function createCatalogStage(ctx: TaskContext, options: CatalogOptions): S
   /** Items whose membership of `blocked` is to be written. */
   let news = new Set<CatalogRow>()
   let urgent = false
+  const expiries = new Expiries<CatalogRow>()
+  let expiredNow = 0
   /** Withdrawn rows in order of withdrawal, to leave `blocked` when their life is over. */
   let leaving: { row: CatalogRow; withdrawnAt: number; since: number }[] = []
   /** Rows left to look through: an older copy of the view store may hold them in `blocked` although they are back. */
@@ -57,9 +70,9 @@ export function createCatalogStage(ctx: TaskContext, options: CatalogOptions): S
         return
       }
       const bytes = Buffer.from(value.raw(value.left))
-      const { withdrawnAt, content } = readCatalogValue(new ByteReader(bytes))
+      const { withdrawnAt, expired = false, content } = readCatalogValue(new ByteReader(bytes))
       if (content) contentLength = content.length
-      rows.set(itemId, { dirty: false, removed: false, itemId, value: bytes, withdrawnAt })
+      rows.set(itemId, { dirty: false, removed: false, itemId, value: bytes, withdrawnAt, expired })
     },
   })
 
@@ -78,27 +91,60 @@ export function createCatalogStage(ctx: TaskContext, options: CatalogOptions): S
     const out = item === null || item.safety === 'blocked'
     const back = item !== null && item.safety === 'ok'
     const was = known?.withdrawnAt ?? 0
+    const wasWithdrawn = known?.expired ? 0 : was
     // 1 for a record without a time: 0 would say "not withdrawn"
-    const withdrawnAt = out ? was || Math.max(1, at) : back ? 0 : was
+    let withdrawnAt = out ? wasWithdrawn || Math.max(1, at) : back ? 0 : wasWithdrawn
+    const expiresAt = item?.expiresAt ?? null
+    const expired = withdrawnAt === 0 && expiresAt !== null && expiresAt <= ctx.now()
+    if (expired) withdrawnAt = known?.expired ? was : Math.max(1, known ? at : 0, expiresAt)
     w.reset()
     writeCatalogValue(
       {
         withdrawnAt,
+        expired,
+        restrictedAt: item === null ? before?.restrictedAt : restrictedAt(item.safety, at, before),
         item: item ?? before?.item ?? null,
         content: item ? contentOf(item.embedding) : (before?.content ?? null),
       },
       w,
     )
-    const row = known ?? { dirty: false, removed: false, itemId, value: w.copy(), withdrawnAt }
-    if (known) row.value = w.copy()
-    else rows.set(itemId, row)
+    const value = w.copy()
+    const row = known ?? { dirty: false, removed: false, itemId, value, withdrawnAt: 0, expired }
+    if (!known) rows.set(itemId, row)
+    row.value = value
+    row.expired = expired
+    if (expiresAt !== null && withdrawnAt === 0) expiries.add(expiresAt, row)
+    moved(row, withdrawnAt)
+  }
+
+  /** No list has it: it was so when it first came, or it left `blocked` since. */
+  const isLongExpired = (row: CatalogRow): boolean =>
+    row.expired && row.withdrawnAt <= ctx.now() - life
+
+  /** The row's value is new; so may be whether it is withdrawn. */
+  function moved(row: CatalogRow, withdrawnAt: number): void {
+    const was = row.withdrawnAt
     row.withdrawnAt = withdrawnAt
     store.touch(row)
     if (was === withdrawnAt) return
+    if (isLongExpired(row)) return
     news.add(row)
-    urgent = true
+    // items expire all day: they go with the commits that there are
+    if (!row.expired) urgent = true
     // by our clock: a record may be dated by another's, and lists live by ours
     if (withdrawnAt !== 0) leaving.push({ row, withdrawnAt, since: ctx.now() })
+  }
+
+  function expire(row: CatalogRow, at: number): void {
+    const value = readCatalogValue(new ByteReader(row.value))
+    // stale: another Item came since, or a tombstone
+    if (row.withdrawnAt !== 0 || value.item?.expiresAt !== at) return
+    w.reset()
+    writeCatalogValue({ ...value, withdrawnAt: Math.max(1, at), expired: true }, w)
+    row.value = w.copy()
+    row.expired = true
+    expiredNow++
+    moved(row, Math.max(1, at))
   }
 
   /** Members that may stand in `blocked`, in order of withdrawal: whether one past its life has left is not recorded. */
@@ -132,9 +178,19 @@ export function createCatalogStage(ctx: TaskContext, options: CatalogOptions): S
       put(event)
       return undefined
     },
+    tick() {
+      const now = ctx.now()
+      while (expiredNow < EXPIRING_A_COMMIT) {
+        const due = expiries.take(now)
+        if (due === undefined) break
+        expire(due.what, due.at)
+      }
+      return false
+    },
     urgent: () => urgent,
     flush(out) {
       urgent = false
+      expiredNow = 0
       for (const row of news)
         if (row.withdrawnAt !== 0)
           out.view({ op: 'zadd', key: 'blocked', member: row.itemId, score: row.withdrawnAt })
@@ -163,10 +219,21 @@ export function createCatalogStage(ctx: TaskContext, options: CatalogOptions): S
         const { withdrawnAt } = row
         return { row, withdrawnAt, since: Math.min(withdrawnAt, now) }
       })
+      for (const row of rows.values()) {
+        if (row.withdrawnAt !== 0) continue
+        const expiresAt = readCatalogValue(new ByteReader(row.value)).item?.expiresAt ?? null
+        if (expiresAt !== null) expiries.add(expiresAt, row)
+      }
       for (const { store: id, key } of last) {
         const row = id === itemStores.catalog ? rows.get(key.toString()) : undefined
-        if (row) news.add(row)
+        if (row && !isLongExpired(row)) news.add(row)
       }
     },
   }
+}
+
+/** Of an item that came at `at`. Who was restricted from the first has never been in a list that must not show such. */
+function restrictedAt(safety: string, at: number, before: CatalogValue | null): number {
+  if (safety !== 'restricted' || !before?.item) return 0
+  return before.item.safety === 'ok' ? Math.max(1, at) : (before.restrictedAt ?? 0)
 }

@@ -77,7 +77,7 @@ describe('the catalog', () => {
     cluster.commitAll()
     const since = cluster.table.withdrawnAt(index)
     expect(since).toBe(cluster.now)
-    expect([...cluster.table.withdrawals]).toEqual([index])
+    expect([...cluster.table.news]).toEqual([index])
     expect(cluster.table.catalog(index)?.title).toBe('a')
     expect(listable()).toBe(false)
     expect(blocked(cluster)).toEqual(['a'])
@@ -132,6 +132,77 @@ describe('the catalog', () => {
     cluster.act({ userId: 'u', itemId: 'b', ts: cluster.now, kind: 'impression' })
     cluster.commitAll()
     expect(blocked(cluster)).toEqual([])
+  })
+
+  it('an item that expires is withdrawn by the clock, until an Item comes that expires later', () => {
+    const cluster = new ItemCluster(1)
+    const index = cluster.table.index('a')
+    const expiresAt = cluster.now + 60_000
+    cluster.put('a', plainItem('a', { safety: 'restricted', expiresAt }))
+    cluster.put('later', plainItem('later', { expiresAt: expiresAt + 1_000 }))
+    cluster.put('gone', plainItem('gone', { expiresAt }))
+    cluster.put('gone', null)
+    cluster.put('never', plainItem('never', { expiresAt: cluster.now - 30 * 86_400_000 }))
+    cluster.commitAll()
+    const before = cluster.table.news.length
+    expect(blocked(cluster)).toEqual(['gone'])
+    expect(cluster.table.listable(cluster.table.index('never'), cluster.now)).toBe(false)
+    cluster.now = expiresAt - 1
+    cluster.commitAll()
+    expect(cluster.table.withdrawnAt(index)).toBe(0)
+    cluster.restoreItem(0, true)
+    cluster.now = expiresAt
+    cluster.commitAll()
+    expect(cluster.table.withdrawnAt(index)).toBe(expiresAt)
+    expect(cluster.table.leftAt(index)).toBe(expiresAt)
+    expect(cluster.table.news.slice(before)).toEqual([index])
+    expect(blocked(cluster)).toEqual(['a', 'gone'])
+    cluster.restoreItem(0, true)
+    // a new title does not bring it back
+    cluster.now += 500
+    cluster.put('a', plainItem('a', { safety: 'restricted', title: 'A', expiresAt }))
+    cluster.commitAll()
+    expect(cluster.table.withdrawnAt(index)).toBe(expiresAt)
+    cluster.put('a', plainItem('a', { safety: 'restricted', expiresAt: expiresAt + 10_000 }))
+    cluster.commitAll()
+    expect(cluster.table.listable(index, cluster.now)).toBe(true)
+    expect(cluster.table.news.slice(before)).toEqual([index, index])
+    expect(blocked(cluster)).toEqual(['gone'])
+    // what was withdrawn comes back by its safety alone
+    cluster.put('a', null)
+    cluster.put('a', plainItem('a', { safety: 'restricted', expiresAt: expiresAt + 20_000 }))
+    cluster.now = expiresAt + 20_000
+    cluster.commitAll()
+    cluster.put('a', plainItem('a', { safety: 'restricted', expiresAt: null }))
+    cluster.commitAll()
+    expect(cluster.table.listable(index, cluster.now)).toBe(false)
+    expect(blocked(cluster)).toEqual(['a', 'gone', 'later'])
+  })
+
+  it('an item that becomes restricted is news, also to who comes later; one that always was is none', () => {
+    const cluster = new ItemCluster(1)
+    const [a, b] = ['a', 'b'].map(id => cluster.table.index(id))
+    cluster.put('a', plainItem('a', { safety: 'ok' }))
+    cluster.put('b', plainItem('b', { safety: 'restricted' }))
+    cluster.commitAll()
+    expect(cluster.table.news).toEqual([])
+    cluster.put('a', plainItem('a', { safety: 'restricted' }))
+    cluster.put('b', plainItem('b', { safety: 'restricted', title: 'B' }))
+    cluster.commitAll()
+    const since = cluster.now
+    cluster.now += 1_000
+    cluster.put('a', plainItem('a', { safety: 'restricted', title: 'A' }))
+    cluster.commitAll()
+    for (const table of [cluster.table, cluster.followAnew(true).table]) {
+      expect(table.news).toEqual([table.index('a')])
+      expect(table.leftAt(table.index('a'))).toBe(since)
+      expect(table.withdrawnAt(table.index('a'))).toBe(0)
+    }
+    expect(cluster.table.leftAt(b)).toBe(0)
+    expect(blocked(cluster)).toEqual([])
+    cluster.put('a', plainItem('a', { safety: 'ok' }))
+    cluster.commitAll()
+    expect(cluster.table.leftAt(a)).toBe(0)
   })
 
   it('lists unknown items while the items topic is empty, and always or never as the option says', () => {

@@ -2,8 +2,8 @@
  * The item table in memory: dense arrays by item index that grow, fed with the rows of item tasks and of the learner.
  *
  *  - M1 A table made from a compacted changelog equals one that saw every row: each row holds whole values, and what is
- *    kept over rows (rankings, the prior, `countedUntil`) depends on the last values alone. Only the order of
- *    `withdrawals` tells of the past.
+ *    kept over rows (rankings, the prior, `countedUntil`) depends on the last values alone. Only `news`
+ *    tells of the past.
  *  - M2 Typed arrays given out by getters are replaced when the table grows: read them anew at each use.
  */
 import type { OptionValues } from '../../streams/options.ts'
@@ -11,7 +11,7 @@ import type { ByteReader } from '../../streams/serde/bytes.ts'
 import type { FollowedTable, TableSpec } from '../../streams/topology/stage.ts'
 import { BlendWeights } from '../blend/weights.ts'
 import { learnerStores, readVectorKey, readVectorRow, vectorDimension } from '../learner/rows.ts'
-import { DecayedSums, decayedTo, halfLivesMs, logScore } from '../popularity/decay.ts'
+import { DecayedSums, halfLivesMs, logScore } from '../popularity/decay.ts'
 import { emptyItemCounts, readCounts } from '../popularity/rows.ts'
 import { ResponseWeights } from '../response/weights.ts'
 import { readCatalogValue } from './catalog-rows.ts'
@@ -42,13 +42,21 @@ export function itemTableSpec(
   }
 }
 
+/** Of an index in `tallies`. */
+const first = 1
+const newest = 2
+const decayed = 3
+const tally = decayed + halfLivesMs.length
+/** e^(rate x ms) = 2^(ms / half-life), and costs a fifth of it. */
+const decayRates = halfLivesMs.map(halfLife => Math.LN2 / halfLife)
+
 /** As many as lists ask for at most, so that a ranking is hardly ever made anew. */
 const RANKED = 1_024
 
 export class MemoryItemTable implements ItemTable, FollowedTable {
   readonly dimension = vectorDimension
   readonly halfLivesMs = halfLivesMs
-  readonly withdrawals: number[] = []
+  readonly news: number[] = []
   countedUntil = 0
   readonly blend = new BlendWeights()
   readonly response = new ResponseWeights()
@@ -63,20 +71,28 @@ export class MemoryItemTable implements ItemTable, FollowedTable {
   /** Attributes of items that are kept. */
   private readonly attributes: readonly string[]
   private readonly entries: (CatalogEntry | undefined)[] = []
+  /** By index: until when it may be listed, ms; -Infinity where it is withdrawn or blocked, NaN while it is unknown. */
+  private listableUntil = new Float64Array(0)
   private catalogSeen = false
-  private readonly contents: (Float32Array | undefined)[] = []
-  private contentLength = 0
+  contents = new Float32Array(0)
+  contentLength = 0
+  private contentCount = 0
+  /** By index: number of its vector in `contents`, from 1; 0: it never had one; negative: it has none any more. */
+  private contentOf = new Int32Array(0)
   private readonly neighbourRows = new NeighbourRows((r, size) => this.indexFrom(r, size))
 
   private capacity = 0
   private withdrawn = new Float64Array(0)
+  /** When an item became restricted, of the few that once were not. */
+  private readonly restrictedAt = new Map<number, number>()
   private shown = new Uint32Array(0)
-  private liked = new Uint32Array(0)
-  private decayedAt = new Float64Array(0)
-  private firstAt = new Float64Array(0)
+  /**
+   * `tally` numbers an index: positives, times of the first and of the newest, decayed positives as of the newest. Side by
+   * side, since who asks for one asks for all: 200 random items a positive that is learnt, each a cache miss.
+   */
+  private tallies = new Float64Array(0)
   private readonly sums = new DecayedSums(halfLivesMs)
   readonly counted = { positives: 0, most: 0, items: 0 }
-  private decayedValues = new Float32Array(0)
   private vectorSeen = new Uint8Array(0)
 
   private readonly byDecayed: readonly Ranking[]
@@ -147,18 +163,25 @@ export class MemoryItemTable implements ItemTable, FollowedTable {
     return this.withdrawn[index]
   }
 
+  leftAt(index: number): number {
+    return this.withdrawn[index] || (this.restrictedAt.get(index) ?? 0)
+  }
+
   listable(index: number, now: number): boolean {
-    if (this.withdrawn[index] !== 0) return false
-    const entry = this.entries[index]
-    if (entry === undefined)
-      return (
-        this.catalogRequired === 'false' || (this.catalogRequired === 'auto' && !this.catalogSeen)
-      )
-    return entry.safety !== 'blocked' && (entry.expiresAt === null || entry.expiresAt > now)
+    const until = this.listableUntil[index]
+    if (!Number.isNaN(until)) return until > now
+    return (
+      this.catalogRequired === 'false' || (this.catalogRequired === 'auto' && !this.catalogSeen)
+    )
   }
 
   content(index: number): Float32Array | undefined {
-    return this.contents[index]
+    const at = this.contentAt(index)
+    return at < 0 ? undefined : this.contents.subarray(at, at + this.contentLength)
+  }
+
+  contentAt(index: number): number {
+    return this.contentOf[index] > 0 ? (this.contentOf[index] - 1) * this.contentLength : -1
   }
 
   newest(n: number): readonly number[] {
@@ -172,7 +195,7 @@ export class MemoryItemTable implements ItemTable, FollowedTable {
   }
 
   positives(index: number): number {
-    return this.liked[index]
+    return this.tallies[index * tally]
   }
 
   get betaPrior(): { readonly a: number; readonly b: number } {
@@ -182,12 +205,13 @@ export class MemoryItemTable implements ItemTable, FollowedTable {
   rate(index: number): number {
     const { a, b } = this.ratePrior.prior
     const n = this.shown[index]
-    return (Math.min(this.liked[index], n) + a) / (n + a + b)
+    return (Math.min(this.positives(index), n) + a) / (n + a + b)
   }
 
   decayed(h: number, index: number, now: number): number {
-    const value = this.decayedValues[index * halfLivesMs.length + h]
-    return decayedTo(value, this.decayedAt[index], now, halfLivesMs[h])
+    const at = index * tally
+    const value = this.tallies[at + decayed + h]
+    return value === 0 ? 0 : value * Math.exp((this.tallies[at + newest] - now) * decayRates[h])
   }
 
   decayedSum(h: number, now: number): number {
@@ -195,11 +219,11 @@ export class MemoryItemTable implements ItemTable, FollowedTable {
   }
 
   firstPositiveAt(index: number): number {
-    return this.firstAt[index]
+    return this.tallies[index * tally + first]
   }
 
   lastPositiveAt(index: number): number {
-    return this.decayedAt[index]
+    return this.tallies[index * tally + newest]
   }
 
   popular(h: number, n: number): readonly number[] {
@@ -248,10 +272,13 @@ export class MemoryItemTable implements ItemTable, FollowedTable {
     const itemId = key.rawString()
     const index = this.index(itemId)
     this.catalogSeen = true
-    const { item, content, withdrawnAt } = readCatalogValue(value)
-    const before = this.withdrawn[index]
+    const { item, content, withdrawnAt, restrictedAt = 0 } = readCatalogValue(value)
+    const wasOut = this.withdrawn[index] !== 0
+    const wasRestrictedAt = this.restrictedAt.get(index) ?? 0
     this.withdrawn[index] = withdrawnAt
-    if (withdrawnAt !== 0 && before === 0) this.withdrawals.push(index)
+    if (restrictedAt > 0) this.restrictedAt.set(index, restrictedAt)
+    else this.restrictedAt.delete(index)
+    if (wasOut !== (withdrawnAt !== 0) || restrictedAt > wasRestrictedAt) this.news.push(index)
     if (item)
       this.entries[index] = {
         itemId,
@@ -266,9 +293,25 @@ export class MemoryItemTable implements ItemTable, FollowedTable {
         safety: item.safety,
         attributes: kept(item.attributes, this.attributes),
       }
-    if (content && this.contentLength === 0) this.contentLength = content.length
-    this.contents[index] = content && content.length === this.contentLength ? content : undefined
+    this.setContent(index, content)
+    this.listableUntil[index] = listableUntil(this.entries[index], withdrawnAt)
     this.byPublication.update(index, item && withdrawnAt === 0 ? item.publishedAt : Number.NaN)
+  }
+
+  /** Vectors of another length than the first are passed over. */
+  private setContent(index: number, content: Float32Array | null): void {
+    if (content && this.contentLength === 0) this.contentLength = content.length
+    if (content === null || content.length !== this.contentLength) {
+      this.contentOf[index] = -Math.abs(this.contentOf[index])
+      return
+    }
+    this.contentOf[index] = Math.abs(this.contentOf[index]) || ++this.contentCount
+    const at = this.contentAt(index)
+    if (at === this.contents.length) {
+      const size = Math.max(64 * this.contentLength, 2 * this.contents.length)
+      this.contents = copyInto(new Float32Array(size), this.contents)
+    }
+    this.contents.set(content, at)
   }
 
   private applyCounts(key: ByteReader, value: ByteReader | null): void {
@@ -277,29 +320,25 @@ export class MemoryItemTable implements ItemTable, FollowedTable {
     const { counts } = this
     readCounts(value, counts)
     if (counts.newestAt > this.countedUntil) this.countedUntil = counts.newestAt
-    this.ratePrior.replace(
-      this.shown[index],
-      this.liked[index],
-      counts.impressions,
-      counts.positives,
-    )
+    const { tallies } = this
+    const place = index * tally
+    const before = tallies[place]
+    this.ratePrior.replace(this.shown[index], before, counts.impressions, counts.positives)
     this.shown[index] = counts.impressions
     // decayed counts change with positives alone; most rows are impressions
-    const before = this.liked[index]
     if (before === counts.positives) return
-    this.liked[index] = counts.positives
-    this.firstAt[index] = counts.firstMinute * 60_000
+    tallies[place] = counts.positives
+    tallies[place + first] = counts.firstMinute * 60_000
     this.counted.positives += counts.positives - before
     if (before === 0) this.counted.items++
     if (counts.positives > this.counted.most) this.counted.most = counts.positives
     const at = counts.decayedMinute * 60_000
-    const atBefore = this.decayedAt[index]
-    this.decayedAt[index] = at
+    const atBefore = tallies[place + newest]
+    tallies[place + newest] = at
     for (let h = 0; h < halfLivesMs.length; h++) {
-      const place = index * halfLivesMs.length + h
-      this.sums.add(h, -this.decayedValues[place], atBefore)
+      this.sums.add(h, -tallies[place + decayed + h], atBefore)
       this.sums.add(h, counts.decayed[h], at)
-      this.decayedValues[place] = counts.decayed[h]
+      tallies[place + decayed + h] = counts.decayed[h]
       this.byDecayed[h].update(index, logScore(counts.decayed[h], at, halfLivesMs[h]))
     }
   }
@@ -325,18 +364,19 @@ export class MemoryItemTable implements ItemTable, FollowedTable {
     this.capacity = capacity
     this.withdrawn = copyInto(new Float64Array(capacity), this.withdrawn)
     this.shown = copyInto(new Uint32Array(capacity), this.shown)
-    this.liked = copyInto(new Uint32Array(capacity), this.liked)
-    this.decayedAt = copyInto(new Float64Array(capacity), this.decayedAt)
-    this.firstAt = copyInto(new Float64Array(capacity), this.firstAt)
-    this.decayedValues = copyInto(
-      new Float32Array(capacity * halfLivesMs.length),
-      this.decayedValues,
-    )
+    this.tallies = copyInto(new Float64Array(capacity * tally), this.tallies)
+    this.listableUntil = copyInto(new Float64Array(capacity).fill(Number.NaN), this.listableUntil)
+    this.contentOf = copyInto(new Int32Array(capacity), this.contentOf)
     this.vectorSeen = copyInto(new Uint8Array(capacity), this.vectorSeen)
     this.context = copyInto(new Float32Array(capacity * vectorDimension), this.context)
     this.output = copyInto(new Float32Array(capacity * vectorDimension), this.output)
     this.bias = copyInto(new Float32Array(capacity), this.bias)
   }
+}
+
+function listableUntil(entry: CatalogEntry | undefined, withdrawnAt: number): number {
+  if (withdrawnAt !== 0 || entry?.safety === 'blocked') return Number.NEGATIVE_INFINITY
+  return entry === undefined ? Number.NaN : (entry.expiresAt ?? Number.POSITIVE_INFINITY)
 }
 
 const noAttributes: Readonly<Record<string, string>> = {}

@@ -45,13 +45,16 @@ export interface ItemTable {
   /** Number of indices given so far. */
   readonly size: number
   catalog(index: number): CatalogEntry | undefined
-  /** When the item was withdrawn (tombstone) or blocked, ms; 0: it is not. State, not the row's absence. */
+  /** When the item was withdrawn (tombstone) or blocked, or expired, ms; 0: it is not. State, not the row's absence. */
   withdrawnAt(index: number): number
+  /** When the item last had to leave lists: as `withdrawnAt`, or newly restricted, ms; 0: it had not to, or is back. */
+  leftAt(index: number): number
   /**
-   * Withdrawn or blocked items in order of news: a stage keeps its own cursor into this list and looks what is new.
-   * An item that comes back is in `listable` again; the list of news is never shortened.
+   * Items whose right to be listed changed, in order of news: withdrawn, blocked, expired, newly restricted, or published
+   * again. A stage keeps its own cursor into this list, and asks the table how it now stands with what is new. The list is
+   * never shortened.
    */
-  readonly withdrawals: readonly number[]
+  readonly news: readonly number[]
   /** May the item stand in a list at `now`: known (or `catalog.required` is false), not withdrawn, blocked, expired. */
   listable(index: number, now: number): boolean
   creatorName(creator: number): string
@@ -100,6 +103,10 @@ export interface ItemTable {
   hasVector(index: number): boolean
   /** Unit content vector of the item as the catalog gave it. */
   content(index: number): Float32Array | undefined
+  /** The same vectors side by side, `contentLength` numbers each, and where an item's begins; -1: it has none. */
+  readonly contents: Float32Array
+  readonly contentLength: number
+  contentAt(index: number): number
   /** Items whose output vector has the largest dot product with `query`, best first (HNSW, or brute force when small). */
   nearest(query: Float32Array, n: number): readonly number[]
   /** Items published most recently first, at most `n`, for content and exploration candidates. */

@@ -27,7 +27,6 @@ export function createPopularityGlobalStage(ctx: TaskContext): Stage {
   const written: (Written | undefined)[] = []
   /** Item number of `windows` -> index in the item table. */
   const indices: number[] = []
-  const out = new Set<number>()
   let seen = 0
   let toldAt = 0
   let refilling = false
@@ -39,18 +38,8 @@ export function createPopularityGlobalStage(ctx: TaskContext): Stage {
   const withdrawn = (item: number): boolean => items.withdrawnAt(indexOf(item)) !== 0
 
   /** Boards on which an item that was withdrawn, or came back, may stand are to be read again. */
-  function followWithdrawals(): void {
-    for (const index of out)
-      if (items.withdrawnAt(index) === 0) {
-        out.delete(index)
-        windows.touchItem(items.idOf(index))
-      }
-    for (; seen < items.withdrawals.length; seen++) {
-      const index = items.withdrawals[seen]
-      if (items.withdrawnAt(index) === 0) continue
-      out.add(index)
-      windows.touchItem(items.idOf(index))
-    }
+  function followNews(): void {
+    for (; seen < items.news.length; seen++) windows.touchItem(items.idOf(items.news[seen]))
   }
 
   function write(cohort: number, board: number, now: number, to: Outbox): void {
@@ -75,7 +64,7 @@ export function createPopularityGlobalStage(ctx: TaskContext): Stage {
 
   return {
     name: 'popularity',
-    urgent: () => items.withdrawals.length > seen,
+    urgent: () => items.news.length > seen,
     refill() {
       written.length = 0
       toldAt = 0
@@ -84,7 +73,7 @@ export function createPopularityGlobalStage(ctx: TaskContext): Stage {
     refilling: () => refilling,
     flush(to) {
       refilling = false
-      followWithdrawals()
+      followNews()
       if (table.at === 0) return
       const now = ctx.now()
       for (let cohort = 0; cohort < windows.cohortCount; cohort++)

@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { type Act, ItemCluster, plainItem } from '../../test/support/item-cluster.ts'
 import { halfLivesMs } from './decay.ts'
 import { windowsMinutes } from './windows.ts'
@@ -222,6 +222,18 @@ describe('popularity', () => {
     expect(cluster.views.at(-1)).toMatchObject({ key: 'pop:at', value: String(t0 + 600_000) })
     expect(cluster.views.findLast(v => v.key === 'pop:5m')).toEqual({ op: 'delete', key: 'pop:5m' })
     expect(cluster.zset('pop:1h')).toEqual([['a', 1]])
+  })
+
+  it('what was withdrawn long ago is not asked for again with each commit', () => {
+    const cluster = new ItemCluster(2)
+    for (let n = 0; n < 50; n++) {
+      cluster.act({ userId: 'u', itemId: `i${n}`, ts: t0, kind: 'watch', positive: true })
+      cluster.put(`i${n}`, null)
+    }
+    for (let n = 0; n < 3; n++) cluster.commitAll()
+    const asked = vi.spyOn(cluster.table, 'withdrawnAt')
+    cluster.commitAll()
+    expect(asked).not.toHaveBeenCalled()
   })
 
   it('a withdrawn item leaves every set with the next commit, without waiting for it, and may come back', () => {

@@ -3,7 +3,7 @@
  * draws each. From popularity (the cohort's own and everyone's) and exploration, without a user.
  *
  *  - G1 once a second what changed is looked for, and built in slices; what did not is written again at half its life.
- *  - G2 a withdrawn item leaves at once: the lists that hold it come first, and the commit does not wait (`urgent`).
+ *  - G2 an item that is withdrawn, expires or becomes restricted leaves at once: the lists that hold it come first, and the commit does not wait (`urgent`).
  *  - G3 until a cohort's lists are written once, nothing is known of what stands in the view store: so all are written after
  *       a restart.
  */
@@ -80,7 +80,7 @@ class CohortStage implements Stage<never> {
   tick(budgetMs: number): boolean {
     const { ctx } = this
     const start = ctx.now()
-    this.followWithdrawals()
+    this.followNews()
     const looksOn = this.isRefilling && !this.states.some(state => state.due)
     if (looksOn || start - this.lookedAt >= lookEveryMs) {
       this.lookedAt = start
@@ -120,11 +120,11 @@ class CohortStage implements Stage<never> {
     return this.isRefilling
   }
 
-  private followWithdrawals(): void {
-    const { withdrawals } = this.items
-    for (; this.cursor < withdrawals.length; this.cursor++)
+  private followNews(): void {
+    const { news } = this.items
+    for (; this.cursor < news.length; this.cursor++)
       for (const state of this.states)
-        if (state.held.has(withdrawals[this.cursor])) {
+        if (state.held.has(news[this.cursor])) {
           state.due = true
           this.isUrgent = true
         }

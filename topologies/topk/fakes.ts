@@ -23,13 +23,15 @@ export class FakeItems implements ItemTable {
   readonly context: Float32Array
   readonly output: Float32Array
   readonly bias: Float32Array
-  readonly withdrawals: number[] = []
+  readonly news: number[] = []
   readonly catalogs = new Map<number, CatalogEntry>()
   countedUntil = 1_700_000_000_000
   private readonly counts: Float64Array[]
   private readonly rows: (Neighbours | undefined)[] = []
-  private readonly contents: (Float32Array | undefined)[] = []
+  readonly contentLength = 16
+  readonly contents: Float32Array
   private readonly gone = new Map<number, number>()
+  private readonly restricted = new Set<number>()
   private readonly byCount = new Map<number, number[]>()
   private readonly lists = new Map<string, number[]>()
   private readonly search: FakeWorld['nearest']
@@ -41,6 +43,7 @@ export class FakeItems implements ItemTable {
     this.context = Float32Array.from({ length: items * d }, () => random() - 0.5)
     this.output = Float32Array.from({ length: items * d }, () => random() - 0.5)
     this.bias = Float32Array.from({ length: items }, () => random() - 0.5)
+    this.contents = new Float32Array(items * this.contentLength)
     this.counts = this.halfLivesMs.map(() =>
       Float64Array.from({ length: items }, () => (random() < bare ? 0 : 1 / (0.001 + random()))),
     )
@@ -57,7 +60,10 @@ export class FakeItems implements ItemTable {
         }
         const vector = Float32Array.from({ length: 16 }, () => random() - 0.5)
         const norm = Math.hypot(...vector)
-        this.contents[i] = vector.map(x => x / norm)
+        this.contents.set(
+          vector.map(x => x / norm),
+          i * this.contentLength,
+        )
       }
       this.catalogs.set(i, {
         itemId: this.idOf(i),
@@ -77,11 +83,24 @@ export class FakeItems implements ItemTable {
 
   withdraw(index: number): void {
     this.gone.set(index, this.countedUntil)
-    this.withdrawals.push(index)
+    this.news.push(index)
+  }
+  /** As the item task has it: withdrawn by the clock. */
+  expire(index: number, at: number): void {
+    this.catalogs.set(index, { ...this.catalogs.get(index)!, expiresAt: at })
+    this.withdraw(index)
+  }
+  restrict(index: number): void {
+    this.catalogs.set(index, { ...this.catalogs.get(index)!, safety: 'restricted' })
+    this.restricted.add(index)
+    this.news.push(index)
   }
   /** Published again. */
   restore(index: number): void {
     this.gone.delete(index)
+  }
+  leftAt(index: number): number {
+    return this.gone.get(index) ?? (this.restricted.has(index) ? this.countedUntil : 0)
   }
   index(itemId: string): number {
     return Number(itemId)
@@ -146,7 +165,11 @@ export class FakeItems implements ItemTable {
     return this.rows[index] !== undefined
   }
   content(index: number): Float32Array | undefined {
-    return this.contents[index]
+    const at = this.contentAt(index)
+    return at < 0 ? undefined : this.contents.subarray(at, at + this.contentLength)
+  }
+  contentAt(index: number): number {
+    return this.rows[index] === undefined ? -1 : index * this.contentLength
   }
   nearest(query: Float32Array, n: number): readonly number[] {
     if (this.search) return this.search(query, n)

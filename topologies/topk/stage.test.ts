@@ -267,6 +267,48 @@ describe("users' lists", () => {
     expect(written).toBe(20)
   })
 
+  it('lose an item that became restricted at once', () => {
+    const { items, users, stage, flush, event, clock } = setUp()
+    for (let u = 0; u < 30; u++) event(users.add(fakeUser(`u${u}`, [u])))
+    while (stage.tick?.(5));
+    const before = flush().writes
+    const item = Number(idsOf(before[0])[0])
+    const holders = before.filter(write => idsOf(write).map(Number).includes(item))
+    items.restrict(item)
+    clock.now += 10
+    while (stage.tick?.(5));
+    const { writes } = flush()
+    expect(writes).toHaveLength(holders.length)
+    for (const write of writes) expect(idsOf(write).map(Number)).not.toContain(item)
+  })
+
+  it('lose an item that expired: those of active users in seconds, all others within ten minutes', () => {
+    const { items, users, stage, flush, event, clock } = setUp()
+    for (let u = 0; u < 60; u++) event(users.add(fakeUser(`u${u}`, [u])))
+    while (stage.tick?.(5));
+    const before = flush().writes
+    const item = Number(idsOf(before[0])[0])
+    const holders = before.filter(write => idsOf(write).map(Number).includes(item))
+    users.watermark.at = 1_700_000_000_000
+    holders.forEach((write, n) => {
+      const user = users.get((bodyOf(write) as unknown as { user: string }).user)
+      if (n % 3 === 0) Object.assign(user!, { lastSeenAt: users.watermark.at - 86_400_000 })
+    })
+    const passive = Math.ceil(holders.length / 3)
+    items.expire(item, clock.now)
+    for (const second of [6, 600]) {
+      const written: ViewWrite[] = []
+      for (let s = 0; s < second; s++) {
+        clock.now += 1_000
+        while (stage.tick?.(5));
+        written.push(...flush().writes)
+      }
+      for (const write of written) expect(idsOf(write).map(Number)).not.toContain(item)
+      if (second === 6) expect(written.length).toBeGreaterThanOrEqual(holders.length - passive)
+    }
+    expect([...users.values()].every(user => !user.scratch.list?.includes(item))).toBe(true)
+  })
+
   it('are sampled as slates under a pseudonym', () => {
     const { users, stage, flush, event } = setUp({ 'slates.share': '1' })
     event(users.add(fakeUser('secret', [1, 2])))
@@ -304,12 +346,16 @@ describe('cohort and global lists', () => {
     expect(turn()).toHaveLength(32)
   })
 
-  it('lose a withdrawn item at once', () => {
+  it.each([
+    ['is withdrawn', (items: FakeItems, item: number) => items.withdraw(item)],
+    ['expires', (items: FakeItems, item: number) => items.expire(item, 1_700_000_000_000)],
+    ['becomes restricted', (items: FakeItems, item: number) => items.restrict(item)],
+  ])('lose an item that %s at once', (_, leave) => {
     const { cohorts, flush, items } = setUp()
     while (cohorts.tick?.(5));
     const item = Number(idsOf(flush(cohorts).writes[0])[0])
     expect(cohorts.urgent?.()).toBe(false)
-    items.withdraw(item)
+    leave(items, item)
     while (cohorts.tick?.(5));
     expect(cohorts.urgent?.()).toBe(true)
     const { writes } = flush(cohorts)

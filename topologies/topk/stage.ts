@@ -113,6 +113,7 @@ class TopkStage implements Stage<UserEvent> {
     this.sweep = new WithdrawalSweep(deps.users, items, {
       sweepMs: options['topk.withdrawalSweep'],
       lifeMs: options['topk.life'],
+      activeMs: deps.activeMs,
     })
     this.metrics = {
       built: ctx.metrics.counter('freshet_topk_lists_total'),
