@@ -271,7 +271,6 @@ export class MemoryItemTable implements ItemTable, FollowedTable {
     if (value === null) return
     const itemId = key.rawString()
     const index = this.index(itemId)
-    this.catalogSeen = true
     const { item, content, withdrawnAt, restrictedAt = 0 } = readCatalogValue(value)
     const wasOut = this.withdrawn[index] !== 0
     const wasRestrictedAt = this.restrictedAt.get(index) ?? 0
@@ -279,6 +278,8 @@ export class MemoryItemTable implements ItemTable, FollowedTable {
     if (restrictedAt > 0) this.restrictedAt.set(index, restrictedAt)
     else this.restrictedAt.delete(index)
     if (wasOut !== (withdrawnAt !== 0) || restrictedAt > wasRestrictedAt) this.news.push(index)
+    // a tombstone alone is no catalog
+    if (item) this.catalogSeen = true
     if (item)
       this.entries[index] = {
         itemId,

@@ -8,7 +8,7 @@ export const itemOptions = defineOptions({
     takes: durationTakes,
   }),
   'catalog.required': option(z.enum(['auto', 'true', 'false']), 'auto', {
-    help: 'Whether an item must have come over the items topic to stand in a list. auto: only once the items topic held a record, so that a deployment without a catalog lists what it sees.',
+    help: 'Whether an item must have come over the items topic to stand in a list. auto: only once the items topic held an Item (tombstones alone are no catalog), so that a deployment without a catalog lists what it sees.',
     takes: 'auto, true or false',
   }),
   'blocked.life': option(duration(), 7 * 86_400_000, {
