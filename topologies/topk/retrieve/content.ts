@@ -19,17 +19,17 @@ export class Content {
   /** Computes the unit taste vector from those of the last positives that have content. */
   prepare(ask: Viewer): void {
     this.present = false
+    const { contents, contentLength } = ask.items
     let weight = 1
     for (let k = 0; k < ask.length && k < window; k++, weight *= decay) {
-      const vector = ask.items.content(ask.history[k])
-      if (vector === undefined) continue
+      const at = ask.items.contentAt(ask.history[k])
+      if (at < 0) continue
       if (!this.present) {
-        if (this.taste.length !== vector.length) this.taste = new Float64Array(vector.length)
+        if (this.taste.length !== contentLength) this.taste = new Float64Array(contentLength)
         this.taste.fill(0)
         this.present = true
       }
-      if (vector.length !== this.taste.length) continue
-      for (let i = 0; i < vector.length; i++) this.taste[i] += weight * vector[i]
+      for (let i = 0; i < contentLength; i++) this.taste[i] += weight * contents[at + i]
     }
     if (!this.present) return
     const norm = Math.sqrt(this.taste.reduce((sum, x) => sum + x * x, 0))
@@ -53,10 +53,19 @@ export class Content {
 
   /** Cosine of the item's content to the taste; 0 where either is missing. */
   similarity(ask: Viewer, item: number): number {
-    const vector = this.present ? ask.items.content(item) : undefined
-    if (vector === undefined || vector.length !== this.taste.length) return 0
-    let cosine = 0
-    for (let i = 0; i < vector.length; i++) cosine += this.taste[i] * vector[i]
-    return cosine
+    const at = this.present ? ask.items.contentAt(item) : -1
+    if (at < 0) return 0
+    const { taste } = this
+    const { contents } = ask.items
+    // as items/dot.ts: one sum alone waits for itself at every addition
+    let even = 0
+    let odd = 0
+    let i = 0
+    for (; i + 1 < taste.length; i += 2) {
+      even += taste[i] * contents[at + i]
+      odd += taste[i + 1] * contents[at + i + 1]
+    }
+    if (i < taste.length) even += taste[i] * contents[at + i]
+    return even + odd
   }
 }
