@@ -45,8 +45,6 @@ export function createCatalogStage(ctx: TaskContext, options: CatalogOptions): S
   const rows = new Map<string, CatalogRow>()
   const w = new ByteWriter(4096)
   const refused = ctx.metrics.counter('freshet_content_vectors_refused_total')
-  /** Length of content vectors, set by the first; 0: none came yet. */
-  let contentLength = 0
   /** Items whose membership of `blocked` is to be written. */
   let news = new Set<CatalogRow>()
   let urgent = false
@@ -70,18 +68,15 @@ export function createCatalogStage(ctx: TaskContext, options: CatalogOptions): S
         return
       }
       const bytes = Buffer.from(value.raw(value.left))
-      const { withdrawnAt, expired = false, content } = readCatalogValue(new ByteReader(bytes))
-      if (content) contentLength = content.length
+      const { withdrawnAt, expired = false } = readCatalogValue(new ByteReader(bytes))
       rows.set(itemId, { dirty: false, removed: false, itemId, value: bytes, withdrawnAt, expired })
     },
   })
 
   function contentOf(embedding: readonly number[] | null): Float32Array | null {
     if (embedding === null || embedding.length === 0) return null
-    const unit =
-      contentLength !== 0 && embedding.length !== contentLength ? null : unitVector(embedding)
+    const unit = unitVector(embedding)
     if (unit === null) refused.add()
-    else contentLength = unit.length
     return unit
   }
 

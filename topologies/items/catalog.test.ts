@@ -52,9 +52,33 @@ describe('the catalog', () => {
     }
   })
 
-  it('refuses a vector of another length, with a NaN or of length zero, and keeps the item', () => {
+  it('one content vector of another length locks out no other, whatever came first', () => {
+    const lengths = [1, 3, 3, 2, 3, 2]
+    for (const order of [
+      [0, 1, 2, 3, 4, 5],
+      [3, 5, 0, 4, 2, 1],
+      [5, 4, 3, 2, 1, 0],
+    ]) {
+      const cluster = new ItemCluster(1)
+      for (const n of order) {
+        cluster.put(`i${n}`, plainItem(`i${n}`, { embedding: new Array(lengths[n]).fill(n + 1) }))
+        cluster.commitAll()
+      }
+      const has = (table = cluster.table) =>
+        lengths.map((_, n) => table.content(table.index(`i${n}`))?.length)
+      const threes = [undefined, 3, 3, undefined, 3, undefined]
+      expect(has()).toEqual(threes)
+      expect(has(cluster.followAnew(true).table)).toEqual(threes)
+      expect(cluster.table.content(cluster.table.index('i2'))?.[1]).toBeCloseTo(1 / Math.sqrt(3), 6)
+      for (const n of [1, 2]) cluster.put(`i${n}`, plainItem(`i${n}`, { embedding: null }))
+      cluster.commitAll()
+      expect(has()).toEqual([undefined, undefined, undefined, 2, undefined, 2])
+    }
+  })
+
+  it('refuses a vector with a NaN or of length zero, and keeps the item', () => {
     const cluster = new ItemCluster(1)
-    const vectors = { first: [1, 1], short: [1], nan: [Number.NaN, 1], zero: [0, 0], none: [] }
+    const vectors = { first: [1, 1], nan: [Number.NaN, 1], zero: [0, 0], none: [] }
     for (const [id, embedding] of Object.entries(vectors)) {
       cluster.put(id, plainItem(id, { embedding }))
       cluster.commitAll()

@@ -79,6 +79,9 @@ export class MemoryItemTable implements ItemTable, FollowedTable {
   private contentCount = 0
   /** By index: number of its vector in `contents`, from 1; 0: it never had one; negative: it has none any more. */
   private contentOf = new Int32Array(0)
+  /** Content vectors of another length than `contentLength`, and how many items have one of each length. */
+  private readonly oddContents = new Map<number, Float32Array>()
+  private readonly lengths = new Map<number, number>()
   private readonly neighbourRows = new NeighbourRows((r, size) => this.indexFrom(r, size))
 
   private capacity = 0
@@ -300,10 +303,31 @@ export class MemoryItemTable implements ItemTable, FollowedTable {
   }
 
   /** Vectors of another length than the first are passed over. */
+  /** `contents` hold the vectors of the commonest length, whatever came first; of equally common ones the longest. */
   private setContent(index: number, content: Float32Array | null): void {
-    if (content && this.contentLength === 0) this.contentLength = content.length
-    if (content === null || content.length !== this.contentLength) {
-      this.contentOf[index] = -Math.abs(this.contentOf[index])
+    const before = this.content(index) ?? this.oddContents.get(index)
+    if (before) this.countLength(before.length, -1)
+    this.oddContents.delete(index)
+    this.contentOf[index] = -Math.abs(this.contentOf[index])
+    if (content) {
+      this.countLength(content.length, 1)
+      this.placeContent(index, content)
+    }
+    let usual = this.contentLength
+    for (const [length, items] of this.lengths) {
+      const most = this.lengths.get(usual) ?? 0
+      if (items > most || (items === most && length > usual)) usual = length
+    }
+    if (usual !== this.contentLength) this.relayContents(usual)
+  }
+
+  private countLength(length: number, by: number): void {
+    this.lengths.set(length, (this.lengths.get(length) ?? 0) + by)
+  }
+
+  private placeContent(index: number, content: Float32Array): void {
+    if (content.length !== this.contentLength) {
+      this.oddContents.set(index, content)
       return
     }
     this.contentOf[index] = Math.abs(this.contentOf[index]) || ++this.contentCount
@@ -313,6 +337,20 @@ export class MemoryItemTable implements ItemTable, FollowedTable {
       this.contents = copyInto(new Float32Array(size), this.contents)
     }
     this.contents.set(content, at)
+  }
+
+  private relayContents(length: number): void {
+    const all = [...this.oddContents]
+    for (let index = 0; index < this.items.size; index++) {
+      const content = this.content(index)
+      if (content) all.push([index, content])
+    }
+    this.oddContents.clear()
+    this.contentOf.fill(0)
+    this.contentCount = 0
+    this.contents = new Float32Array(0)
+    this.contentLength = length
+    for (const [index, content] of all) this.placeContent(index, content)
   }
 
   private applyCounts(key: ByteReader, value: ByteReader | null): void {
