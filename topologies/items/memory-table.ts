@@ -43,9 +43,9 @@ export function itemTableSpec(
 }
 
 /** Of an index in `tallies`. */
-const first = 1
-const newest = 2
-const decayed = 3
+const first = 0
+const newest = 1
+const decayed = 2
 const tally = decayed + halfLivesMs.length
 /** e^(rate x ms) = 2^(ms / half-life), and costs a fifth of it. */
 const decayRates = halfLivesMs.map(halfLife => Math.LN2 / halfLife)
@@ -89,8 +89,9 @@ export class MemoryItemTable implements ItemTable, FollowedTable {
   /** When an item became restricted, of the few that once were not. */
   private readonly restrictedAt = new Map<number, number>()
   private shown = new Uint32Array(0)
+  private liked = new Uint32Array(0)
   /**
-   * `tally` numbers an index: positives, times of the first and of the newest, decayed positives as of the newest. Side by
+   * `tally` numbers an index: times of the first and of the newest positive, decayed positives as of the newest. Side by
    * side, since who asks for one asks for all: 200 random items a positive that is learnt, each a cache miss.
    */
   private tallies = new Float64Array(0)
@@ -198,7 +199,7 @@ export class MemoryItemTable implements ItemTable, FollowedTable {
   }
 
   positives(index: number): number {
-    return this.tallies[index * tally]
+    return this.liked[index]
   }
 
   get betaPrior(): { readonly a: number; readonly b: number } {
@@ -208,7 +209,7 @@ export class MemoryItemTable implements ItemTable, FollowedTable {
   rate(index: number): number {
     const { a, b } = this.ratePrior.prior
     const n = this.shown[index]
-    return (Math.min(this.positives(index), n) + a) / (n + a + b)
+    return (Math.min(this.liked[index], n) + a) / (n + a + b)
   }
 
   decayed(h: number, index: number, now: number): number {
@@ -361,12 +362,12 @@ export class MemoryItemTable implements ItemTable, FollowedTable {
     if (counts.newestAt > this.countedUntil) this.countedUntil = counts.newestAt
     const { tallies } = this
     const place = index * tally
-    const before = tallies[place]
+    const before = this.liked[index]
     this.ratePrior.replace(this.shown[index], before, counts.impressions, counts.positives)
     this.shown[index] = counts.impressions
     // decayed counts change with positives alone; most rows are impressions
     if (before === counts.positives) return
-    tallies[place] = counts.positives
+    this.liked[index] = counts.positives
     tallies[place + first] = counts.firstMinute * 60_000
     this.counted.positives += counts.positives - before
     if (before === 0) this.counted.items++
@@ -403,6 +404,7 @@ export class MemoryItemTable implements ItemTable, FollowedTable {
     this.capacity = capacity
     this.withdrawn = copyInto(new Float64Array(capacity), this.withdrawn)
     this.shown = copyInto(new Uint32Array(capacity), this.shown)
+    this.liked = copyInto(new Uint32Array(capacity), this.liked)
     this.tallies = copyInto(new Float64Array(capacity * tally), this.tallies)
     this.listableUntil = copyInto(new Float64Array(capacity).fill(Number.NaN), this.listableUntil)
     this.contentOf = copyInto(new Int32Array(capacity), this.contentOf)

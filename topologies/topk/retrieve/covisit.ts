@@ -44,7 +44,6 @@ export class Covisit {
   /** Of each scorer over all items. */
   readonly sums = new Float64Array(covisitScorers)
   readonly maxima = new Float64Array(covisitScorers)
-  private readonly scores = new Float64Array(covisitScorers)
 
   /** Puts the scores on the boards. */
   accumulate(ask: Viewer): void {
@@ -107,16 +106,37 @@ export class Covisit {
 
   /** Sums and maxima of the scorers, for features. */
   measure(): void {
-    const { sums, maxima, scores, touched } = this
+    const { sums, maxima, board, touched } = this
+    const items = this.items!
     sums.fill(0)
     maxima.fill(0)
+    // D and F apart: the four others come of two numbers, and stay in registers
+    let s = 0
+    let sRare = 0
+    let l = 0
+    let lRare = 0
     for (let place = 0; place < this.touchedCount; place++) {
-      this.scoresAt(place, touched[place], scores)
-      for (let f = 0; f < covisitScorers; f++) {
-        sums[f] += scores[f]
-        if (scores[f] > maxima[f]) maxima[f] = scores[f]
-      }
+      const at = place * boards
+      const rare = 1 / Math.sqrt(items.positives(touched[place]) + damping)
+      s += board[at]
+      sRare += board[at] * rare
+      l += board[at + 3]
+      lRare += board[at + 3] * rare
+      if (board[at] > maxima[0]) maxima[0] = board[at]
+      if (board[at] * rare > maxima[1]) maxima[1] = board[at] * rare
+      if (board[at + 3] > maxima[4]) maxima[4] = board[at + 3]
+      if (board[at + 3] * rare > maxima[5]) maxima[5] = board[at + 3] * rare
     }
+    let d = 0
+    let f = 0
+    for (let place = 0; place < this.touchedCount; place++) {
+      const at = place * boards
+      d += board[at + 1]
+      f += board[at + 2]
+      if (board[at + 1] > maxima[2]) maxima[2] = board[at + 1]
+      if (board[at + 2] > maxima[3]) maxima[3] = board[at + 2]
+    }
+    sums.set([s, sRare, d, f, l, lRare])
   }
 
   /** All scorers of an item; false where they are 0. */
