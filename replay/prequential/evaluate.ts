@@ -9,6 +9,7 @@
  *  - Q2 Rows that are not positive are no events here: they are neither learnt nor do they make an item seen. A user's later
  *       positives on the same item are learnt as further views, and not predicted.
  *  - Q3 Users without a history are predicted like all others.
+ *  - Q4 All users are learnt from: a holdout is a yardstick for what lists cause, and in a log none of them were shown.
  */
 import { FreshetError } from '../../streams/errors.ts'
 import type { TopologyOptions } from '../../topologies/options.ts'
@@ -70,7 +71,8 @@ export async function evaluatePrequential(settings: PrequentialSettings): Promis
   const { log } = settings
   const { events, order } = await look(log)
   const startAt = log.from - CATALOG_BEFORE_MS
-  const { options, partitions } = settings
+  const { partitions } = settings
+  const options = { ...settings.options, 'explore.holdout': 0 }
   const lockstep = await openLockstep({ options, partitions, startAt })
   return new Evaluation(settings, lockstep, events, order).run()
 }

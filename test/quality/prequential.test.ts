@@ -162,6 +162,15 @@ describe('what a run says', () => {
     await expect(evaluate(file)).rejects.toThrow('none of the 1 rows is positive (rating >= 8)')
   })
 
+  it('Q4: a holdout is learnt from like all others', async () => {
+    const log = importLog(write(ratings(200, 5)), { format: 'movietweetings' })
+    const of = async (share: number) => {
+      const held = { ...options, 'explore.holdout': share }
+      return report(await evaluatePrequential({ log, options: held, partitions: 1, scoreEvery: 1 }))
+    }
+    expect((await of(1)).scorers).toEqual((await of(0)).scorers)
+  })
+
   describe('retrieved', () => {
     const few = { ...options, 'topk.candidates': 1 }
 
