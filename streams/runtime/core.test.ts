@@ -170,6 +170,52 @@ describe('a task core', () => {
     expect(give(2, packetOf(1, 'words-0', 2))).toThrow(/packet 2 from words-0 follows 0/)
   })
 
+  it('C4: parts of a payload are packets of their own, numbered and taken in in order', () => {
+    const parts: Stage = {
+      name: 'parts',
+      flush: out => {
+        for (const part of [0, 1, 2])
+          out.delta({ id: 99, name: 'parts', to: 'totals' }, 1, part).string(`part ${part}`)
+        out.delta({ id: 98, name: 'whole', to: 'totals' }, 1).string('whole')
+      },
+    }
+    const got: string[] = []
+    const receiving: Stage = {
+      name: 'receiving',
+      receives: [
+        { id: 99, name: 'parts', to: 'totals' },
+        { id: 98, name: 'whole', to: 'totals' },
+      ],
+      receive: (_channel, payload) => got.push(payload.string()) as unknown as undefined,
+    }
+    const log = new Log()
+    const sender = core('words', 0, [parts])
+    const receiver = core('totals', 1, [receiving])
+    for (const commit of [sender.commit(true), sender.commit(true)] as Commit[]) {
+      log.append(commit)
+      expect(commit.effects.packets).toHaveLength(3)
+      for (const { value } of commit.effects.packets)
+        for (let again = 0; again < 2; again++)
+          receiver.takePacket({ offset: 0, timestamp: 0, key: null, value, headers: [] })
+    }
+    expect(got).toEqual([
+      'part 0',
+      'whole',
+      'part 1',
+      'part 2',
+      'part 0',
+      'whole',
+      'part 1',
+      'part 2',
+    ])
+    const restored = core('words', 0, [parts])
+    for (const batch of log.batches) restored.restoreBatch(batch)
+    expect(restored.restored().packets).toHaveLength(3)
+    const next = (restored.commit(true) as Commit).effects.packets[0].value
+    receiver.takePacket({ offset: 0, timestamp: 0, key: null, value: next, headers: [] })
+    expect(got.at(-1)).toBe('whole')
+  })
+
   it('C3: removes views again after a restore: no row may be left that says so', () => {
     const log = new Log()
     const erasing: Stage = {

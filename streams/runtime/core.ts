@@ -235,11 +235,12 @@ export class TaskCore {
     const exactBytes = builder.sizeBytes
     const softRows = this.addSoftRows(now)
     const softBytes = builder.sizeBytes - exactBytes
-    const { frames, tables, records, views, removedViews, published } = this.outbox.close()
+    const { packets: made, tables, records, views, removedViews, published } = this.outbox.close()
     const packets: OutgoingPacket[] = []
     this.bornAt ||= this.settings.wall()
     const { generation, token = 0 } = this.settings
-    for (const [to, { kind, partition, frames: list }] of frames) {
+    for (const { kind, partition, frames } of made) {
+      const to = `${kind}-${partition}`
       const number = (this.sent.get(to) ?? 0) + 1
       this.sent.set(to, number)
       packets.push({
@@ -247,7 +248,7 @@ export class TaskCore {
         partition,
         value: encodePacket(
           { generation, source: this.name, bornAt: this.bornAt, token, number },
-          list,
+          frames,
         ),
       })
     }

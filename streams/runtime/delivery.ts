@@ -10,7 +10,7 @@ import type { TableStore, ViewStore } from '../sinks.ts'
 import type { TableRow, ViewWrite } from '../topology/outbox.ts'
 import type { FencedWriter, OutsideRecord, Publisher } from '../transport/port.ts'
 import { RecordBatchBuilder } from '../transport/record-batch.ts'
-import type { Effects } from './commit-record.ts'
+import type { Effects, OutgoingPacket } from './commit-record.ts'
 import type { Commit } from './core.ts'
 import type { TopicNames } from './names.ts'
 import type { ShownMark } from './shown-mark.ts'
@@ -86,12 +86,21 @@ export class Delivery {
   private async sendPackets({ packets }: Effects): Promise<void> {
     if (packets.length === 0) return
     const { writer, outlets, clock } = this.settings
+    const byReceiver = new Map<string, OutgoingPacket[]>()
+    for (const packet of packets) {
+      const to = `${packet.kind}-${packet.partition}`
+      const list = byReceiver.get(to)
+      if (list) list.push(packet)
+      else byReceiver.set(to, [packet])
+    }
     await writer.appendAll(
-      packets.map(packet => {
-        const builder = new RecordBatchBuilder(packet.value.length + 128)
-        builder.add(null, packet.value)
+      [...byReceiver.values()].map(list => {
+        const [{ kind, partition }] = list
+        const bytes = list.reduce((sum, { value }) => sum + value.length + 128, 0)
+        const builder = new RecordBatchBuilder(bytes)
+        for (const { value } of list) builder.add(null, value)
         return {
-          at: { topic: outlets.names.deltas(packet.kind), partition: packet.partition },
+          at: { topic: outlets.names.deltas(kind), partition },
           batch: builder.finish(clock.wall()),
         }
       }),

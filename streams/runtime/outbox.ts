@@ -14,11 +14,12 @@ import type { PacketFrame } from './packet.ts'
 
 /** What one commit's outbox holds when it is closed. */
 export interface OutboxContents {
-  /** Frames by `kind-partition` of the receiver. */
-  readonly frames: ReadonlyMap<
-    string,
-    { readonly kind: string; readonly partition: number; readonly frames: PacketFrame[] }
-  >
+  /** One a packet; those to the same receiver in the order of their parts. */
+  readonly packets: readonly {
+    readonly kind: string
+    readonly partition: number
+    readonly frames: readonly PacketFrame[]
+  }[]
   readonly tables: ReadonlyMap<string, TableRow[]>
   readonly records: readonly OutgoingRecord[]
   readonly views: readonly ViewWrite[]
@@ -40,7 +41,7 @@ export class CommitOutbox implements Outbox {
   private readonly keepsRows: boolean
   private writers = new Map<
     string,
-    { kind: string; partition: number; channel: number; writer: ByteWriter }
+    { kind: string; partition: number; part: number; channel: number; writer: ByteWriter }
   >()
   private tables = new Map<string, TableRow[]>()
   private records: OutgoingRecord[] = []
@@ -61,11 +62,12 @@ export class CommitOutbox implements Outbox {
     this.now = now
   }
 
-  delta(channel: DeltaChannel, partition: number): ByteWriter {
-    const key = `${channel.id}:${partition}`
+  delta(channel: DeltaChannel, partition: number, part = 0): ByteWriter {
+    const key = `${channel.id}:${partition}:${part}`
     let entry = this.writers.get(key)
     if (!entry) {
-      entry = { kind: channel.to, partition, channel: channel.id, writer: new ByteWriter() }
+      const { id, to } = channel
+      entry = { kind: to, partition, part, channel: id, writer: new ByteWriter() }
       this.writers.set(key, entry)
     }
     return entry.writer
@@ -136,16 +138,17 @@ export class CommitOutbox implements Outbox {
 
   /** Hands over everything and starts anew. */
   close(): OutboxContents {
-    const frames = new Map<string, { kind: string; partition: number; frames: PacketFrame[] }>()
-    for (const { kind, partition, channel, writer } of this.writers.values()) {
+    const packets = new Map<string, { kind: string; partition: number; frames: PacketFrame[] }>()
+    const inOrder = [...this.writers.values()].sort((a, b) => a.part - b.part)
+    for (const { kind, partition, part, channel, writer } of inOrder) {
       if (writer.length === 0) continue
-      const to = `${kind}-${partition}`
-      const target = frames.get(to) ?? { kind, partition, frames: [] }
-      target.frames.push({ channel, payload: writer.bytes() })
-      frames.set(to, target)
+      const name = `${kind}-${partition} ${part}`
+      const packet = packets.get(name) ?? { kind, partition, frames: [] }
+      packet.frames.push({ channel, payload: writer.bytes() })
+      packets.set(name, packet)
     }
     const contents = {
-      frames,
+      packets: [...packets.values()],
       tables: this.tables,
       records: this.records,
       views: this.views,

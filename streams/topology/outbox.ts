@@ -82,8 +82,11 @@ export interface Alert {
 }
 
 export interface Outbox {
-  /** The packet under construction for one partition of the channel's kind: append the payload, never reset it. */
-  delta(channel: DeltaChannel, partition: number): ByteWriter
+  /**
+   * The packet under construction for one partition of the channel's kind: append the payload, never reset it. A receiver takes
+   * in a packet without a break; what is long work for it goes in `parts` counted from 0, a packet each, taken in in order.
+   */
+  delta(channel: DeltaChannel, partition: number, part?: number): ByteWriter
   /** A row of a ClickHouse table; `run` and `revision` are the sink's and the row's own. */
   row(table: string, row: TableRow): void
   deadLetter(topic: string, record: LogRecord, code: DeadLetterCode, message: string): void

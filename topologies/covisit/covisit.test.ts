@@ -1,11 +1,15 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { ByteReader, ByteWriter } from '../../streams/serde/bytes.ts'
+import type { Outbox } from '../../streams/topology/outbox.ts'
+import type { TaskContext } from '../../streams/topology/stage.ts'
 import { ItemCluster, plainItem } from '../../test/support/item-cluster.ts'
+import type { UserEvent } from '../user/event.ts'
 import { BoardAdder, emptyBoard, nthLargest, sortBoard } from './neighbours.ts'
 import { PendingEdges } from './pending-edges.ts'
 import { weightUnit } from './rows.ts'
 import { fiveDigits, similarBody } from './similar.ts'
+import { createCovisitUserStage } from './user-stage.ts'
 import { readVisits, Visits } from './visits.ts'
 
 const t0 = 1_780_000_000_000
@@ -307,6 +311,32 @@ describe('co-visitation', () => {
     cluster.commitAll()
     cluster.commitAll()
     expect(cluster.view('similar:gone')).toBeDefined()
+  })
+
+  it('input waits for a commit once its packets hold a mebibyte, whether its ids are long or many', () => {
+    for (const [length, atMost] of [
+      [250, 200],
+      [6, 4_500],
+    ]) {
+      const cluster = new ItemCluster(1)
+      const stage = createCovisitUserStage(
+        { partitionsOf: () => 1, table: () => cluster.table } as unknown as TaskContext,
+        () => false,
+      )
+      const item = (n: number): number => cluster.table.index(`${n}`.padStart(length, '0'))
+      let n = 0
+      for (; !stage.full?.() && n < 10_000; n++)
+        stage.process?.({
+          ...{ kind: 'watch', userId: 'u', firstPositive: true, item: item(n), ts: t0 },
+          user: { positives: { length: 30, item: (k: number) => item(n * 30 + k) } },
+        } as unknown as UserEvent)
+      expect(n).toBeLessThanOrEqual(atMost)
+      const w = new ByteWriter()
+      stage.flush?.({ delta: () => w } as unknown as Outbox)
+      expect(w.length).toBeLessThan(1.1 * 1024 * 1024)
+      expect(w.length).toBeGreaterThan(200_000)
+      expect(stage.full?.()).toBe(false)
+    }
   })
 
   it('writes the views of the last batch again after a restore', () => {

@@ -11,8 +11,12 @@ import type { UserEvent } from '../user/event.ts'
 import { positionWeights } from './rows.ts'
 import { Visits } from './visits.ts'
 
-/** A commit is asked for at so many entries: its packets (~5 bytes an entry) stand in one commit record. */
-const MAX_ENTRIES = 150_000
+/**
+ * Input waits for a commit at so many bytes, as its packets stand in one commit record. A reference and its id are counted at
+ * each mention; a packet names an item once, so this is more than there will be.
+ */
+const MOST_BYTES = 1 << 20
+const REFERENCE_BYTES = 5
 
 /** @param isHeldOut users who train nobody. */
 export function createCovisitUserStage(
@@ -23,6 +27,7 @@ export function createCovisitUserStage(
   const owner = ownerOf(items, ctx.partitionsOf('item'))
   const idOf = (item: number): string => items.idOf(item)
   const visits = new Visits()
+  let bytes = 0
   return {
     name: 'covisit',
     process(event) {
@@ -32,11 +37,17 @@ export function createCovisitUserStage(
       const n = Math.min(positionWeights.length, history.length - 1)
       if (n <= 0) return undefined
       visits.add(event.item, Math.floor(Math.max(0, event.ts) / 60_000))
-      for (let k = 0; k < n; k++) visits.follow(history.item(k + 1))
+      bytes += (n + 1) * REFERENCE_BYTES + idOf(event.item).length
+      for (let k = 0; k < n; k++) {
+        const before = history.item(k + 1)
+        visits.follow(before)
+        bytes += idOf(before).length
+      }
       return undefined
     },
-    urgent: () => visits.size >= MAX_ENTRIES,
+    full: () => bytes >= MOST_BYTES,
     flush(out) {
+      bytes = 0
       if (visits.size > 0)
         visits.drain(owner, idOf, partition => out.delta(covisitChannel, partition))
     },

@@ -251,4 +251,34 @@ describe('the user side', () => {
     }
     expect(got).toEqual([['i9'], Array.from({ length: 25 }, (_, k) => `i${k}`)])
   })
+
+  it('asks for a commit at a mebibyte, and cuts what waits into packets of 256 positives', () => {
+    const longIds = { idOf: (index: number) => `${index}`.padStart(250, '0') }
+    const stage = learnerUserStage({ items: longIds, isHeldOut: user => user === 'held' })
+    const sent: ByteWriter[] = []
+    const out = {
+      delta: (_channel: unknown, _partition: number, part: number) => {
+        sent[part] = new ByteWriter()
+        return sent[part]
+      },
+    } as unknown as Outbox
+    let n = 0
+    while (!stage.full?.() && n < 10_000) {
+      stage.process?.(event({ user: user([n, ...Array.from({ length: n % 30 }, (_, k) => k)]) }))
+      stage.process?.(event({ user: user([0]), userId: 'held' }))
+      n++
+    }
+    // a commit has 8 MiB, other packets and the rows beside
+    expect(n).toBeGreaterThan(256)
+    expect(n).toBeLessThan(1_000)
+    stage.flush?.(out)
+    expect(stage.full?.()).toBe(false)
+    const counts = sent.map(w => {
+      const payload = new ByteReader(w.copy())
+      let positives = 0
+      for (; payload.left > 0; positives++) payload.position = nextPositive(payload)
+      return positives
+    })
+    expect(counts).toEqual([256, n - 256])
+  })
 })

@@ -15,6 +15,11 @@ import {
   writePositive,
 } from './positive.ts'
 
+/** The learner takes in a packet without a break, at some 350 us a positive: 90 ms. */
+const positivesAPacket = 256
+/** The packets of a commit stand in its commit record, and what else it holds beside them. */
+const mostBytes = 1 << 20
+
 export interface LearnerUserDeps {
   readonly items: Pick<ItemTable, 'idOf'>
   /** Users who train nobody. */
@@ -24,6 +29,9 @@ export interface LearnerUserDeps {
 export function learnerUserStage({ items, isHeldOut }: LearnerUserDeps): Stage<UserEvent> {
   const packet = new ByteWriter(4096)
   const positive = emptyPositive()
+  let count = 0
+  /** Where each packet but the first begins. */
+  let cuts: number[] = []
   return {
     name: 'positives',
     process(event) {
@@ -36,13 +44,22 @@ export function learnerUserStage({ items, isHeldOut }: LearnerUserDeps): Stage<U
       positive.bucket = bucketOf(before, before > 0 ? event.ts - history.at(1) : 0)
       positive.count = Math.min(before, historyLength) + 1
       for (let k = 0; k < positive.count; k++) positive.ids[k] = items.idOf(history.item(k))
+      if (count > 0 && count % positivesAPacket === 0) cuts.push(packet.length)
+      count++
       writePositive(positive, packet)
       return undefined
     },
+    full: () => packet.length >= mostBytes,
     flush(out) {
       if (packet.length === 0) return
-      out.delta(positivesChannel, 0).raw(packet.bytes())
+      const bytes = packet.bytes()
+      cuts.push(bytes.length)
+      cuts.forEach((end, part) => {
+        out.delta(positivesChannel, 0, part).raw(bytes.subarray(cuts[part - 1] ?? 0, end))
+      })
       packet.reset()
+      count = 0
+      cuts = []
     },
   }
 }
