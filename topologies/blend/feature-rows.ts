@@ -56,6 +56,8 @@ export class FeatureRows {
   private readonly covisitPeaks = new Float64Array(covisitScorers)
   private readonly scores = new Float64Array(covisitScorers)
   private readonly decayed: Float64Array
+  /** Kept, so that reading for it is not left out. */
+  expected = 0
   private readonly value = new Float64Array(tastes)
   /** Mean of the user's items less the mean of all. */
   private readonly taste = new Float64Array(tastes)
@@ -126,6 +128,27 @@ export class FeatureRows {
     const first = items.firstPositiveAt(item)
     into[1] = first > 0 ? Math.log1p(Math.max(0, now - first) / 3_600_000) : 0
     into[2] = Math.log((60 * c + 1) / (d + 1))
+  }
+
+  /**
+   * Reads something of what the rows of items[from..to] will be made of. Random items are not in the core's cache; asked for
+   * at once their memory comes side by side, asked for row by row each waits for the one before.
+   */
+  expect(items: Int32Array, from: number, to: number): void {
+    const { items: table } = this.viewed!
+    const { output, contents, dimension, contentLength } = table
+    const hasContent = this.sources!.content.present
+    let sum = 0
+    for (let n = from; n < to; n++) {
+      const item = items[n]
+      const at = item * dimension
+      sum += output[at] + output[at + dimension - 1] + table.lastPositiveAt(item)
+      sum += table.bias[item]
+      if (!hasContent) continue
+      const place = table.contentAt(item)
+      if (place >= 0) sum += contents[place] + contents[place + contentLength - 1]
+    }
+    this.expected = sum
   }
 
   /** Writes `featureCount` numbers from `to` on, all finite. */

@@ -49,6 +49,8 @@ export class BlendLearner {
   }
   private readonly x = new Float64Array((1 + negatives) * featureCount)
   private readonly offsets = new Float64Array(1 + negatives)
+  /** Items of the rows. */
+  private readonly drawn = new Int32Array(1 + negatives)
   /** Negatives still wanted: of those that nobody liked yet, of the others. */
   private readonly left = [0, 0]
   private readonly taste = new Float64Array(tastes)
@@ -153,7 +155,7 @@ export class BlendLearner {
 
   /** Writes the negatives' rows behind the target's, and what each stands for; returns how many rows there are. */
   private draw(now: number, random: () => number): number {
-    const { items, rows, x, offsets, left } = this
+    const { items, rows, x, offsets, left, drawn } = this
     left[0] = neverLiked
     left[1] = negatives - neverLiked
     let n = 1
@@ -163,11 +165,13 @@ export class BlendLearner {
       if (left[sort] === 0 || this.barred[item] === this.stamp || !items.listable(item, now))
         continue
       left[sort]--
-      offsets[n] = sort
-      rows.write(item, x, n++ * featureCount)
+      drawn[n] = item
+      offsets[n++] = sort
     }
-    const drawn = negatives - neverLiked - left[1]
-    const each = Math.log(Math.max(1, (items.counted.items - 1) / Math.max(1, drawn)))
+    rows.expect(drawn, 1, n)
+    for (let s = 1; s < n; s++) rows.write(drawn[s], x, s * featureCount)
+    const liked = negatives - neverLiked - left[1]
+    const each = Math.log(Math.max(1, (items.counted.items - 1) / Math.max(1, liked)))
     for (let s = 1; s < n; s++) offsets[s] *= each
     return n
   }
