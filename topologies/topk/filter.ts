@@ -1,6 +1,7 @@
 /**
  * What may never be listed, and what weighs less: withdrawn, blocked, expired, unknown items (`listable`); what the user
- * finished, hid, disliked or reported (`excludes`); items shown again and again without a watch; and, either way, what
+ * finished, hid, disliked or reported (`excludes`); restricted items, where no surface drawn from the candidates may show them
+ * (where some may, the draw leaves them out of the others); items shown again and again without a watch; and, either way, what
  * feedback says of the creator.
  */
 import type { ItemTable } from '../items/table.ts'
@@ -15,16 +16,19 @@ const fatigueLimit = 8
 const logFatigue = Math.log(fatiguePerImpression)
 
 /** Why an item may not be listed. `excluded`: finished, hidden, disliked or reported. */
-export type Refusal = 'unlistable' | 'excluded' | 'fatigue'
+export type Refusal = 'unlistable' | 'excluded' | 'restricted' | 'fatigue'
 
 export class Filter implements Admission {
   private readonly items: ItemTable
   private readonly fatigue: boolean
+  private readonly restricted: boolean
   private user: User | null = null
   private now = 0
 
-  constructor(items: ItemTable, fatigue: boolean) {
+  /** @param restricted some surface may show items of safety `restricted`. */
+  constructor(items: ItemTable, fatigue: boolean, restricted = true) {
     this.items = items
+    this.restricted = restricted
     this.fatigue = fatigue
   }
 
@@ -41,8 +45,9 @@ export class Filter implements Admission {
   refusal(item: number): Refusal | undefined {
     if (!this.items.listable(item, this.now)) return 'unlistable'
     const { user } = this
+    if (user?.excludes(item)) return 'excluded'
+    if (!this.restricted && this.items.catalog(item)?.safety === 'restricted') return 'restricted'
     if (user === null) return undefined
-    if (user.excludes(item)) return 'excluded'
     const tires = this.fatigue && user.shown.last24h(item, user.lastSeenAt) >= fatigueLimit
     return tires ? 'fatigue' : undefined
   }

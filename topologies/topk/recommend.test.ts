@@ -97,6 +97,25 @@ describe('a list', () => {
     )
   })
 
+  it('restricted items take no places of others, where no surface may show them', () => {
+    const items = new FakeItems({ items: 2_000, seed: 1 })
+    for (let h = 0; h < items.halfLivesMs.length; h++)
+      for (const index of items.popular(h, 30))
+        items.catalogs.set(index, { ...items.catalogs.get(index)!, safety: 'restricted' })
+    for (const user of [null, fakeUser('u', [5, 17, 300])]) {
+      const recommender = new Recommender(optionsOf({}), items)
+      recommender.prepare(user, items.countedUntil, 's')
+      const { candidates } = recommender
+      for (let k = 0; k < candidates.count; k++)
+        expect(items.catalog(candidates.items[k])?.safety).toBe('ok')
+      const slate = recommender.draw('home', 's')
+      const sources = Array.from({ length: slate.count }, (_, k) =>
+        recommender.sourceOf(slate.picked[k]),
+      )
+      expect(sources).toContain(candidateSources.indexOf('popularity'))
+    }
+  })
+
   it('holds restricted items only on surfaces that may show them', () => {
     const items = new FakeItems({ items: 100, seed: 4 })
     for (const [index, entry] of items.catalogs)

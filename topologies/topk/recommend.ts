@@ -72,7 +72,11 @@ export class Recommender implements ListedCandidates {
     this.candidates = new Candidates(capacity)
     this.scorer = typeof scorer === 'function' ? scorer(capacity) : scorer
     this.response = new ResponseScores(items)
-    this.filter = new Filter(items, options['topk.fatigue'])
+    this.filter = new Filter(
+      items,
+      options['topk.fatigue'],
+      surfaces.some(({ restricted }) => restricted),
+    )
     this.logits = new Float64Array(capacity)
     this.prepared = { candidates: this.candidates, logits: this.logits, user: null, now: 0 }
     this.draws = new SurfaceDraws(options, surfaces, items, {
