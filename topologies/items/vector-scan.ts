@@ -10,7 +10,7 @@ import { foundBytes, type Scan, scanOf } from './scan-kernel.ts'
 
 const pageBytes = 65_536
 /** Vectors a call: after each the weakest of the best so far is known better. */
-const block = 512
+const block = 256
 const firstBlock = 64
 /** The query stands at 0, what a call finds behind it, the vectors from here on. */
 const rowsAt = 2 * pageBytes
