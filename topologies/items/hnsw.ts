@@ -32,7 +32,7 @@ export function loadGraphs(log: Logger): GraphFactory | undefined {
   } catch (error) {
     log.warn(
       { error: messageOf(error) },
-      'hnswlib-node is not installed: nearest vectors are found by looking at all of them, which is exact and slower above 3,000 items',
+      'hnswlib-node is not installed: nearest vectors are found by looking at all of them, which is exact and slower above 40,000 items',
     )
     loaded = undefined
   }
