@@ -196,12 +196,15 @@ function globalKind(settings: ApplicationSettings): TaskKind {
     tables: ['items', 'windows'],
     create(ctx) {
       const stages: Stage[] = [createPopularityGlobalStage(ctx)]
-      // after popularity: reading a board marks it as seen
       if (settings.topologies.has('topk'))
         stages.push(
           createCohortStage(ctx, {
             options: settings.options,
-            popularity: cohortPopularity(ctx.table('items'), ctx.table('windows')),
+            popularity: cohortPopularity(
+              ctx.table('items'),
+              ctx.table('windows'),
+              settings.options['topk.cohorts'],
+            ),
             models: settings.models && rankingModels(settings.models, settings.options),
           }) as Stage,
         )

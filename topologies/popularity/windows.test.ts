@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { PositiveWindows, windowsMinutes } from './windows.ts'
+import { longestWindowMinutes, PositiveWindows, windowsMinutes } from './windows.ts'
 
 const start = 29_000_000 - (29_000_000 % 60)
 const halfLifeMs = 12 * 3_600_000
@@ -66,6 +66,17 @@ describe('sliding windows', () => {
           truth.set(key, [...(truth.get(key) ?? []), minute])
           publish(windows, truth, key, Math.floor(minute / 60))
           windows.advance(now)
+          // as item tasks remove what no window can hold
+          for (const [old, at] of truth)
+            for (const hour of new Set(at.map(m => Math.floor(m / 60))))
+              if (hour * 60 + 60 < now - longestWindowMinutes) {
+                truth.set(
+                  old,
+                  at.filter(m => Math.floor(m / 60) !== hour),
+                )
+                publish(windows, truth, old, hour)
+                break
+              }
           for (const name of ['', 'x']) {
             const c = windows.cohorts.index(name)
             if (c >= 2 || !truth.size) continue
@@ -78,6 +89,31 @@ describe('sliding windows', () => {
       }),
       { numRuns: 60 },
     )
+  })
+
+  it('W6: items that came and went leave no series behind', () => {
+    const windows = new PositiveWindows(halfLifeMs)
+    const rows: [string, string, number][] = []
+    let most = 0
+    for (let hour = start / 60; hour < start / 60 + 24 * 40; hour++) {
+      for (const cohort of ['', 'x', 'y'])
+        for (let k = 0; k < 5; k++) rows.push([`${hour}-${k}`, cohort, hour])
+      for (const [item, cohort, at] of rows.slice(-15)) windows.put(item, cohort, at, [64])
+      windows.advance(hour * 60 + 59)
+      while (rows[0][2] < hour - 24 * 8) windows.put(...rows.shift()!, [])
+      if (hour === start / 60 + 24 * 9) most = windows.size
+    }
+    expect(windows.size).toBe(most)
+    expect(windows.positives(0)).toBe(15 * 24 * 7)
+    expect(windows.positives(1)).toBe(5 * 24 * 7)
+    const now = start + 24 * 40 * 60 - 1
+    const truth: Truth = new Map(rows.map(([i, c, hour]) => [`${i}|${c}`, [hour * 60]]))
+    for (const cohort of ['', 'x'])
+      windowsMinutes.forEach(({ minutes }, w) => {
+        expect(board(windows, windows.cohort(cohort), w, 5_000)).toEqual(
+          recount(truth, cohort, now, minutes),
+        )
+      })
   })
 
   it('W5: all is the sum of cohorts for many items, beyond what is first made room for', () => {

@@ -9,6 +9,7 @@
  *    minutes. It is kept scaled by 2^(now / half-life), so that time passing changes no value.
  *  - W4 A board (a window of a cohort) is `changed` only if a series at or above its last place moved.
  *  - W5 Rows of all cohorts, '' among them, make up the series of the cohort ''; it stands for all.
+ *  - W6 A series without a row is forgotten, and its place given to another of its cohort: items come and go all day.
  */
 import { BestOf } from '../items/best-of.ts'
 import { Names } from '../items/names.ts'
@@ -57,14 +58,20 @@ export class PositiveWindows {
   private readonly seriesOf: Map<number, number>[] = []
   private readonly members: number[][] = []
   private readonly boards: Board[][] = []
-  /** By cohort: its next series; at the end of a block, none yet. */
+  /** By cohort: its next series; at the end of a block, none yet. Before it come those that were forgotten. */
   private readonly nextSeries: number[] = []
+  private readonly free: number[][] = []
+  /** By cohort: positives in the longest window. */
+  private readonly liked: number[] = []
   /** Number of series in blocks given to cohorts. */
   private allocated = 0
   private itemOf = new Int32Array(0)
   private cohortOf = new Int32Array(0)
   /** By series: that of its item among all; its own for the cohort ''. */
   private allOf = new Int32Array(0)
+  /** By series: its rows, and for one of '' also the series of its item; and its place among `members`. */
+  private users = new Int32Array(0)
+  private memberAt = new Int32Array(0)
   /** By hour: series -> the minutes of its rows; of '' those that came for '' alone. */
   private readonly hours = new Map<number, Map<number, HourMinutes>>()
   private capacity = 0
@@ -93,10 +100,13 @@ export class PositiveWindows {
       ofHour = new Map()
       this.hours.set(hour, ofHour)
     }
+    if (minutes.length === 0 && !this.seriesOf[cohort].has(item)) return
     const series = this.series(item, cohort)
     const before = ofHour.get(series) ?? nothing
-    if (minutes.length > 0) ofHour.set(series, minutes)
-    else ofHour.delete(series)
+    if (minutes.length > 0) {
+      if (before.length === 0) this.users[series]++
+      ofHour.set(series, minutes)
+    } else ofHour.delete(series)
     if (ofHour.size === 0) this.hours.delete(hour)
     for (let i = 0; i < minutes.length; i++) {
       const minute = minutes[i] & 63
@@ -108,6 +118,27 @@ export class PositiveWindows {
       if (countAt(minutes, minute, i) === 0)
         this.gain(series, hour * 60 + minute, -(before[i] >> 6))
     }
+    if (minutes.length === 0 && before.length > 0) this.leaveSeries(series)
+  }
+
+  /** W6: one row or series less that is part of it. */
+  private leaveSeries(series: number): void {
+    if (--this.users[series] > 0) return
+    const cohort = this.cohortOf[series]
+    this.seriesOf[cohort].delete(this.itemOf[series])
+    const members = this.members[cohort]
+    const last = members.pop() as number
+    if (last !== series) {
+      members[this.memberAt[series]] = last
+      this.memberAt[last] = this.memberAt[series]
+    }
+    this.free[cohort].push(series)
+    if (this.allOf[series] !== series) this.leaveSeries(this.allOf[series])
+  }
+
+  /** Positives of a cohort in the longest window. */
+  positives(cohort: number): number {
+    return this.liked[cohort]
   }
 
   /** Time passes to `minute` (since 1970): minutes leave the windows. An earlier one changes nothing. */
@@ -122,6 +153,11 @@ export class PositiveWindows {
         if (hour * 60 + 59 >= from && hour * 60 <= to) this.leave(w, hour, ofHour, from, to)
     }
     for (const boards of this.boards) boards[WINDOWS].changed = true
+  }
+
+  /** Places for series: what memory and the reading of boards grow with. */
+  get size(): number {
+    return this.allocated
   }
 
   /** Number of cohorts, '' included as number 0. */
@@ -200,7 +236,10 @@ export class PositiveWindows {
       if (minute <= this.now - windowsMinutes[w].minutes) break
       this.sums[w][series] += gained
       mark(boards[w], this.sums[w][series] - gained, this.sums[w][series])
-      if (w === LONGEST) this.addTrend(series, minute, gained, boards[WINDOWS])
+      if (w === LONGEST) {
+        this.liked[this.cohortOf[series]] += gained
+        this.addTrend(series, minute, gained, boards[WINDOWS])
+      }
     }
   }
 
@@ -244,7 +283,9 @@ export class PositiveWindows {
     const after = this.sums[w][series] - count
     this.sums[w][series] = after
     mark(boards[w], after + count, after)
-    if (w === LONGEST) this.addTrend(series, minute, -count, boards[WINDOWS])
+    if (w !== LONGEST) return
+    this.liked[this.cohortOf[series]] -= count
+    this.addTrend(series, minute, -count, boards[WINDOWS])
   }
 
   /** The number of a cohort, made at first sight. */
@@ -254,6 +295,8 @@ export class PositiveWindows {
       this.seriesOf.push(new Map())
       this.members.push([])
       this.nextSeries.push(0)
+      this.free.push([])
+      this.liked.push(0)
       this.boards.push(
         Array.from({ length: BOARDS }, () => ({ changed: true, threshold: 0, last: [] })),
       )
@@ -264,6 +307,20 @@ export class PositiveWindows {
   private series(item: number, cohort: number): number {
     const known = this.seriesOf[cohort].get(item)
     if (known !== undefined) return known
+    const series = this.free[cohort].pop() ?? this.newSeries(cohort)
+    this.seriesOf[cohort].set(item, series)
+    this.memberAt[series] = this.members[cohort].push(series) - 1
+    this.itemOf[series] = item
+    this.cohortOf[series] = cohort
+    this.users[series] = 0
+    // apart: it may replace the arrays
+    const all = cohort === 0 ? series : this.series(item, 0)
+    this.allOf[series] = all
+    if (all !== series) this.users[all]++
+    return series
+  }
+
+  private newSeries(cohort: number): number {
     let series = this.nextSeries[cohort]
     if (series % BLOCK === 0) {
       series = this.allocated
@@ -271,13 +328,6 @@ export class PositiveWindows {
       if (this.allocated > this.capacity) this.grow(this.allocated)
     }
     this.nextSeries[cohort] = series + 1
-    this.seriesOf[cohort].set(item, series)
-    this.members[cohort].push(series)
-    this.itemOf[series] = item
-    this.cohortOf[series] = cohort
-    // apart: it may replace the arrays
-    const all = cohort === 0 ? series : this.series(item, 0)
-    this.allOf[series] = all
     return series
   }
 
@@ -290,6 +340,8 @@ export class PositiveWindows {
     this.itemOf = copyInto(new Int32Array(capacity), this.itemOf)
     this.cohortOf = copyInto(new Int32Array(capacity), this.cohortOf)
     this.allOf = copyInto(new Int32Array(capacity), this.allOf)
+    this.users = copyInto(new Int32Array(capacity), this.users)
+    this.memberAt = copyInto(new Int32Array(capacity), this.memberAt)
   }
 }
 

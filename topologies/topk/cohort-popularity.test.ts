@@ -13,6 +13,7 @@ describe('what cohorts watch', () => {
         withdrawnAt: index => (gone.has(index) ? 1 : 0),
       },
       table,
+      2,
     )
     const hour = 480_000
     // {count * 64 + minute of the hour}
@@ -23,22 +24,28 @@ describe('what cohorts watch', () => {
       table.batchApplied()
     }
     const at = hour * 3_600_000 + 10 * 60_000
-    popularity.refresh()
-    expect(popularity.cohortCount).toBe(1)
+    popularity.refresh(0)
+    expect(popularity.listed).toEqual([0])
     watch('a', 'de', 3, at)
     watch('b', 'de', 9, at)
     watch('c', 'fr', 4, at)
-    expect(popularity.cohortCount).toBe(1)
-    popularity.refresh()
-    const names = Array.from({ length: popularity.cohortCount }, (_, c) => popularity.cohortName(c))
-    expect(names).toEqual(['', 'de', 'fr'])
+    expect(popularity.listed).toEqual([0])
+    popularity.refresh(1)
+    expect(popularity.listed.map(c => popularity.cohortName(c))).toEqual(['', 'de', 'fr'])
     expect([...popularity.popular(1).keys()]).toEqual([2, 1])
     expect([...popularity.popular(2).keys()]).toEqual([3])
     const [first, second] = popularity.popular(1).values()
     expect(first / second).toBeCloseTo(3, 9)
     gone.add(2)
     watch('a', 'de', 4, at + 1)
-    popularity.refresh()
+    popularity.refresh(2)
     expect([...popularity.popular(1).keys()]).toEqual([1])
+    // a third cohort is more active than one of the two that there is room for: seen within a minute
+    watch('c', 'it', 8, at + 2)
+    popularity.refresh(3)
+    expect(popularity.listed.map(c => popularity.cohortName(c))).toEqual(['', 'de', 'fr'])
+    watch('c', 'it', 9, at + 3)
+    popularity.refresh(60_003)
+    expect(popularity.listed.map(c => popularity.cohortName(c))).toEqual(['', 'de', 'it'])
   })
 })

@@ -43,6 +43,10 @@ export const topkOptions = defineOptions({
     help: 'Life of cohort and global lists; written again at half of it where nothing changed. 1d, so that they outlive an outage of a night.',
     takes: durationTakes,
   }),
+  'topk.cohorts': option(whole(0, 100_000), 200, {
+    help: 'Cohorts that have lists of their own: the most active ones by the positives of 7d. Who is in another reads the global lists. 200: 16 draws of each every 10s are a tenth of a core.',
+    takes: wholeTakes(0, 100_000),
+  }),
   'topk.minInterval': option(duration(), 500, {
     help: "A user's list is rebuilt at most this often; events in between are taken together. 500ms: faster than anyone scrolls on.",
     takes: durationTakes,

@@ -40,9 +40,10 @@ function setUp(flags: Record<string, string> = {}, size = 300) {
     pseudonym: userId => ({ user: `~${userId}`, key: 'k' }),
   })
   const popular = new Map<number, number>()
+  const listed = [0, 1]
   const popularity: CohortPopularity = {
-    cohortCount: 2,
-    cohortName: () => 'de',
+    listed,
+    cohortName: cohort => (cohort === 1 ? 'de' : `c${cohort}`),
     popular: () => popular,
     refresh: () => {},
   }
@@ -58,7 +59,7 @@ function setUp(flags: Record<string, string> = {}, size = 300) {
   }
   const event = (user: User | null, kind = 'watch', feedback = '') =>
     stage.process?.({ kind, user, recordTs: 77, event: { kind: feedback } } as unknown as UserEvent)
-  return { items, users, clock, stage, cohorts, popular, flush, event }
+  return { items, users, clock, stage, cohorts, popular, listed, flush, event }
 }
 
 describe("users' lists", () => {
@@ -339,11 +340,41 @@ describe('cohort and global lists', () => {
     expect(turn()).toEqual([])
     popular.set(250, 1e6)
     clock.now += 1_000
+    // a cohort's at most every ten seconds
+    expect(turn()).toEqual([])
+    clock.now += 8_000
     const changed = turn()
     expect(keys(changed)).toEqual(Array.from({ length: 16 }, (_, n) => `topk:home:c:de:${n}`))
     expect(changed.filter(write => idsOf(write).includes('0000250')).length).toBeGreaterThan(12)
     clock.now += 12 * 3_600_000
     expect(turn()).toHaveLength(32)
+  })
+
+  it('are bounded a commit, deleted where the cohort is not among the listed any more, and all written in the end', () => {
+    const { cohorts, flush, clock, listed, items } = setUp({ 'topk.cohortLife': '10d' })
+    listed.push(...Array.from({ length: 200 }, (_, n) => n + 2))
+    const written = new Set<string>()
+    for (let commits = 1; written.size < 202 * 16; commits++) {
+      while (cohorts.tick?.(1e9));
+      const { writes } = flush(cohorts)
+      expect(writes.length).toBeLessThan(1_100)
+      for (const key of keys(writes)) written.add(key)
+      clock.now += 100
+      expect(commits).toBeLessThan(8)
+    }
+    // the global lists follow every second, those of cohorts every ten
+    clock.now += 1_000
+    items.popular = () => [7, 8, 9]
+    while (cohorts.tick?.(1e9));
+    expect(keys(flush(cohorts).writes)).toEqual(
+      Array.from({ length: 16 }, (_, n) => `topk:home:global:${n}`),
+    )
+    listed.length = 1
+    clock.now += 1_000
+    while (cohorts.tick?.(1e9));
+    const { writes } = flush(cohorts)
+    expect(writes).toHaveLength(201 * 16)
+    for (const write of writes) expect(write.op).toBe('delete')
   })
 
   it.each([

@@ -47,7 +47,7 @@ function setUp(policies: unknown, surfaces = 'home') {
   const cohorts = createCohortStage(ctx, {
     options,
     popularity: {
-      cohortCount: 2,
+      listed: [0, 1],
       cohortName: () => 'de',
       popular: () => new Map([[3, 1]]),
       refresh: () => {},
