@@ -73,6 +73,29 @@ function counted({ items }: Lockstep) {
 const sorted = <T>(map: ReadonlyMap<string, T>) => [...map].sort(([a], [b]) => (a < b ? -1 : 1))
 
 describe('lockstep', () => {
+  it('L2: at the immediate pace surfaces have no intervals of their own, which would never be over', async () => {
+    const policies = { surfaces: { clips: { profile: 'short-form' }, slow: { minInterval: '5s' } } }
+    const { values } = resolveOptions(topologyOptions, {
+      flags: {
+        'topk.surfaces': 'home,clips,slow',
+        'topk.policies': JSON.stringify(policies),
+      },
+      environment: {},
+      file: {},
+    })
+    const written: string[] = []
+    const lockstep = await open({
+      options: values,
+      topologies: 'sessions,popularity,topk',
+      onView: ({ key }) => written.push(key),
+    })
+    for (let n = 0; n < 4; n++) {
+      written.length = 0
+      play(lockstep, { userId: 'u', itemId: `i${n}`, ts: startAt + n * 50 }, n)
+      expect(written.filter(key => key.endsWith(':u:u')).length).toBe(3)
+    }
+  })
+
   it('L2: at the immediate pace the table equals a recount after every event', async () => {
     const lockstep = await open()
     const all = plays(400)

@@ -24,7 +24,18 @@ export function lockstepOptions(options: TopologyOptions, pace: Pace): TopologyO
     'ann.bruteForceBelow': ALL,
   }
   const held = pace === 'immediate' ? Object.keys(options).filter(isInterval) : []
-  return { ...options, ...quiet, ...Object.fromEntries(held.map(name => [name, 0])) }
+  const atOnce = pace === 'immediate' ? { 'topk.policies': withoutIntervals(options) } : {}
+  return { ...options, ...quiet, ...Object.fromEntries(held.map(name => [name, 0])), ...atOnce }
+}
+
+/** A surface's own interval, or its profile's, counts as `topk.minInterval` does. */
+function withoutIntervals(options: TopologyOptions): TopologyOptions['topk.policies'] {
+  const file = options['topk.policies']
+  const surfaces = Object.entries(file.surfaces).map(([name, surface]) => [
+    name,
+    { ...surface, minInterval: 0 },
+  ])
+  return { ...file, surfaces: Object.fromEntries(surfaces) }
 }
 
 /** The longest time that a row may wait for its publication, ms. */

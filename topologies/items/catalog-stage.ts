@@ -10,6 +10,7 @@ import { ByteReader, ByteWriter } from '../../streams/serde/bytes.ts'
 import type { Outbox } from '../../streams/topology/outbox.ts'
 import type { Stage, TaskContext } from '../../streams/topology/stage.ts'
 import { type Row, Store } from '../../streams/topology/store.ts'
+import { DueTimes } from '../due-times.ts'
 import {
   type CatalogValue,
   readCatalogValue,
@@ -17,7 +18,6 @@ import {
   writeCatalogValue,
 } from './catalog-rows.ts'
 import type { ItemEvent } from './decode.ts'
-import { Expiries } from './expiries.ts'
 import type { itemOptions } from './options.ts'
 import { itemStores } from './stores.ts'
 
@@ -48,7 +48,7 @@ export function createCatalogStage(ctx: TaskContext, options: CatalogOptions): S
   /** Items whose membership of `blocked` is to be written. */
   let news = new Set<CatalogRow>()
   let urgent = false
-  const expiries = new Expiries<CatalogRow>()
+  const expiries = new DueTimes<CatalogRow>()
   let expiredNow = 0
   /** Withdrawn rows in order of withdrawal, to leave `blocked` when their life is over. */
   let leaving: { row: CatalogRow; withdrawnAt: number; since: number }[] = []

@@ -5,16 +5,22 @@
  *  - Q2 the newest dirty user comes first, but the one that has waited longest before all once that is over
  *       `oldestFirstAfterMs`.
  *  - Q3 an urgent user (hide, dislike, report, a withdrawn item) comes before all, at once, whatever the interval.
+ *  - Q4 who only owes lists that may not be built yet is not asked for before the first of them may.
  *
  * A user is in one place at most: `ready` (dirty, may be built), `resting` (built less than minIntervalMs ago; its dirt waits
- * there), `urgent`. All operations are O(1): every user rests equally long, so `resting` is in order of due time.
+ * there), `owing` (rested, Q4), `urgent`. All operations but those of `owing` are O(1): every user rests equally long, so
+ * `resting` is in order of due time.
  */
+import { DueTimes } from '../due-times.ts'
+
 export interface Waiting {
   /** Since when the user waits, ms; undefined: it does not. */
   listDirtySince?: number
   /** When the list was built last, ms. */
   listBuiltAt?: number
-  listPlace?: 'ready' | 'resting' | 'urgent'
+  /** When the first of the lists that are owed may be built, ms; undefined: some wait for a new event. */
+  listOwedAt?: number
+  listPlace?: 'ready' | 'resting' | 'owing' | 'urgent'
 }
 
 export interface QueueOptions {
@@ -28,6 +34,7 @@ export class ListQueue<U extends { readonly scratch: Waiting }> {
   private readonly options: QueueOptions
   private readonly ready = new Deque<U>()
   private readonly resting = new Deque<{ readonly user: U; readonly builtAt: number }>()
+  private readonly owing = new DueTimes<U>()
   private readonly urgent = new Deque<U>()
 
   constructor(options: QueueOptions) {
@@ -36,12 +43,11 @@ export class ListQueue<U extends { readonly scratch: Waiting }> {
 
   markDirty(user: U, now: number): void {
     const { scratch } = user
-    if (scratch.listDirtySince !== undefined) {
-      this.coalesced++
-      return
-    }
-    scratch.listDirtySince = now
-    if (scratch.listPlace !== undefined) return
+    scratch.listOwedAt = undefined
+    if (scratch.listDirtySince !== undefined) this.coalesced++
+    else scratch.listDirtySince = now
+    // an entry elsewhere is passed over: the place says where it is
+    if (scratch.listPlace !== undefined && scratch.listPlace !== 'owing') return
     scratch.listPlace = 'ready'
     this.ready.push(user)
   }
@@ -49,8 +55,8 @@ export class ListQueue<U extends { readonly scratch: Waiting }> {
   markUrgent(user: U, now: number): void {
     const { scratch } = user
     scratch.listDirtySince ??= now
+    scratch.listOwedAt = undefined
     if (scratch.listPlace === 'urgent') return
-    // its entry elsewhere is passed over: the place says where it is
     scratch.listPlace = 'urgent'
     this.urgent.push(user)
   }
@@ -74,14 +80,16 @@ export class ListQueue<U extends { readonly scratch: Waiting }> {
   built(user: U, now: number): void {
     const { scratch } = user
     scratch.listDirtySince = undefined
+    scratch.listOwedAt = undefined
     scratch.listBuiltAt = now
     scratch.listPlace = 'resting'
     this.resting.push({ user, builtAt: now })
   }
 
-  /** After `built`: some of the user's lists are still to be built, once they may be. */
-  owe(user: U, now: number): void {
+  /** After `built`: some of the user's lists are still to be built, the first from `dueAt` on. */
+  owe(user: U, now: number, dueAt: number): void {
     user.scratch.listDirtySince = now
+    user.scratch.listOwedAt = dueAt
   }
 
   /** Takes a user out (erased). */
@@ -96,12 +104,24 @@ export class ListQueue<U extends { readonly scratch: Waiting }> {
       if (user.scratch.listDirtySince !== undefined) yield user
     for (const user of this.ready.values())
       if (user.scratch.listDirtySince !== undefined) yield user
+    for (const user of this.owing.values())
+      if (user.scratch.listDirtySince !== undefined) yield user
     for (const { user } of this.resting.values())
       if (user.scratch.listDirtySince !== undefined) yield user
   }
 
-  /** Who has rested goes on to `ready` where it is dirty, else home. */
+  /** Who has rested goes on to `ready` where it is dirty, else home; who owes goes by way of `owing`. */
   private wake(now: number): void {
+    this.wakeResting(now)
+    for (let due = this.owing.take(now); due !== undefined; due = this.owing.take(now)) {
+      const { scratch } = due.what
+      if (scratch.listPlace !== 'owing' || scratch.listOwedAt !== due.at) continue
+      scratch.listPlace = 'ready'
+      this.ready.push(due.what)
+    }
+  }
+
+  private wakeResting(now: number): void {
     for (;;) {
       const rest = this.resting.first()
       if (rest === undefined) return
@@ -111,7 +131,10 @@ export class ListQueue<U extends { readonly scratch: Waiting }> {
       this.resting.shift()
       if (!current) continue
       if (scratch.listDirtySince === undefined) scratch.listPlace = undefined
-      else {
+      else if (scratch.listOwedAt !== undefined && scratch.listOwedAt > now) {
+        scratch.listPlace = 'owing'
+        this.owing.add(scratch.listOwedAt, rest.user)
+      } else {
         scratch.listPlace = 'ready'
         this.ready.push(rest.user)
       }

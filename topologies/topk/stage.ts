@@ -27,7 +27,8 @@ import { UserLists } from './user-lists.ts'
 declare module '../user/user.ts' {
   interface UserScratch {
     /** Where the user stands in the queue of lists (queue.ts). */
-    listPlace?: 'ready' | 'resting' | 'urgent'
+    listPlace?: 'ready' | 'resting' | 'owing' | 'urgent'
+    listOwedAt?: number
     /** The list waits for an event of the user's (and not only for a withdrawn item). */
     listAnswers?: boolean
     /** Kafka timestamp of the oldest record that the next list answers. */
@@ -193,7 +194,7 @@ class TopkStage implements Stage<UserEvent> {
     if (isWhole) {
       scratch.listRecordTs = undefined
       this.noteEmpty(user, now)
-    } else queue.owe(user, now)
+    } else queue.owe(user, now, lists.owedAt(user))
   }
 
   refill(extent: RefillExtent): void {

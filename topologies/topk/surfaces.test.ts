@@ -21,7 +21,7 @@ const bodyOf = (write: ViewWrite): Body =>
   JSON.parse(write.op === 'json' ? `{${write.body}` : 'null') as Body
 const keyOf = (write: ViewWrite) => ('key' in write ? write.key : '')
 
-function setUp(policies: unknown, surfaces = 'home') {
+function setUp(policies: unknown, surfaces = 'home', flags: Record<string, string> = {}) {
   const items = new FakeItems({ items: 200, seed: 5 })
   const users = new FakeUsers()
   const clock = { now: 1_700_000_000_000 }
@@ -37,6 +37,7 @@ function setUp(policies: unknown, surfaces = 'home') {
   const { values: options } = resolveOptions(topkOptions, {
     flags: {
       'topk.policies': JSON.stringify(policies),
+      ...flags,
       'topk.surfaces': surfaces,
       'explore.holdout': '0',
     },
@@ -124,7 +125,9 @@ describe('surfaces with intervals of their own', () => {
               expect(at - times[k - 1]).toBeGreaterThanOrEqual(interval)
           })
           for (const at of events)
-            expect(times.some(time => time >= at && time <= at + interval + commitEvery)).toBe(true)
+            expect(times.some(time => time >= at && time <= at + interval + commitEvery + 50)).toBe(
+              true,
+            )
           for (const at of refusals) {
             // a newer one of the same commit may have taken its place
             expect(times.some(time => time >= at && time < at + commitEvery + 50)).toBe(true)
@@ -136,6 +139,33 @@ describe('surfaces with intervals of their own', () => {
       }),
       { numRuns: 60 },
     )
+  })
+
+  it('Q4: a surface without an interval beside one with: what is owed waits, and nothing is asked for again and again', () => {
+    const slow = { surfaces: { clips: { minInterval: '200ms' } } }
+    const { clock, stage, flush, event, user } = setUp(slow, 'home,clips', {
+      'topk.minInterval': '0ms',
+    })
+    const surfaces = () => flush().map(write => keyOf(write).split(':')[1])
+    const drain = () => {
+      for (let turns = 0; stage.tick?.(5); turns++) expect(turns).toBeLessThan(5)
+      return surfaces()
+    }
+    event('watch', {})
+    expect(drain()).toEqual(['home', 'clips'])
+    clock.now += 50
+    event('watch', {})
+    expect(drain()).toEqual(['home'])
+    expect(stage.unfinishedFrom?.()).toBeDefined()
+    clock.now += 50
+    // a new event does not wait for what is owed
+    event('watch', {})
+    expect(drain()).toEqual(['home'])
+    clock.now += 99
+    expect(drain()).toEqual([])
+    clock.now += 1
+    expect(drain()).toEqual(['clips'])
+    expect(user.scratch.surfacesOwed).toBeUndefined()
   })
 
   it('B2: an item that is withdrawn leaves the list of a surface that was not built with the others', () => {

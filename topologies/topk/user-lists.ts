@@ -42,6 +42,8 @@ export class UserLists {
   private readonly deps: UserListsDeps
   private readonly recommenders: readonly Recommender[]
   private readonly isUneven: boolean
+  /** By number of the surface. */
+  private readonly intervals: readonly number[]
   /** Where each surface's items begin in `scratch.list`, and where the last one's end; only where uneven. */
   private readonly places: readonly number[]
   private readonly listed: number[] = []
@@ -51,12 +53,12 @@ export class UserLists {
     this.deps = deps
     this.recommenders = recommendersOf(deps.options, deps.items, deps.scorer)
     const surfaces = this.recommenders.flatMap(recommender => recommender.surfaces)
-    const intervals = surfaces.map(({ minIntervalMs }) => minIntervalMs)
-    this.minIntervalMs = Math.min(...intervals)
-    this.isUneven = intervals.some(ms => ms !== this.minIntervalMs)
+    surfaces.sort((a, b) => a.number - b.number)
+    this.intervals = surfaces.map(({ minIntervalMs }) => minIntervalMs)
+    this.minIntervalMs = Math.min(...this.intervals)
+    this.isUneven = this.intervals.some(ms => ms !== this.minIntervalMs)
     const places = [0]
-    for (const { rules } of surfaces.toSorted((a, b) => a.number - b.number))
-      places.push(places[places.length - 1] + rules.size)
+    for (const { rules } of surfaces) places.push(places[places.length - 1] + rules.size)
     this.places = places
   }
 
@@ -133,6 +135,13 @@ export class UserLists {
     scratch.surfaceBuiltAt ??= Array.from({ length: places.length - 1 }, () => -Infinity)
     scratch.list ??= new Int32Array(places[places.length - 1]).fill(-1)
     return scratch.surfacesOwed ?? scratch.surfaceBuiltAt.map((_, number) => number)
+  }
+
+  /** When the first of the lists that the user is owed may be built, ms. */
+  owedAt({ scratch }: User): number {
+    const at = (number: number): number =>
+      (scratch.surfaceBuiltAt?.[number] ?? 0) + this.intervals[number]
+    return Math.min(...(scratch.surfacesOwed ?? []).map(at))
   }
 
   private endUneven({ scratch }: User, owed: readonly number[]): void {

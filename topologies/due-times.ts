@@ -1,5 +1,5 @@
-/** What expires when, soonest first: a binary heap. An entry may be stale; whoever takes it looks at what it names. */
-export class Expiries<T> {
+/** What is due when, soonest first: a binary heap. An entry may be stale; whoever takes it looks at what it names. */
+export class DueTimes<T> {
   private readonly heap: { readonly at: number; readonly what: T }[] = []
 
   add(at: number, what: T): void {
@@ -13,6 +13,10 @@ export class Expiries<T> {
       i = parent
     }
     heap[i] = entry
+  }
+
+  *values(): IterableIterator<T> {
+    for (const { what } of this.heap) yield what
   }
 
   /** Takes out one that was due at `now` (ms), the soonest; undefined: none is. */
