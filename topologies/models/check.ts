@@ -93,6 +93,9 @@ interface Probe {
   readonly row: Float64Array
 }
 
+/** A forest adds up float32 shares of hundreds of trees, and ends a little above 1. */
+const PROBABILITY_ROUNDING = 1e-5
+
 /** Rows of the registry: its defaults, zeros, and random ones of sizes from .1 to 1,000, the same every time. */
 export function probes({ specs }: FeatureSet, random: number = RANDOM_ROWS): Probe[] {
   const rows: Probe[] = [
@@ -123,7 +126,8 @@ function finiteScores(runner: ModelRunner, features: FeatureSet): Refusal | unde
       mend: 'guard logarithms, divisions and roots in the model; impute what is missing with the default (`freshet features list`), no feature is ever NaN',
     }
   if (!runner.layout.isProbability) return undefined
-  const beyond = rows.findIndex((_, i) => scores[i] < 0 || scores[i] > 1)
+  const off = PROBABILITY_ROUNDING
+  const beyond = rows.findIndex((_, i) => scores[i] < -off || scores[i] > 1 + off)
   if (beyond === -1) return undefined
   return {
     found: `${rows[beyond].what} gives the probability ${scores[beyond]}`,

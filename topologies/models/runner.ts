@@ -89,7 +89,8 @@ export class ModelRunner {
 
   /** A logit of a raw score. */
   logitOf(score: number): number {
-    return this.layout.isProbability ? Math.log(Math.max(score, leastProbability)) : score
+    if (!this.layout.isProbability) return score
+    return Math.log(Math.min(1, Math.max(score, leastProbability)))
   }
 
   close(): void {
