@@ -272,6 +272,32 @@ describe('exploration', () => {
   })
 })
 
+describe('surfaces that share candidates', () => {
+  it('thompson draws the same after a surface without rates as alone, also where rates weigh nothing', () => {
+    const items = new FakeItems({ items: 500, seed: 2 })
+    const { values } = resolveOptions(topkOptions, {
+      flags: {
+        'topk.surfaces': 'plain,rated',
+        'topk.policies': JSON.stringify({
+          surfaces: { plain: { temperature: 0 }, rated: { policy: 'thompson', rateWeight: 0 } },
+        }),
+        'topk.mmr': '0',
+      },
+      environment: {},
+      file: {},
+    })
+    const drawn = (surfaces: readonly string[]) => {
+      const recommender = new Recommender(values, items)
+      recommender.prepare(null, items.countedUntil, 's')
+      for (const surface of surfaces) recommender.draw(surface, 's')
+      const { slate, traits } = recommender
+      const shares = [...traits.alpha.subarray(0, traits.count)]
+      return { picked: [...slate.picked.slice(0, 20)], p: [...slate.p.slice(0, 20)], shares }
+    }
+    expect(drawn(['plain', 'rated'])).toEqual(drawn(['rated']))
+  })
+})
+
 describe('rules of a surface', () => {
   it('are kept: fresh items at the top, groups in every prefix, caps', () => {
     const now = 1_700_000_000_000

@@ -81,7 +81,7 @@ export class SurfaceDraws implements ListedCandidates {
     this.rules = surfaces[0].rules
     for (const policy of surfaces) {
       const { rules, restricted, youngerThanMs } = policy
-      const rate = rules.policy === 'thompson' ? rules.rateWeight : 0
+      const rate = rules.policy === 'thompson' ? rules.rateWeight : 'none'
       this.surfaces.set(policy.name, {
         policy,
         variants: new Variants(policy, {
