@@ -227,6 +227,16 @@ describe('lists of a user', () => {
   })
 })
 
+async function erasureOf(userId: string, ts: number) {
+  const registry = new SchemaRegistry({ url: 'mock://erasure' })
+  const encoder = await Encoder.open(registry, 'freshet.')
+  const erasures = new Decoder('erasures', registry)
+  const value = encoder.encode('Erasure', { eventId: 'x', userId, ts })
+  const needs = erasures.decode(value)
+  if ('needs' in needs) await erasures.resolve(needs.needs)
+  return { erasures, value }
+}
+
 describe('consent', () => {
   const gone = (task: UserTask) => {
     task.restart(true)
@@ -287,13 +297,20 @@ describe('consent', () => {
     expect(task.users.get('u')?.session.impressions).toBe(1)
   })
 
+  it('an erasure of a user who is not known bars older events of theirs, as that of any other', async () => {
+    const { erasures, value } = await erasureOf('u', START + HOUR)
+    const task = new UserTask({ erasures })
+    task.erase('u', value, START + HOUR)
+    task.commit()
+    task.restart(true)
+    task.send(impression('u', 'a', START + HOUR))
+    expect(task.users.get('u')).toBeUndefined()
+    task.send(impression('u', 'a', START + HOUR + 1))
+    expect(task.users.get('u')?.session.impressions).toBe(1)
+  })
+
   it('an erasure removes everything, and later stages see it', async () => {
-    const registry = new SchemaRegistry({ url: 'mock://erasure' })
-    const encoder = await Encoder.open(registry, 'freshet.')
-    const erasures = new Decoder('erasures', registry)
-    const value = encoder.encode('Erasure', { eventId: 'x', userId: 'u', ts: START + HOUR })
-    const needs = erasures.decode(value)
-    if ('needs' in needs) await erasures.resolve(needs.needs)
+    const { erasures, value } = await erasureOf('u', START + HOUR)
     const task = new UserTask({ erasures })
     for (let k = 0; k < 30; k++)
       task.send(watch('u', `i${k}`, START + k, `p${k}`, 40_000, { endReason: 'finished' }))

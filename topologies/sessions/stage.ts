@@ -168,8 +168,8 @@ class SessionsStage implements Stage<UserEvent> {
     if (passing) users.remove(passing)
     const known = users.get(userId)
     if (known) users.remove(known)
-    if (known || passing) users.withdraw(userId, at)
-    // also of a user that is not known here: a view may have outlived its state
+    // also of a user that is not known here: older events may be under way, and a view may have outlived its state
+    users.withdraw(userId, at)
     this.removedUsers.add(userId)
   }
 

@@ -310,6 +310,7 @@ export class UserTable implements Users {
 
   /** Remembers that the user's older events are not to be used: U3. */
   withdraw(userId: string, at: number): void {
+    if ((this.withdrawals.get(userId)?.at ?? 0) >= at) return
     const withdrawal = new Withdrawal(userId, at)
     this.withdrawals.set(userId, withdrawal)
     this.stores.withdrawals.touch(withdrawal)
