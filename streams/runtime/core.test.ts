@@ -216,6 +216,26 @@ describe('a task core', () => {
     expect(got.at(-1)).toBe('whole')
   })
 
+  it('soft rows wait for their time, but not where the owner ends in good order', () => {
+    const row = { dirty: false, removed: false }
+    const soft = new Store<typeof row>({
+      id: 90,
+      name: 'soft',
+      write: { everyMs: 60_000 },
+      writeKey: () => {},
+      writeValue: (_row, w) => w.u8(7),
+      restore: () => {},
+    })
+    const task = core('words', 0, [{ name: 'soft', stores: [soft as unknown as Store] }])
+    const written = (commit: Commit | undefined): boolean =>
+      asFetched((commit as Commit).batch, 1).records.some(({ key }) => key?.[0] === 90)
+    soft.touch(row)
+    expect(written(task.commit(true))).toBe(true)
+    soft.touch(row)
+    expect(written(task.commit(true))).toBe(false)
+    expect(written(task.commit(false, true))).toBe(true)
+  })
+
   it('C3: removes views again after a restore: no row may be left that says so', () => {
     const log = new Log()
     const erasing: Stage = {

@@ -219,8 +219,8 @@ export class TaskCore {
 
   // ---- commit
 
-  /** Makes commit n + 1 of everything since n; undefined where nothing happened and `force` is not set. */
-  commit(force = false): Commit | undefined {
+  /** Makes commit n + 1 of everything since n; undefined where nothing happened, unless forced. `last`: soft rows do not wait. */
+  commit(force = false, last = false): Commit | undefined {
     const { metrics, kind } = this.settings
     for (const [type, count] of this.eventCounts)
       metrics.counter('freshet_events_total', { topology: kind.name, type }).add(count)
@@ -233,7 +233,7 @@ export class TaskCore {
       if (store.spec.write === 'exact' && store.dirtyCount > 0)
         exactRows += this.addRows(store, Number.POSITIVE_INFINITY)
     const exactBytes = builder.sizeBytes
-    const softRows = this.addSoftRows(now)
+    const softRows = this.addSoftRows(now, last)
     const softBytes = builder.sizeBytes - exactBytes
     const { packets: made, tables, records, views, removedViews, published } = this.outbox.close()
     const packets: OutgoingPacket[] = []
@@ -294,12 +294,12 @@ export class TaskCore {
   }
 
   /** Rows of soft stores whose time has come, until the batch is as large as one may be; the others wait. */
-  private addSoftRows(now: number): number {
+  private addSoftRows(now: number, last: boolean): number {
     let rows = 0
     for (const store of this.stores.all) {
       const { write } = store.spec
       if (write === 'exact' || store.dirtyCount === 0) continue
-      if (now - store.lastWrittenAt < write.everyMs) continue
+      if (!last && now - store.lastWrittenAt < write.everyMs) continue
       while (
         store.dirtyCount > 0 &&
         rows < COMMIT_CUT_ROWS &&

@@ -336,13 +336,13 @@ export class Task {
     return this.input.outside(this.committed)
   }
 
-  /** Commits what is open and waits until its effects are out; the task goes on. */
-  async commitNow(): Promise<void> {
+  /** Commits what is open and waits until its effects are out; the task goes on, but where it is the `last`. */
+  async commitNow(last = false): Promise<void> {
     while (this.cycleUnderWay) await this.cycleUnderWay
     const { core } = this
     if (!core || this.life.state !== 'running') return
     try {
-      const commit = core.commit()
+      const commit = core.commit(false, last)
       if (commit) this.startCycle(core, commit)
     } catch (error) {
       this.lose(error)
@@ -357,7 +357,7 @@ export class Task {
     if (this.life.state === 'running' || this.life.state === 'committing') {
       this.draining = true
       this.input.unassign()
-      if (!(await within(this.around.clock, COMMIT_LIMIT_MS, this.commitNow()))) this.drop()
+      if (!(await within(this.around.clock, COMMIT_LIMIT_MS, this.commitNow(true)))) this.drop()
       if (!this.life.gone) {
         this.life.to('closing')
         await within(this.around.clock, SETTLE_MS, (this.delivery as Delivery).settled())

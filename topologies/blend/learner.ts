@@ -5,7 +5,8 @@
  * The table must not yet count the positive itself, or the blend would learn that what is liked has just been liked. Its rows
  * go out with the next commits of the item tasks, a second later; the positive comes at once.
  *
- * What is learnt is soft. Weights are published with the vectors; the curvature, which a restart goes on with, once a minute.
+ * What is learnt is soft. Weights are published with the vectors; the curvature, which a restart goes on with, once a minute,
+ * and both with the last commit of an owner that ends in good order.
  */
 
 import { FreshetError } from '../../streams/errors.ts'
