@@ -111,25 +111,6 @@ describe('how a model is fed', () => {
       [Math.log(1e-12)],
     )
   })
-
-  it('takes probabilities that rounding left a little above 1, as forests give them, for 1', () => {
-    const most = (value: number) =>
-      linear({
-        metadata: { 'freshet.output': 'probability' },
-        nodes: [
-          { operator: 'MatMul', inputs: ['x', 'w'], outputs: ['z'] },
-          { operator: 'Sigmoid', inputs: ['z'], outputs: ['s'] },
-          { operator: 'Mul', inputs: ['s', 'm'], outputs: ['y'] },
-        ],
-        constants: [
-          { name: 'w', dims: [3, 1], values: Float32Array.of(1, 2, 3) },
-          { name: 'm', dims: [1], values: Float32Array.of(value) },
-        ],
-      })
-    expect(refusal(most(1.0000038))).toBe('')
-    expect(scores(most(1.0000038), [100, 100, 100], 1)).toEqual([0])
-    expect(refusal(most(1.001))).toMatch(/gives the probability 1\.00/)
-  })
 })
 
 describe('a push is refused', () => {
