@@ -7,7 +7,7 @@ import { topkOptions } from './options.ts'
 import { propensitiesOf } from './propensities.ts'
 import { Recommender } from './recommend.ts'
 import { candidateSources } from './retrieve/candidates.ts'
-import { addFeature } from './score.ts'
+import { addFeature, type Scorer } from './score.ts'
 import { drawOfRow, slateRow } from './slates-row.ts'
 
 interface Listed {
@@ -95,6 +95,30 @@ describe('a list', () => {
       }),
       { numRuns: 200 },
     )
+  })
+
+  it('is weighed by the bucket of the history that its surface looks at', () => {
+    const items = new FakeItems({ items: 100, seed: 1 })
+    const buckets: number[] = []
+    const scorer = {
+      name: 'test',
+      model: '',
+      score: ({ bucket }: { bucket: number }) => buckets.push(bucket),
+    }
+    const user = fakeUser(
+      'u',
+      Array.from({ length: 30 }, (_, n) => n),
+    )
+    for (const history of ['all', 'session']) {
+      const flags = { 'topk.policies': JSON.stringify({ surfaces: { home: { history } } }) }
+      const recommender = new Recommender(optionsOf(flags), items, scorer as unknown as Scorer)
+      // positives are a second apart, the newest at 1.7e12
+      for (const before of [-1, 2_500, 1e9]) {
+        Object.assign(user.session, { startedAt: 1_700_000_000_000 - before })
+        recommender.prepare(user, items.countedUntil, 's')
+      }
+    }
+    expect(buckets).toEqual([3, 3, 3, 0, 1, 3])
   })
 
   it('restricted items take no places of others, where no surface may show them', () => {

@@ -123,7 +123,7 @@ export class Recommender implements ListedCandidates {
     this.content.retrieve(ask, candidates)
     this.explore.retrieve(ask, candidates)
     const { covisit, embedding, content, filter } = this
-    const bucket = bucketFor(user)
+    const bucket = bucketFor(user, length)
     this.scorer.score({ ask, candidates, covisit, embedding, content, filter, bucket }, this.logits)
     this.response.add(user, candidates, now, this.logits)
     this.draws.begin()
@@ -184,7 +184,7 @@ export class Recommender implements ListedCandidates {
   }
 }
 
-function bucketFor(user: User | null): number {
-  const n = user?.positives.length ?? 0
-  return bucketOf(n, n > 0 ? user!.lastSeenAt - user!.positives.at(0) : 0)
+/** As of the history that the surfaces look at, as far as buckets tell depths apart. */
+function bucketFor(user: User | null, length: number): number {
+  return bucketOf(length, length > 0 ? user!.lastSeenAt - user!.positives.at(0) : 0)
 }
