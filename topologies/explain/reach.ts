@@ -1,7 +1,7 @@
 /** How far each source of candidates was from naming an item: what retrieval looked at, and where the item stands there. */
 
 import type { CandidateSource } from '../topk/retrieve/candidates.ts'
-import { newestLooked } from '../topk/retrieve/content.ts'
+import { newestLooked } from '../topk/retrieve/explore.ts'
 import type { Listing } from './listing.ts'
 
 export interface Reach {
@@ -23,7 +23,7 @@ export interface Reach {
     readonly rank: number
     readonly of: number
   } | null
-  /** Rank by publication, from 1, and whether that is new enough for the sources `content` and `explore`. */
+  /** Rank by publication, from 1, and whether that is new enough for the source `explore` to look for it. */
   readonly newest: { readonly rank: number; readonly looked: number; readonly isNew: boolean }
   /** Cosine to what the user watched; null: the user or the item has no content vector. */
   readonly content: number | null

@@ -74,7 +74,7 @@ describe('why an item is not in the list', () => {
     const shownTimes = (times: number) =>
       verdictAfter((_, best) => {
         const shown = (item: number) => (item === best ? times : 0)
-        return { ...userOf(5), shown: { last24h: shown, last7d: shown } }
+        return { ...userOf(5), shown: { last24h: shown, last7d: shown, unwatched: () => [] } }
       })
     expect(shownTimes(8)).toEqual({ kind: 'fatigue', shown24h: 8 })
     expect(shownTimes(7).kind).not.toBe('fatigue')

@@ -15,6 +15,7 @@ import { DecayedSums, halfLivesMs, logScore } from '../popularity/decay.ts'
 import { emptyItemCounts, readCounts } from '../popularity/rows.ts'
 import { ResponseWeights } from '../response/weights.ts'
 import { readCatalogValue } from './catalog-rows.ts'
+import { Contents } from './contents.ts'
 import { loadGraphs } from './hnsw.ts'
 import { Names } from './names.ts'
 import { type GraphFactory, Nearest } from './nearest.ts'
@@ -74,14 +75,7 @@ export class MemoryItemTable implements ItemTable, FollowedTable {
   /** By index: until when it may be listed, ms; -Infinity where it is withdrawn or blocked, NaN while it is unknown. */
   private listableUntil = new Float64Array(0)
   private catalogSeen = false
-  contents = new Float32Array(0)
-  contentLength = 0
-  private contentCount = 0
-  /** By index: number of its vector in `contents`, from 1; 0: it never had one; negative: it has none any more. */
-  private contentOf = new Int32Array(0)
-  /** Content vectors of another length than `contentLength`, and how many items have one of each length. */
-  private readonly oddContents = new Map<number, Float32Array>()
-  private readonly lengths = new Map<number, number>()
+  private readonly contentVectors: Contents
   private readonly neighbourRows = new NeighbourRows((r, size) => this.indexFrom(r, size))
 
   private capacity = 0
@@ -116,11 +110,9 @@ export class MemoryItemTable implements ItemTable, FollowedTable {
     const before = (a: number, b: number): boolean => this.items.nameOf(a) < this.items.nameOf(b)
     this.byDecayed = halfLivesMs.map(() => new Ranking(RANKED, before))
     this.byPublication = new Ranking(RANKED, before)
-    this.vectors = new Nearest(
-      vectorDimension,
-      { bruteForceBelow: options['ann.bruteForceBelow'], moved: options['ann.moved'] },
-      graphs,
-    )
+    const ann = { bruteForceBelow: options['ann.bruteForceBelow'], moved: options['ann.moved'] }
+    this.vectors = new Nearest(vectorDimension, ann, graphs)
+    this.contentVectors = new Contents(ann, graphs)
     this.grow(1024)
   }
 
@@ -179,13 +171,24 @@ export class MemoryItemTable implements ItemTable, FollowedTable {
     )
   }
 
+  get contents(): Float32Array {
+    return this.contentVectors.vectors
+  }
+
+  get contentLength(): number {
+    return this.contentVectors.length
+  }
+
   content(index: number): Float32Array | undefined {
-    const at = this.contentAt(index)
-    return at < 0 ? undefined : this.contents.subarray(at, at + this.contentLength)
+    return this.contentVectors.get(index)
   }
 
   contentAt(index: number): number {
-    return this.contentOf[index] > 0 ? (this.contentOf[index] - 1) * this.contentLength : -1
+    return this.contentVectors.at(index)
+  }
+
+  nearestContent(taste: ArrayLike<number>, n: number): readonly number[] {
+    return this.contentVectors.nearest(taste, n)
   }
 
   newest(n: number): readonly number[] {
@@ -269,6 +272,7 @@ export class MemoryItemTable implements ItemTable, FollowedTable {
 
   batchApplied(): void {
     this.vectors.work(this.output)
+    this.contentVectors.work()
   }
 
   private applyCatalog(key: ByteReader, value: ByteReader | null): void {
@@ -298,60 +302,9 @@ export class MemoryItemTable implements ItemTable, FollowedTable {
         safety: item.safety,
         attributes: kept(item.attributes, this.attributes),
       }
-    this.setContent(index, content)
+    this.contentVectors.set(index, content, withdrawnAt === 0)
     this.listableUntil[index] = listableUntil(this.entries[index], withdrawnAt)
     this.byPublication.update(index, item && withdrawnAt === 0 ? item.publishedAt : Number.NaN)
-  }
-
-  /** Vectors of another length than the first are passed over. */
-  /** `contents` hold the vectors of the commonest length, whatever came first; of equally common ones the longest. */
-  private setContent(index: number, content: Float32Array | null): void {
-    const before = this.content(index) ?? this.oddContents.get(index)
-    if (before) this.countLength(before.length, -1)
-    this.oddContents.delete(index)
-    this.contentOf[index] = -Math.abs(this.contentOf[index])
-    if (content) {
-      this.countLength(content.length, 1)
-      this.placeContent(index, content)
-    }
-    let usual = this.contentLength
-    for (const [length, items] of this.lengths) {
-      const most = this.lengths.get(usual) ?? 0
-      if (items > most || (items === most && length > usual)) usual = length
-    }
-    if (usual !== this.contentLength) this.relayContents(usual)
-  }
-
-  private countLength(length: number, by: number): void {
-    this.lengths.set(length, (this.lengths.get(length) ?? 0) + by)
-  }
-
-  private placeContent(index: number, content: Float32Array): void {
-    if (content.length !== this.contentLength) {
-      this.oddContents.set(index, content)
-      return
-    }
-    this.contentOf[index] = Math.abs(this.contentOf[index]) || ++this.contentCount
-    const at = this.contentAt(index)
-    if (at === this.contents.length) {
-      const size = Math.max(64 * this.contentLength, 2 * this.contents.length)
-      this.contents = copyInto(new Float32Array(size), this.contents)
-    }
-    this.contents.set(content, at)
-  }
-
-  private relayContents(length: number): void {
-    const all = [...this.oddContents]
-    for (let index = 0; index < this.items.size; index++) {
-      const content = this.content(index)
-      if (content) all.push([index, content])
-    }
-    this.oddContents.clear()
-    this.contentOf.fill(0)
-    this.contentCount = 0
-    this.contents = new Float32Array(0)
-    this.contentLength = length
-    for (const [index, content] of all) this.placeContent(index, content)
   }
 
   private applyCounts(key: ByteReader, value: ByteReader | null): void {
@@ -407,7 +360,6 @@ export class MemoryItemTable implements ItemTable, FollowedTable {
     this.liked = copyInto(new Uint32Array(capacity), this.liked)
     this.tallies = copyInto(new Float64Array(capacity * tally), this.tallies)
     this.listableUntil = copyInto(new Float64Array(capacity).fill(Number.NaN), this.listableUntil)
-    this.contentOf = copyInto(new Int32Array(capacity), this.contentOf)
     this.vectorSeen = copyInto(new Uint8Array(capacity), this.vectorSeen)
     this.context = copyInto(new Float32Array(capacity * vectorDimension), this.context)
     this.output = copyInto(new Float32Array(capacity * vectorDimension), this.output)

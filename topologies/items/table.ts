@@ -107,6 +107,8 @@ export interface ItemTable {
   readonly contents: Float32Array
   readonly contentLength: number
   contentAt(index: number): number
+  /** Listable or not, the `n` items whose content is nearest to `taste` (of `contentLength`) by dot product, best first. */
+  nearestContent(taste: ArrayLike<number>, n: number): readonly number[]
   /** Items whose output vector has the largest dot product with `query`, best first (HNSW, or brute force when small). */
   nearest(query: Float32Array, n: number): readonly number[]
   /** Items published most recently first, at most `n`, for content and exploration candidates. */

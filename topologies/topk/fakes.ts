@@ -180,6 +180,18 @@ export class FakeItems implements ItemTable {
       .slice(0, n)
       .map(({ i }) => i)
   }
+  nearestContent(taste: ArrayLike<number>, n: number): readonly number[] {
+    const cosine = (i: number) => {
+      const vector = this.content(i)
+      return vector ? vector.reduce((sum, x, k) => sum + x * taste[k], 0) : -Infinity
+    }
+    const all = Array.from({ length: this.size }, (_, i) => ({ i, cosine: cosine(i) }))
+    return all
+      .filter(({ cosine }) => cosine > -Infinity)
+      .sort((a, b) => b.cosine - a.cosine)
+      .slice(0, n)
+      .map(({ i }) => i)
+  }
   newest(n: number): readonly number[] {
     return this.cached(`newest ${n}`, () =>
       Array.from({ length: Math.min(n, this.size) }, (_, i) => i),
@@ -216,7 +228,7 @@ export function fakeUser(
       at: k => 1_700_000_000_000 - k * 1_000,
     },
     excludes: item => excluded.has(item),
-    shown: { last24h: shown, last7d: shown },
+    shown: { last24h: shown, last7d: shown, unwatched: () => [] },
     creatorWeight: () => 1,
     lastSeenAt: 1_700_000_000_000,
     cohort: '',

@@ -162,6 +162,14 @@ export class UserState implements Row, PositiveHistory {
     return this.shownSince(item, now - 168 * HOUR)
   }
 
+  unwatched(most: number): number[] {
+    const found: number[] = []
+    const values = this.recentlyShown?.values ?? []
+    for (let k = values.length - 1; k >= 0 && found.length < most; k--)
+      if (values[k] >= 0) found.push(itemShown(values[k]))
+    return found
+  }
+
   private shownSince(item: number, from: number): number {
     if (this.recentlyShown === null) return 0
     const { values } = this.recentlyShown

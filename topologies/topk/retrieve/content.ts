@@ -1,9 +1,10 @@
-/** New items that are like what the user watched: cosine of the newest items' content to the mean of the last positives'. */
+/**
+ * Items that are like what the user watched: nearest content vectors to the mean of the last positives'. Of the whole catalog:
+ * what nobody watched yet has no other way to who would like it.
+ */
 import type { Ask } from './ask.ts'
-import { best } from './best.ts'
 import type { Candidates } from './candidates.ts'
 
-export const newestLooked = 200
 const window = 10
 const decay = 0.8
 
@@ -11,9 +12,6 @@ type Viewer = Pick<Ask, 'items' | 'history' | 'length'>
 
 export class Content {
   private taste = new Float64Array(0)
-  private readonly cosines = new Float64Array(newestLooked)
-  private readonly places = Int32Array.from({ length: newestLooked }, (_, place) => place)
-  private readonly picked: number[] = []
   present = false
 
   /** Computes the unit taste vector from those of the last positives that have content. */
@@ -38,15 +36,11 @@ export class Content {
 
   retrieve(ask: Ask, into: Candidates): void {
     if (!this.present) return
-    const newest = ask.items.newest(newestLooked)
-    const { cosines } = this
-    for (let place = 0; place < newest.length; place++)
-      cosines[place] = this.similarity(ask, newest[place])
-    best(this.places, newest.length, cosines, 2 * ask.perSource, this.picked)
     let wanted = ask.perSource
-    for (const place of this.picked) {
-      if (cosines[place] <= 0) return
-      if (into.add(newest[place], 'content')) wanted--
+    // finished items, and those that other sources named, take places: look a little deeper than wanted
+    for (const item of ask.items.nearestContent(this.taste, 2 * ask.perSource)) {
+      if (this.similarity(ask, item) <= 0) return
+      if (into.add(item, 'content')) wanted--
       if (wanted === 0) return
     }
   }

@@ -21,6 +21,8 @@ const directedDecay = 0.7
 const longDecay = 0.97
 /** Keeps what few have watched from looking sure. */
 const damping = 5
+/** Of the registry's shares: log(s n / sum s + .05) - log .05. */
+const delta = 0.05
 const nextHalfLifeMs = 6 * 3_600_000
 const recentHalfLifeMs = 336 * 3_600_000
 
@@ -145,6 +147,16 @@ export class Covisit {
     if (place < 0) return false
     this.scoresAt(place, item, into)
     return true
+  }
+
+  /** As `covisit_long_rare.share` of the feature registry; after `measure`. */
+  longRareShare(item: number): number {
+    const place = this.placeOf(item)
+    const sum = this.sums[covisitScorers - 1]
+    if (place < 0 || !(sum > 0)) return 0
+    const items = this.items!
+    const l = this.board[place * boards + boards - 1] / Math.sqrt(items.positives(item) + damping)
+    return Math.log((l * items.counted.items) / sum / delta + 1)
   }
 
   private scoresAt(place: number, item: number, into: Float64Array): void {
