@@ -217,7 +217,7 @@ class Learnt {
       response: {
         learnt: response.learnt,
         strength: response.strength,
-        rate: response.rate,
+        kept: response.kept,
         dense: Array.from(response.dense),
       },
     }
@@ -274,7 +274,7 @@ function taskText(report: Report, learnt: ReturnType<Learnt['described']> | unde
 function learntText(learnt: ReturnType<Learnt['described']>): string[] {
   const { response } = learnt
   return [
-    `learnt from ${count(learnt.positives)} positives (the blend), ${count(response.learnt)} impressions (response: strength ${response.strength.toFixed(2)}, rate ${response.rate.toFixed(2)})`,
+    `learnt from ${count(learnt.positives)} positives (the blend), ${count(response.learnt)} impressions (response: strength ${response.strength.toFixed(2)}, of the choice kept ${response.kept.toFixed(2)})`,
     'weights: shared, and what a bucket adds (0 no history; 1-3 within 30 min of the last positive: under 4, under 20, more; 4-6 after)',
     table([
       ['feature', 'shared', ...Array.from({ length: buckets }, (_, b) => String(b))],

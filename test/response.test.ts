@@ -85,7 +85,7 @@ describe('the response learner in the whole recommender', () => {
     const shown = shownItems(400)
     const [plain, heavy] = [
       await run({ 'response.weight': '0' }, shown, false),
-      await run({ 'response.weight': '2', 'response.minImpressions': '1' }, shown, false),
+      await run({ 'response.weight': '1', 'response.minImpressions': '1' }, shown, false),
     ]
     expect(plain.lists.size).toBeGreaterThan(20)
     expect(heavy.lists).toEqual(plain.lists)
@@ -106,8 +106,8 @@ describe('the response learner in the whole recommender', () => {
     for (const creator of ['c1', 'c2', 'c3'])
       expect(effect('c0') - effect(creator)).toBeGreaterThan(0.4)
     // positions 1 and 4 against position 0: a half and a fifth are looked at
-    expect(response.dense[15]).toBeLessThan(-0.4)
-    expect(response.dense[18]).toBeLessThan(response.dense[15] - 0.4)
+    expect(response.dense[14]).toBeLessThan(-0.4)
+    expect(response.dense[17]).toBeLessThan(response.dense[14] - 0.4)
     expect(on.lists.get('u0')).not.toBe(off.lists.get('u0'))
     const placesOf = (lists: Map<string, string>) => {
       const list = JSON.parse(`{${lists.get('u0')}`) as { items: { id: string }[] }

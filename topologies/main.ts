@@ -23,6 +23,7 @@ import type { TopologyOptions } from './options.ts'
 import { createPopularityGlobalStage } from './popularity/global-stage.ts'
 import { createPopularityUserStage } from './popularity/user-stage.ts'
 import { windowsTableSpec } from './popularity/windows-table.ts'
+import { answerLook } from './response/look.ts'
 import { responseUserStage } from './response/user-stage.ts'
 import { repeatAfterMs } from './sessions/options.ts'
 import { createSessionsStage } from './sessions/stage.ts'
@@ -159,6 +160,7 @@ function userKind(
             objectives: options['labels.objectives'],
             feedback: options['labels.feedback'],
             complete: responses,
+            answers: responses && answerLook(items, () => ctx.now()),
             pseudonymKey: options['privacy.pseudonymKey'],
             pseudonymKeyId: options['privacy.pseudonymKeyId'],
           }),

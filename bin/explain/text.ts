@@ -117,14 +117,23 @@ function reachText(reach: Reach): string[] {
       ['popularity', `rank by half-life: ${ranks.join(', ')}; looked down to ${popularity.looked}`],
       ['covisit', covisits],
       ['embedding', near],
-      [
-        'content',
-        `${content === null ? 'no content to compare' : `cosine ${content.toFixed(3)}`}; of the newest ${newest.looked}: ${isNew}`,
-      ],
+      ['content', content === null ? 'no content to compare' : `cosine ${content.toFixed(3)}`],
       ['explore', `${count(impressions)} impressions; of the newest ${newest.looked}: ${isNew}`],
     ]),
   ]
 }
+
+const responseTerms = [
+  'source',
+  'age',
+  'shown',
+  'content',
+  'vector',
+  'covisit',
+  'topic',
+  'creator',
+  'item',
+] as const
 
 function scoreText(listing: Listing, scored: Scored): string[] {
   const { ranker, weights } = listing
@@ -146,7 +155,7 @@ function scoreText(listing: Listing, scored: Scored): string[] {
     further.push([
       'response',
       response.added,
-      `${response.strength.toFixed(2)} x ${response.rate.toFixed(2)} x (source ${signed(response.source)}, age ${signed(response.age)}, shown ${signed(response.shown)}, creator ${signed(response.creator)}, item ${signed(response.item)})`,
+      `${response.strength.toFixed(2)} x (${responseTerms.map(name => `${name} ${signed(response[name])}`).join(', ')}); of the above, but for fatigue and creator, ${(100 * response.kept).toFixed(0)}% counts`,
     ])
   for (const [name, value, note] of further)
     if (value !== 0) rows.push([name, signed(value), '', note])
@@ -187,7 +196,7 @@ function totalText(listing: Listing, scored: Scored): string[] {
       `the model ${listing.ranker}@${listing.model} ranks: ${scored.ranked?.toFixed(3) ?? 'no score'}, the blend's score beside it ${scored.blended?.toFixed(3)}`,
     )
   if (scored.logit === undefined) {
-    const logit = (scored.blended ?? Number.NaN) + (scored.response?.added ?? 0)
+    const logit = listing.servedLogit(scored)
     lines.push(`it is not drawn from; its logit would be ${logit.toFixed(3)}`)
     return lines
   }

@@ -12,7 +12,7 @@ const mostItems = 3
 
 export interface Reason {
   readonly about: TermGroup | 'response' | 'creator' | 'fatigue'
-  /** Logits above what candidates have on average; of response, creator and fatigue: what they add. */
+  /** Logits above what candidates have on average; of creator and fatigue: what they add. */
   readonly lift: number
   readonly words: string
 }
@@ -22,7 +22,7 @@ export function reasonsOf(listing: Listing, scored: Scored): Reason[] {
   const { items } = listing.evidence.ask
   const lifts: [Reason['about'], number][] = [
     ...(Object.entries(listing.lifts(scored)) as [TermGroup, number][]),
-    ['response', scored.response?.added ?? 0],
+    ['response', listing.responseLift(scored)],
     ['creator', scored.creator],
     ['fatigue', scored.fatigue],
   ]
@@ -69,7 +69,7 @@ function wordsFor(about: Reason['about'], isFor: boolean, context: ReasonContext
     case 'unshown':
       return isFor ? 'hardly shown yet' : 'shown often'
     case 'response':
-      return `those it is shown to watch it ${isFor ? 'more' : 'less'} than its place would say (response)`
+      return `the user's answers to what is like it, and those of all it was shown to, speak ${isFor ? 'for' : 'against'} it (response)`
     case 'creator':
       return isFor ? 'the user approves of its creator' : 'the user refused items of its creator'
     case 'fatigue':

@@ -15,7 +15,7 @@ const d = vectorDimension
 /** `now`: processing time, for expiry. Decayed counts are as of `asOf` (event time). */
 export function describeItem(items: ItemTable, item: number, now: number, asOf: number) {
   const entry = items.catalog(item)
-  const response = new ResponseScores(items).explain(null, item, 0, now)
+  const response = new ResponseScores(items).effects(item)
   const has = items.hasVector(item)
   const vector = (of: Float32Array): number[] => Array.from(of.subarray(item * d, (item + 1) * d))
   const content = items.content(item)
@@ -54,7 +54,7 @@ export function describeItem(items: ItemTable, item: number, now: number, asOf: 
       ? { context: vector(items.context), output: vector(items.output), bias: items.bias[item] }
       : null,
     content: content ? Array.from(content) : null,
-    response: response ? { creator: response.creator, item: response.item } : null,
+    response: response ?? null,
   }
 }
 
@@ -183,7 +183,7 @@ export function describeListing(listing: Listing) {
     response:
       response === undefined || response.strength === 0
         ? null
-        : { learnt: response.learnt, strength: response.strength, rate: response.rate },
+        : { learnt: response.learnt, strength: response.strength, kept: response.kept },
     history: history.map(item => ({
       ...describeItem(items, item, now, countedUntil),
       neighbours: describeNeighbours(items, item),

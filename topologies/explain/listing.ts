@@ -164,14 +164,30 @@ export class Listing {
   }
 
   /** How far each group lies above what the candidates have on average: what sets the item apart. */
-  lifts({ terms }: Scored): Record<TermGroup, number> {
+  lifts({ terms, response }: Scored): Record<TermGroup, number> {
     const lifts = emptyTerms()
     if (terms === undefined || this.candidates.length === 0) return lifts
+    const kept = response?.kept ?? 1
     for (const group of termGroups) {
       const sum = this.candidates.reduce((all, other) => all + (other.terms?.[group] ?? 0), 0)
-      lifts[group] = terms[group] - sum / this.candidates.length
+      lifts[group] = kept * (terms[group] - sum / this.candidates.length)
     }
     return lifts
+  }
+
+  /** The same for what the response model adds. */
+  responseLift({ response }: Scored): number {
+    if (response === undefined || this.candidates.length === 0) return 0
+    const sum = this.candidates.reduce((all, other) => all + (other.response?.added ?? 0), 0)
+    return response.added - sum / this.candidates.length
+  }
+
+  /** What the item would be drawn by, also if it is no candidate; NaN where the mix ranks. */
+  servedLogit({ blended, fatigue, creator, response }: Scored): number {
+    if (blended === undefined) return Number.NaN
+    if (response === undefined) return blended
+    const fixed = fatigue + creator
+    return response.kept * (blended - fixed) + fixed + response.added
   }
 
   private scored(
@@ -202,7 +218,10 @@ export class Listing {
       creator,
       blended: known.blended ?? (terms && sumOf(terms) + fatigue + creator),
       ranked: known.ranked,
-      response: this.response.explain(user, item, source, now),
+      response:
+        this.model === ''
+          ? this.response.explain({ ...evidence, user, now }, item, source)
+          : undefined,
       logit: known.logit,
     }
   }

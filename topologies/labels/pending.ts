@@ -14,6 +14,7 @@ import type { CandidateSource, Impression } from '../../schemas/index.ts'
 import type { Row } from '../../streams/topology/store.ts'
 import { gradedLabel, isPositive } from '../sessions/outcome.ts'
 import { intern } from '../user/codec.ts'
+import type { ShownPage } from '../user/labels-port.ts'
 import type { StoredUser } from '../user/stored-user.ts'
 import { feedbackBit } from './target.ts'
 
@@ -31,7 +32,7 @@ const noExperiments: Readonly<Record<string, string>> = Object.freeze({})
 const NEVER = -(2 ** 30)
 
 /** What the impressions of one list request have in common. */
-export class LabelRequest implements Row {
+export class LabelRequest implements Row, ShownPage {
   dirty = false
   removed = false
   readonly user: StoredUser
@@ -46,9 +47,6 @@ export class LabelRequest implements Row {
   readonly experiments: Readonly<Record<string, string>>
   /** Entries that still wait. */
   waiting = 0
-  /** Sum and number of the scores of its impressions; in memory only, after a restart of those that waited. */
-  private scoreSum = 0
-  private scored = 0
   /** Made at the first row. */
   pseudonym = ''
 
@@ -67,16 +65,11 @@ export class LabelRequest implements Row {
       : from.experiments
   }
 
-  /** An impression of it was shown with this score, or none. */
-  addScore(score: number | null): void {
-    if (score === null || !Number.isFinite(score)) return
-    this.scoreSum += score
-    this.scored++
-  }
-
-  /** Mean score of its impressions; 0 where none had one. */
-  get meanScore(): number {
-    return this.scored === 0 ? 0 : this.scoreSum / this.scored
+  /** Was the item shown in it, as far as that still waits? */
+  has(item: number): boolean {
+    return (this.user.pendingLabels ?? []).some(
+      entry => entry.request === this && entry.item === item,
+    )
   }
 
   /** May the impression stand under this request's columns? */
@@ -154,6 +147,11 @@ export class LabelEntry implements Row {
   ended = false
   /** The label was given to the other stages: once an impression. */
   told = false
+  /**
+   * What the user's own answers said of it when it was shown, packed; -1: unknown. Not on the changelog: it follows from soft
+   * stores, and rows of an exact one must not.
+   */
+  answers = -1
   /** Feedback, ends, and times shown before, in one small integer: there are millions of these. */
   marks = 0
   /** The quantile in 65,535ths. */

@@ -137,7 +137,6 @@ export function createLabelStores(users: UserTable, items: ItemTable): LabelStor
         }
         parent.waiting++
         const entry = make(parent)
-        parent.addScore(entry.prediction)
         all.push(entry)
       }
       all.sort((a, b) => a.shownAt - b.shownAt)

@@ -98,7 +98,7 @@ describe('a label', () => {
         userId: 'u',
         item: 1,
         prediction: 0.25,
-        meanScore: 0.25,
+        answers: -1,
         positive: false,
         graded: 0,
         target: 0,

@@ -8,7 +8,7 @@ import type { Stage, TaskContext } from '../../streams/topology/stage.ts'
 import { featureHash } from '../blend/features.ts'
 import type { ItemTable } from '../items/table.ts'
 import type { FeedbackEvent, ImpressionEvent, UserEvent, WatchEvent } from '../user/event.ts'
-import type { LabelFact, LabelSink } from '../user/labels-port.ts'
+import type { AnswerLook, LabelFact, LabelSink } from '../user/labels-port.ts'
 import { hashOfPlay } from '../user/plays.ts'
 import type { StoredUser } from '../user/stored-user.ts'
 import type { UserTable } from '../user/users.ts'
@@ -48,6 +48,8 @@ export interface LabelsDeps {
   readonly pseudonymKeyId: string
   readonly objectives: Objectives
   readonly feedback: FeedbackWeights
+  /** Asked for each impression. */
+  readonly answers?: AnswerLook
   /** Gets each final label. */
   readonly sink?: LabelSink
   /** Gets each final label with its whole target: later than `sink` where the user's return counts. */
@@ -109,9 +111,9 @@ class LabelsStage implements Stage<UserEvent> {
       timesShown: Math.max(0, user.shown.last7d(event.item, event.ts) - 1),
     })
     request.waiting++
-    request.addScore(impression.score)
     user.pendingLabels ??= []
     user.pendingLabels.push(entry)
+    if (this.deps.answers) entry.answers = this.deps.answers(request, event.item)
     this.rows.entries.touch(entry)
     this.enqueue(entry)
     this.emit(entry, null)
@@ -272,7 +274,7 @@ class LabelsStage implements Stage<UserEvent> {
       userId: request.user.id,
       item: entry.item,
       prediction: entry.prediction,
-      meanScore: request.meanScore,
+      answers: entry.answers,
       positive: entry.positive,
       graded: entry.graded,
       target: this.targetOf(entry),

@@ -3,7 +3,7 @@
  * a new coordinate is a new layout (rows.ts).
  *
  * Position 0 is where all is measured from: it has no coordinate, so that serving at position 0 means leaving position out.
- * Intercept, slope, position and surface are the same for all candidates of a list and are never served.
+ * Intercept, position and surface are the same for all candidates of a list and are never served.
  */
 import type { CandidateSource } from '../../schemas/index.ts'
 import { hash53 } from '../../streams/serde/hash.ts'
@@ -27,33 +27,41 @@ const mostShown = 4
 /** First coordinate of each feature. */
 export const at = {
   intercept: 0,
-  /** The choice logit itself, beside its 1 as offset: what a logit of choice is worth in logits of response, less 1. */
-  slope: 1,
-  source: 2,
-  age: 9,
-  ageUnknown: 10,
+  source: 1,
+  age: 8,
+  ageUnknown: 9,
   /** Shown before once, twice, three times, more often. */
-  shown: 11,
-  position: 15,
-  surface: 35,
+  shown: 10,
+  position: 14,
+  surface: 34,
+  /** What the user's own answers say (answers.ts): by content, by learnt vectors, by co-visits. */
+  content: 42,
+  vector: 43,
+  covisit: 44,
 } as const
-export const denseCount = at.surface + surfaceBuckets
+export const denseCount = 45
 
-/** Creators and items have a weight each, by hash: two of a bucket share it. */
+/** Where the answers stand, by name. */
+export const answerNames = ['content', 'vector', 'covisit'] as const
+
+/** Topics, creators and items have a weight each, by hash: two of a bucket share it. */
+export const topicBuckets = 1_024
 export const creatorBuckets = 4_096
 export const itemBuckets = 32_768
 
 /** Non-zero coordinates of one impression; reused, `count` are valid. */
 export class Features {
-  readonly index = new Int32Array(8)
-  readonly value = new Float64Array(8)
+  readonly index = new Int32Array(10)
+  readonly value = new Float64Array(10)
   count = 0
   /** Bucket; -1: unknown. */
+  topic = -1
   creator = -1
   item = -1
 
   clear(): void {
     this.count = 0
+    this.topic = -1
     this.creator = -1
     this.item = -1
   }
@@ -95,6 +103,10 @@ export function surfaceBucket(surface: string): number {
 
 export function creatorBucket(creator: string): number {
   return hash53(creator, 1) % creatorBuckets
+}
+
+export function topicBucket(topic: string): number {
+  return hash53(topic, 3) % topicBuckets
 }
 
 export function itemBucket(itemId: string): number {

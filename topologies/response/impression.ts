@@ -1,9 +1,9 @@
 /**
  * The compact impression that a user task sends to the learner once its label is final. It names no user.
  *
- * Layout: layout (1 byte), what is known (1 byte: 1 score, 2 propensity), item (text), time shown (varint ms), source
- * (1 byte), times shown before (1 byte), surface's bucket (1 byte), position (varint), target (float32), then score (less
- * the mean of its list) and propensity (float32 each) where they are known. About 30 bytes.
+ * Layout: layout (1 byte), whether the propensity is known (1 byte), item (text), time shown (varint ms), source (1 byte), times
+ * shown before (1 byte), surface's bucket (1 byte), position (varint), answers (3 bytes: answers.ts), target (float32), then
+ * the propensity (float32) where it is known. About 25 bytes.
  */
 import { FreshetError } from '../../streams/errors.ts'
 import type { ByteReader, ByteWriter } from '../../streams/serde/bytes.ts'
@@ -22,14 +22,12 @@ export interface LabelledImpression {
   surface: number
   position: number
   target: number
-  /** As it stood in the list, less the mean of the impressions of that list; null unknown. */
-  score: number | null
+  /** Packed (answers.ts). */
+  answers: number
   propensity: number | null
 }
 
-const layout = 1
-const SCORED = 1
-const PROPENSITY = 2
+const layout = 2
 
 export function emptyImpression(): LabelledImpression {
   return {
@@ -40,7 +38,7 @@ export function emptyImpression(): LabelledImpression {
     surface: 0,
     position: 0,
     target: 0,
-    score: null,
+    answers: 0,
     propensity: null,
   }
 }
@@ -52,11 +50,14 @@ export function writeImpression(
   target: number,
   w: ByteWriter,
 ): void {
-  const { prediction, propensity } = fact
-  w.u8(layout).u8((prediction === null ? 0 : SCORED) | (propensity === null ? 0 : PROPENSITY))
+  const { propensity, answers } = fact
+  w.u8(layout).u8(propensity === null ? 0 : 1)
   w.string(itemId).uint(fact.shownAt).u8(sourceNumber(fact.source)).u8(fact.timesShown)
-  w.u8(surfaceBucket(fact.surface)).uint(fact.position).f32(target)
-  if (prediction !== null) w.f32(prediction - fact.meanScore)
+  w.u8(surfaceBucket(fact.surface)).uint(fact.position)
+  w.u8((answers >> 16) & 255)
+    .u8((answers >> 8) & 255)
+    .u8(answers & 255)
+    .f32(target)
   if (propensity !== null) w.f32(propensity)
 }
 
@@ -75,7 +76,7 @@ export function readImpression(payload: ByteReader, into: LabelledImpression): v
   into.timesShown = payload.u8()
   into.surface = payload.u8()
   into.position = payload.uint()
+  into.answers = (payload.u8() << 16) | (payload.u8() << 8) | payload.u8()
   into.target = payload.f32()
-  into.score = known & SCORED ? payload.f32() : null
-  into.propensity = known & PROPENSITY ? payload.f32() : null
+  into.propensity = known === 1 ? payload.f32() : null
 }

@@ -1,11 +1,4 @@
-/**
- * In the learner task: learns from logged impressions as their labels become final, and publishes the weights.
- *
- * The logged score holds what the response model itself had added (its mean over the list is left in: a shift that only the
- * intercept sees). That is taken off again by the weights as published last
- * (nearly those that the list was made with: they move by hundredths), so that the choice logit stays the offset and the
- * model does not learn what is left of itself.
- */
+/** In the learner task: learns from logged impressions as their labels become final, and publishes the weights. */
 import type { OptionValues } from '../../streams/options.ts'
 import { hash53 } from '../../streams/serde/hash.ts'
 import type { Stage, TaskContext } from '../../streams/topology/stage.ts'
@@ -13,9 +6,11 @@ import { type Row, Store } from '../../streams/topology/store.ts'
 import type { ItemTable } from '../items/table.ts'
 import { learnerStores } from '../learner/rows.ts'
 import { RateSample } from '../learner/sample.ts'
+import { unpackAnswers } from './answers.ts'
 import {
   addPosition,
   ageFeature,
+  answerNames,
   at,
   creatorBucket,
   creatorBuckets,
@@ -23,9 +18,11 @@ import {
   itemBucket,
   itemBuckets,
   shownCoordinate,
+  topicBucket,
+  topicBuckets,
 } from './features.ts'
 import { emptyImpression, readImpression, responsesChannel } from './impression.ts'
-import { ResponseModel } from './model.ts'
+import { type Group, ResponseModel } from './model.ts'
 import type { responseOptions } from './options.ts'
 import {
   chunkSize,
@@ -36,7 +33,6 @@ import {
   writeChunk,
   writeDense,
 } from './rows.ts'
-import { ResponseWeights } from './weights.ts'
 
 interface PartRow extends Row {
   readonly part: number
@@ -49,7 +45,7 @@ const partRows = (part: number, count: number): PartRow[] =>
 export type ResponseOptions = OptionValues<typeof responseOptions>
 
 /** Reads of items what the model looks at. */
-type ResponseItems = Pick<ItemTable, 'index' | 'catalog' | 'creatorName'>
+type ResponseItems = Pick<ItemTable, 'index' | 'catalog' | 'creatorName' | 'topicName'>
 
 export function responseLearnerStage(
   options: ResponseOptions,
@@ -57,9 +53,9 @@ export function responseLearnerStage(
 ): Stage<never> {
   const items = ctx.table<ResponseItems>('items')
   const model = new ResponseModel()
-  const published = new ResponseWeights()
   const sample = new RateSample(options['response.maxPerSecond'])
   const dense = partRows(parts.dense, 1)[0]
+  const topics = partRows(parts.topics, topicBuckets / chunkSize)
   const creators = partRows(parts.creators, creatorBuckets / chunkSize)
   const itemRows = partRows(parts.items, itemBuckets / chunkSize)
   const minimum = options['response.minImpressions']
@@ -67,6 +63,9 @@ export function responseLearnerStage(
   /** Nothing below the minimum, all at twice of it. */
   const strength = (): number =>
     options['response.weight'] * Math.min(1, Math.max(0, model.learnt / minimum - 1))
+
+  const groupOf = (part: number): Group =>
+    part === parts.topics ? model.topics : part === parts.creators ? model.creators : model.items
 
   const store = new Store<PartRow>({
     id: learnerStores.response,
@@ -78,23 +77,20 @@ export function responseLearnerStage(
     },
     writeValue(row, w) {
       if (row.part === parts.dense) writeDense(model, strength(), w)
-      else writeChunk(row.part === parts.creators ? model.creators : model.items, row.chunk, w)
-      // the first row of a publication: all others leave with it
-      if (row.part === parts.dense)
-        published.take(strength(), model.weight, model.creators.weight, model.items.weight)
+      else writeChunk(groupOf(row.part), row.chunk, w)
     },
     restore(key, value) {
       if (value === null) return
       const part = key.u8()
       if (part === parts.dense) {
         const head = readDense(value, model.weight)
+        if (head === undefined) return
         model.learnt = head.learnt
         model.meanImportance = head.meanImportance
         readCovariance(value, model.covariance)
-        published.strength = head.strength
         return
       }
-      const group = part === parts.creators ? model.creators : model.items
+      const group = groupOf(part)
       readChunk(value, key.uint(), group.weight, group.variance)
     },
   })
@@ -109,12 +105,15 @@ export function responseLearnerStage(
 
   const impression = emptyImpression()
   const x = new Features()
+  const answers = { content: 0, vector: 0, covisit: 0 }
 
   const learn = (): void => {
-    const { itemId, score, shownAt, source } = impression
+    const { itemId, shownAt, source } = impression
     const entry = items.catalog(items.index(itemId))
-    const creator = entry === undefined ? -1 : entry.creator
+    const creator = entry?.creator ?? -1
+    const topic = entry?.topics[0] ?? -1
     x.clear()
+    x.topic = topic < 0 ? -1 : topicBucket(items.topicName(topic))
     x.creator = creator < 0 ? -1 : creatorBucket(items.creatorName(creator))
     x.item = itemBucket(itemId)
     x.add(at.source + source, 1)
@@ -125,10 +124,9 @@ export function responseLearnerStage(
     if (shown >= 0) x.add(shown, 1)
     addPosition(impression.position, x)
     x.add(at.surface + impression.surface, 1)
-    const own =
-      published.strength === 0 ? 0 : published.adjustment(source, age, shown, x.creator, x.item)
-    const choice = score === null ? 0 : score - own
-    const loss = model.learn(x, choice, impression.target, impression.propensity)
+    unpackAnswers(impression.answers, answers)
+    for (const name of answerNames) if (answers[name] !== 0) x.add(at[name], answers[name])
+    const loss = model.learn(x, impression.target, impression.propensity)
     if (Number.isNaN(loss)) {
       refused.add()
       return
@@ -136,6 +134,7 @@ export function responseLearnerStage(
     learnt.add()
     meanLoss = Number.isNaN(meanLoss) ? loss : meanLoss + 0.001 * (loss - meanLoss)
     store.touch(dense)
+    if (x.topic >= 0) store.touch(topics[Math.floor(x.topic / chunkSize)])
     if (x.creator >= 0) store.touch(creators[Math.floor(x.creator / chunkSize)])
     store.touch(itemRows[Math.floor(x.item / chunkSize)])
   }
@@ -155,9 +154,6 @@ export function responseLearnerStage(
     },
     flush() {
       if (!Number.isNaN(meanLoss)) lossGauge.set(meanLoss)
-    },
-    restored() {
-      published.take(published.strength, model.weight, model.creators.weight, model.items.weight)
     },
   }
 }

@@ -7,7 +7,7 @@ const sigmoid = (z: number): number => 1 / (1 + Math.exp(-z))
 const logit = (p: number): number => Math.log(p / (1 - p))
 
 interface Impression {
-  readonly choice?: number
+  readonly content?: number
   readonly source?: number
   readonly age?: number
   readonly position?: number
@@ -21,6 +21,7 @@ function featuresOf(impression: Impression, x = new Features()): Features {
   x.clear()
   if (impression.source !== undefined) x.add(at.source + impression.source, 1)
   if (impression.age !== undefined) x.add(at.age, impression.age)
+  if (impression.content !== undefined) x.add(at.content, impression.content)
   addPosition(impression.position ?? 0, x)
   x.creator = impression.creator ?? -1
   x.item = impression.item ?? -1
@@ -30,13 +31,13 @@ function featuresOf(impression: Impression, x = new Features()): Features {
 function learnAll(impressions: readonly Impression[], model = new ResponseModel()): ResponseModel {
   const x = new Features()
   for (const impression of impressions)
-    model.learn(
-      featuresOf(impression, x),
-      impression.choice ?? 0,
-      impression.target,
-      impression.propensity ?? null,
-    )
+    model.learn(featuresOf(impression, x), impression.target, impression.propensity ?? null)
   return model
+}
+
+function withIntercept(x: Features): Features {
+  x.add(at.intercept, 1)
+  return x
 }
 
 const average = (values: readonly number[]): number =>
@@ -67,19 +68,19 @@ function batch(impressions: readonly Impression[], groups: number): number[] {
       x.index[k],
       x.value[k],
     ])
-    dense.push([at.intercept, 1], [at.slope, impression.choice ?? 0])
+    dense.push([at.intercept, 1])
     if (x.item >= 0) dense.push([denseCount + x.item, 1])
-    return { x: dense, choice: impression.choice ?? 0, y: impression.target }
+    return { x: dense, y: impression.target }
   })
   const precision = Array.from({ length: n }, (_, i) =>
-    i === at.intercept ? 1 / 9 : i === at.slope ? 4 : i >= denseCount ? 1 / itemPrior : 1,
+    i === at.intercept ? 1 / 9 : i >= denseCount ? 1 / itemPrior : 1,
   )
   let w = new Array<number>(n).fill(0)
   for (let round = 0; round < 12; round++) {
     const hessian = precision.map((p, i) => precision.map((_, j) => (i === j ? p : 0)))
     const gradient = w.map((value, i) => -precision[i] * value)
-    for (const { x, choice, y } of rows) {
-      const p = sigmoid(choice + x.reduce((sum, [i, value]) => sum + w[i] * value, 0))
+    for (const { x, y } of rows) {
+      const p = sigmoid(x.reduce((sum, [i, value]) => sum + w[i] * value, 0))
       for (const [i, value] of x) {
         gradient[i] += (y - p) * value
         for (const [j, other] of x) hessian[i][j] += p * (1 - p) * value * other
@@ -91,18 +92,18 @@ function batch(impressions: readonly Impression[], groups: number): number[] {
   return w
 }
 
-/** Impressions of a known world: choice, source, age, position and item all count. */
+/** Impressions of a known world: the user's answers, source, age, position and item all count. */
 function world(n: number, seed: number, items = 20): Impression[] {
   const random = randomFrom(seed)
   const effects = Array.from({ length: items }, () => (random() - 0.5) * 1.2)
   return Array.from({ length: n }, () => {
-    const choice = Math.round((random() - 0.5) * 6000) / 1000
+    const content = Math.round((random() - 0.5) * 6000) / 1000
     const source = Math.floor(random() * 4)
     const age = random()
     const position = Math.floor(random() * 30)
     const item = Math.floor(random() * items)
-    const z = -1 + 0.4 * choice + 0.3 * source - 0.8 * age - 0.05 * position + effects[item]
-    return { choice, source, age, position, item, target: random() < sigmoid(z) ? 1 : 0 }
+    const z = -1 + 0.4 * content + 0.3 * source - 0.8 * age - 0.05 * position + effects[item]
+    return { content, source, age, position, item, target: random() < sigmoid(z) ? 1 : 0 }
   })
 }
 
@@ -119,16 +120,14 @@ describe('the response model', () => {
     const w = batch(impressions, 20)
     const off = world(500, 2).map(impression => {
       const x = featuresOf(impression)
-      const choice = impression.choice ?? 0
       x.add(at.intercept, 1)
-      x.add(at.slope, choice)
-      let exact = choice + w[denseCount + x.item]
+      let exact = w[denseCount + x.item]
       for (let k = 0; k < x.count; k++) exact += w[x.index[k]] * x.value[k]
-      return Math.abs(model.logit(x, choice) - exact)
+      return Math.abs(model.logit(x) - exact)
     })
     expect(Math.max(...off)).toBeLessThan(0.06)
     // what it found is what is there
-    expect(model.weight[at.slope]).toBeCloseTo(0.4 - 1, 1)
+    expect(model.weight[at.content]).toBeCloseTo(0.4, 1)
     expect(model.weight[at.age]).toBeCloseTo(-0.8, 1)
   })
 
@@ -199,6 +198,24 @@ describe('the response model', () => {
     expect([...rare.weight]).toEqual([...plain.weight])
   })
 
+  it('gives a new item what its topic is worth', () => {
+    const random = randomFrom(8)
+    const model = new ResponseModel()
+    const x = new Features()
+    for (let k = 0; k < 10_000; k++) {
+      x.clear()
+      x.topic = k % 3
+      x.item = 3 * Math.floor(random() * 50) + x.topic
+      model.learn(x, random() < [0.05, 0.2, 0.5][x.topic] ? 1 : 0, null)
+    }
+    const chances = [0, 1, 2].map(topic =>
+      sigmoid(model.weight[at.intercept] + model.topics.weight[topic]),
+    )
+    expect(chances[0]).toBeLessThan(0.09)
+    expect(chances[1]).toBeCloseTo(0.2, 1)
+    expect(chances[2]).toBeGreaterThan(0.4)
+  })
+
   it('gives a new item what its creator is worth, and its own effect once it has been shown', () => {
     const random = randomFrom(7)
     const impressions: Impression[] = []
@@ -234,23 +251,18 @@ describe('the response model', () => {
     const model = learnAll(world(200, 1))
     const before = [...model.weight]
     const x = featuresOf({ position: 3, item: 1, target: 1 })
-    for (const [choice, target] of [
-      [Number.NaN, 1],
-      [Number.POSITIVE_INFINITY, 1],
-      [0, Number.NaN],
-      [0, 1.5],
-    ])
-      expect(model.learn(x, choice, target, null)).toBeNaN()
-    expect(model.learn(featuresOf({ age: Number.NaN, target: 1 }), 0, 1, null)).toBeNaN()
+    for (const target of [Number.NaN, 1.5, -1]) expect(model.learn(x, target, null)).toBeNaN()
+    for (const odd of [Number.NaN, Number.POSITIVE_INFINITY])
+      expect(model.learn(featuresOf({ age: odd, target: 1 }), 1, null)).toBeNaN()
     expect([...model.weight]).toEqual(before)
-    const sure = new ResponseModel()
-    const surprise = () => featuresOf({ position: 3, item: 1, target: 1 })
-    sure.learn(surprise(), -20, 1, null)
-    const after = surprise()
-    after.add(at.intercept, 1)
-    after.add(at.slope, -20)
-    expect(sure.logit(after, -20)).toBeGreaterThan(-20)
-    expect(sure.logit(after, -20)).toBeLessThan(-19 + 1e-6)
+    // no single impression moves a prediction by more than a logit
+    const sure = learnAll(Array.from({ length: 5_000 }, () => ({ item: 1, target: 0 })))
+    const surprise = () => featuresOf({ position: 1e9, item: 1, target: 1 })
+    const before1 = sure.logit(withIntercept(surprise()))
+    sure.learn(surprise(), 1, null)
+    const after = sure.logit(withIntercept(surprise()))
+    expect(after).toBeGreaterThan(before1)
+    expect(after).toBeLessThan(before1 + 1 + 1e-6)
     const random = randomFrom(11)
     for (let k = 0; k < 20_000; k++) {
       const loss = model.learn(
@@ -262,7 +274,6 @@ describe('the response model', () => {
           item: 1,
           target: 0,
         }),
-        (random() - 0.5) * 1e6,
         random() < 0.5 ? 0 : 1,
         random() < 0.5 ? 1e-300 : null,
       )

@@ -1,14 +1,15 @@
 /**
  * Logistic regression of the response (target in [0, 1]) to an impression, learnt online:
  *
- *   logit = choice + slope x choice + intercept + source + age + times shown + position + surface + creator + item
+ *   logit = intercept + source + age + times shown + position + surface + the user's answers + topic + creator + item
  *
- * where `choice` is the logit that the item was ranked by, less the mean of its list (a softmax knows no more). Each impression is one step of online Newton (the extended
- * Kalman filter of logistic regression; Gaussian beliefs as in Graepel et al., "Web-Scale Bayesian Click-Through Rate
- * Prediction", ICML 2010): with belief N(w, P), prediction p, h = p (1 - p), importance c and v = x'Px,
+ * Each impression is one step of online Newton (the extended Kalman filter of logistic regression; Gaussian beliefs as in
+ * Graepel et al., "Web-Scale Bayesian Click-Through Rate Prediction", ICML 2010): with belief N(w, P), prediction p,
+ * h = p (1 - p), importance c and v = x'Px,
  *   w += P x c (y - p) / (1 + c h v),   P -= P x x'P c h / (1 + c h v).
  * P is full over the dense coordinates (one-hot features sum to the intercept: a diagonal would see each of them alone) and
- * diagonal for creators and items, whose prior is their shrinkage: a new item has its creator's effect until it has its own.
+ * diagonal for topics, creators and items, whose prior is their shrinkage: a new item has the effect of its topic and its
+ * creator until it has its own.
  *
  *  - R1 The importance min(10, 1 / propensity) is divided by its running mean: a policy of small propensities does not learn
  *       faster, only with other shares.
@@ -16,18 +17,22 @@
  *  - R3 A little noise is added to the beliefs (a random walk), so that learning never stops. It is added, not multiplied
  *       (forgetting factors let the belief in what is not shown grow without bound).
  */
-import { at, creatorBuckets, denseCount, type Features, itemBuckets } from './features.ts'
+import {
+  at,
+  creatorBuckets,
+  denseCount,
+  type Features,
+  itemBuckets,
+  topicBuckets,
+} from './features.ts'
 
 const most = 10
-const furthestChoice = 20
 const furthestLogit = 30
 const furthestStep = 1
-/** What a logit of choice may be worth in logits of response. */
-const slopes = { least: 0, most: 5 }
 /** Variance of what a weight may be before anything is known. */
 const interceptPrior = 9
-const slopePrior = 0.25
 const densePrior = 1
+export const topicPrior = 0.5
 export const creatorPrior = 0.1
 export const itemPrior = 0.2
 /** Of the prior, added an impression: certainty ends at about 100,000 impressions' worth. */
@@ -57,6 +62,7 @@ export class ResponseModel {
   meanImportance = 1
   readonly weight = new Float64Array(d)
   readonly covariance = new Float64Array(d * d)
+  readonly topics = new Group(topicBuckets, topicPrior)
   readonly creators = new Group(creatorBuckets, creatorPrior)
   readonly items = new Group(itemBuckets, itemPrior)
   private readonly gain = new Float64Array(d)
@@ -65,27 +71,26 @@ export class ResponseModel {
     for (let i = 0; i < d; i++) this.covariance[i * d + i] = priorOf(i)
   }
 
-  /** The logit of the response. @param choice finite logit that the item was ranked by; 0 where unknown. */
-  logit(x: Features, choice: number): number {
-    const { weight, creators, items } = this
-    let logit = choice
+  /** The logit of the response. */
+  logit(x: Features): number {
+    const { weight, topics, creators, items } = this
+    let logit = 0
     for (let k = 0; k < x.count; k++) logit += weight[x.index[k]] * x.value[k]
+    if (x.topic >= 0) logit += topics.weight[x.topic]
     if (x.creator >= 0) logit += creators.weight[x.creator]
     if (x.item >= 0) logit += items.weight[x.item]
     return Math.min(furthestLogit, Math.max(-furthestLogit, logit))
   }
 
   /**
-   * One step. `x` has all coordinates but intercept and slope, which are added here. Returns the log loss before it, NaN
-   * where the impression was refused.
+   * One step. `x` has all coordinates but the intercept, which is added here. Returns the log loss before it, NaN where the
+   * impression was refused.
    */
-  learn(x: Features, choice: number, target: number, propensity: number | null): number {
-    if (!(target >= 0 && target <= 1) || !Number.isFinite(choice)) return Number.NaN
-    const { weight, covariance, creators, items, gain } = this
-    const z = Math.min(furthestChoice, Math.max(-furthestChoice, choice))
+  learn(x: Features, target: number, propensity: number | null): number {
+    if (!(target >= 0 && target <= 1)) return Number.NaN
+    const { weight, covariance, topics, creators, items, gain } = this
     x.add(at.intercept, 1)
-    if (z !== 0) x.add(at.slope, z)
-    const logit = this.logit(x, z)
+    const logit = this.logit(x)
     const p = 1 / (1 + Math.exp(-logit))
     const h = Math.max(1e-6, p * (1 - p))
 
@@ -96,9 +101,9 @@ export class ResponseModel {
       gain[i] = sum
     }
     for (let k = 0; k < x.count; k++) variance += gain[x.index[k]] * x.value[k]
-    const ofCreator = x.creator < 0 ? 0 : creators.variance[x.creator]
-    const ofItem = x.item < 0 ? 0 : items.variance[x.item]
-    variance += ofCreator + ofItem
+    if (x.topic >= 0) variance += topics.variance[x.topic]
+    if (x.creator >= 0) variance += creators.variance[x.creator]
+    if (x.item >= 0) variance += items.variance[x.item]
     const importance = this.importance(propensity)
     const scale = 1 / (1 + importance * h * variance)
     let step = importance * (target - p) * scale
@@ -120,7 +125,7 @@ export class ResponseModel {
       }
     }
     for (let i = 0; i < d; i++) covariance[i * d + i] += denseNoise * priorOf(i)
-    weight[at.slope] = Math.min(slopes.most, Math.max(slopes.least, 1 + weight[at.slope])) - 1
+    if (x.topic >= 0) stepGroup(topics, x.topic, step, shrink)
     if (x.creator >= 0) stepGroup(creators, x.creator, step, shrink)
     if (x.item >= 0) stepGroup(items, x.item, step, shrink)
     this.learnt++
@@ -144,6 +149,5 @@ function stepGroup(group: Group, bucket: number, step: number, shrink: number): 
 }
 
 function priorOf(coordinate: number): number {
-  if (coordinate === at.intercept) return interceptPrior
-  return coordinate === at.slope ? slopePrior : densePrior
+  return coordinate === at.intercept ? interceptPrior : densePrior
 }

@@ -11,8 +11,10 @@ import { FakeItems, fakeUser } from '../topk/fakes.ts'
 import { topkOptions } from '../topk/options.ts'
 import { Recommender } from '../topk/recommend.ts'
 import { candidateSources } from '../topk/retrieve/candidates.ts'
+import { Covisit } from '../topk/retrieve/covisit.ts'
 import type { LabelFact } from '../user/labels-port.ts'
-import { ageFeature, at, creatorBucket, itemBucket, sourceNumber } from './features.ts'
+import { Answers, covisitAnswer, packAnswers } from './answers.ts'
+import { at, creatorBucket, itemBucket, sourceNumber, topicBucket } from './features.ts'
 import { emptyImpression, readImpression, responsesChannel, writeImpression } from './impression.ts'
 import { responseLearnerStage } from './learner-stage.ts'
 import { responseOptions } from './options.ts'
@@ -27,14 +29,12 @@ const defaults = resolveOptions(
   { flags: {}, environment: {}, file: {} },
 ).values
 
-const sigmoid = (z: number): number => 1 / (1 + Math.exp(-z))
-
 function fact(more: Partial<LabelFact> = {}): LabelFact {
   return {
     userId: 'u',
     item: 1,
     prediction: 0.5,
-    meanScore: 0,
+    answers: packAnswers(1.5, -0.25, 2),
     positive: false,
     graded: 0,
     target: 0.25,
@@ -62,10 +62,15 @@ class SmallCatalog {
     return `i${index}`
   }
   catalog(index: number) {
-    return index >= 500 ? undefined : { creator: index % 10, publishedAt: NOW - index * 3_600_000 }
+    return index >= 500
+      ? undefined
+      : { creator: index % 10, topics: [index % 7], publishedAt: NOW - index * 3_600_000 }
   }
   creatorName(creator: number): string {
     return `c${creator}`
+  }
+  topicName(topic: number): string {
+    return `t${topic}`
   }
 }
 
@@ -112,7 +117,7 @@ const impressions = (n: number, seed: number): LabelFact[] => {
     fact({
       item: Math.floor(random() * 600),
       shownAt: NOW + k,
-      prediction: random() < 0.2 ? null : random() * 4 - 2,
+      answers: packAnswers(random() * 4 - 2, random() * 2 - 1, random() * 3),
       propensity: random() < 0.2 ? null : random(),
       position: Math.floor(random() * 40),
       source: candidateSources[Math.floor(random() * 7)],
@@ -124,20 +129,25 @@ const impressions = (n: number, seed: number): LabelFact[] => {
 
 describe('an impression for the learner', () => {
   it('comes back as it was sent, and is refused in another layout', () => {
-    const sent = fact({ prediction: null })
+    const sent = fact({ answers: packAnswers(-8, 7.9375, 0) })
     const into = emptyImpression()
     const payload = packetOf([sent, fact({ propensity: null })])
     expect(payload.left).toBeLessThan(80)
     readImpression(payload, into)
-    expect(into).toMatchObject({ itemId: 'i1', shownAt: NOW, score: null, propensity: 0.125 })
+    expect(into).toMatchObject({
+      itemId: 'i1',
+      shownAt: NOW,
+      answers: sent.answers,
+      propensity: 0.125,
+    })
     expect(into).toMatchObject({ position: 3, target: 0.25, timesShown: 2, source: 1 })
     readImpression(payload, into)
-    expect(into).toMatchObject({ score: 0.5, propensity: null })
+    expect(into).toMatchObject({ answers: fact().answers, propensity: null })
     expect(payload.left).toBe(0)
     expect(() => readImpression(new ByteReader(Buffer.from([9, 0])), into)).toThrow(/layout 9/)
   })
 
-  it('is sent once its target is known, and not of users who are held out', () => {
+  it('is sent once its target is known, not of users who are held out, nor where the answers are not known', () => {
     const stage = responseUserStage({
       items: { idOf: index => `i${index}` },
       isHeldOut: userId => userId === 'held',
@@ -146,6 +156,7 @@ describe('an impression for the learner', () => {
     const out = { delta: () => sent } as unknown as Outbox
     stage.label(fact({ userId: 'held' }))
     stage.label(fact({ target: null }))
+    stage.label(fact({ answers: -1 }))
     stage.flush?.(out)
     expect(sent.length).toBe(0)
     stage.label(fact())
@@ -201,7 +212,7 @@ describe('the response learner', () => {
     const other = learner()
     other.receive?.(
       responsesChannel,
-      packetOf([fact({ prediction: Number.NaN }), fact({ prediction: Number.POSITIVE_INFINITY })]),
+      packetOf([fact({ target: Number.NaN }), fact({ target: Number.POSITIVE_INFINITY })]),
     )
     expect(rowsOf(other)).toEqual([])
   })
@@ -210,44 +221,20 @@ describe('the response learner', () => {
     const stage = learner()
     stage.receive?.(responsesChannel, packetOf(impressions(10, 1)))
     for (const { key, value } of rowsOf(stage)) {
-      value[0] = 2
-      expect(() => follow([{ key, value }])).toThrow(/layout 2/)
+      value[0] = 3
+      expect(() => follow([{ key, value }])).toThrow(/layout 3/)
     }
   })
 
-  it('does not learn from what it served itself: lists made with it teach the same as lists without', () => {
-    const random = randomFrom(17)
-    const effects = Array.from({ length: 100 }, () => (random() - 0.5) * 1.6)
-    const stage = learner({ 'response.minImpressions': 5_000, 'response.maxPerSecond': 1e9 })
-    const table = new ResponseWeights()
-    const served = (item: number, source: number) =>
-      table.strength === 0
-        ? 0
-        : table.adjustment(
-            source,
-            ageFeature({ publishedAt: NOW - item * 3_600_000 }, NOW),
-            -1,
-            creatorBucket(`c${item % 10}`),
-            itemBucket(`i${item}`),
-          )
-    for (let round = 0; round < 80; round++) {
-      const facts = Array.from({ length: 1_000 }, () => {
-        const item = Math.floor(random() * 100)
-        const choice = (random() - 0.5) * 4
-        const prediction = choice + served(item, 1)
-        const target = random() < sigmoid(-1 + 0.5 * choice + effects[item]) ? 1 : 0
-        return fact({ item, prediction, target, position: 0, timesShown: 0, propensity: null })
-      })
-      stage.receive?.(responsesChannel, packetOf(facts))
-      follow(rowsOf(stage), table)
-    }
-    expect(table.strength).toBe(1)
-    expect(table.dense[at.slope]).toBeCloseTo(0.5 - 1, 1)
-    const mean = (values: number[]) => values.reduce((sum, value) => sum + value, 0) / values.length
-    const given = effects.map((_, item) => served(item, 1))
-    const wanted = effects.map(effect => effect / 0.5)
-    const off = given.map((value, k) => value - mean(given) - (wanted[k] - mean(wanted)))
-    expect(Math.sqrt(mean(off.map(value => value ** 2)))).toBeLessThan(0.25)
+  it('begins anew where an older version wrote the rows', () => {
+    const stage = learner({ 'response.minImpressions': 10 })
+    stage.receive?.(responsesChannel, packetOf(impressions(100, 1)))
+    const rows = rowsOf(stage)
+    for (const { value } of rows) value[0] = 1
+    expect(follow(rows)).toMatchObject({ strength: 0, learnt: 0 })
+    const second = restore(learner(), rows)
+    second.receive?.(responsesChannel, packetOf(impressions(50, 2)))
+    expect(follow(rowsOf(second)).learnt).toBe(50)
   })
 })
 
@@ -296,39 +283,59 @@ describe('a list', () => {
       count: 3,
     }
     const logits = Float64Array.from([1, -2, 0.5, 7])
-    expect(new ResponseScores(items).add(user, candidates, items.countedUntil, logits)).toBe(true)
+    const covisit = new Covisit()
+    const history = Int32Array.from([5, 9, 3])
+    covisit.accumulate({ items, history, length: 3, countedUntil: items.countedUntil })
+    const fixed = [0.2, -0.4, 0]
+    const listed = {
+      user,
+      now: items.countedUntil,
+      covisit,
+      filter: { logWeight: (item: number) => fixed[[4, 17, 1_999].indexOf(item)] },
+    }
+    expect(new ResponseScores(items).add(listed, candidates, logits)).toBe(true)
+    const answers = new Answers(items)
+    answers.begin(user)
     const expected = [4, 17, 1_999].map((item, k) => {
       const entry = items.catalog(item)!
       const { dense } = weights
       const hours = (items.countedUntil - entry.publishedAt) / 3_600_000
       const own =
-        dense[2 + sourceNumber(candidateSources[candidates.source[k]])] +
-        (dense[9] * Math.log(1 + hours)) / 8 +
+        dense[1 + sourceNumber(candidateSources[candidates.source[k]])] +
+        (dense[8] * Math.log(1 + hours)) / 8 +
+        dense[42] * answers.content(item) +
+        dense[43] * answers.vector(item) +
+        dense[44] * covisitAnswer(covisit, item) +
+        (entry.topics.length > 0
+          ? weights.topics[topicBucket(items.topicName(entry.topics[0]))]
+          : 0) +
         weights.creators[creatorBucket(items.creatorName(entry.creator))] +
         weights.items[itemBucket(items.idOf(item))]
-      const rate = Math.min(3, Math.max(1, 1 / (1 + dense[1])))
-      return [1, -2, 0.5][k] + own * rate
+      return 0.1 * ([1, -2, 0.5][k] - fixed[k]) + fixed[k] + own
     })
     expect(logits[3]).toBe(7)
-    const why = new ResponseScores(items).explain(user, 17, 1, items.countedUntil)!
-    const { source, age, shown, creator, item, strength, rate, added } = why
-    expect(added).toBeCloseTo(strength * rate * (source + age + shown + creator + item), 12)
-    expect(-2 + added).toBeCloseTo(expected[1], 12)
+    const why = new ResponseScores(items).explain(listed, 17, 1)!
+    const { strength, kept, added, ...terms } = why
+    const sum = Object.values(terms).reduce((all, term) => all + term, 0)
+    expect(added).toBeCloseTo(strength * sum, 12)
+    expect(kept * (-2 - fixed[1]) + fixed[1] + added).toBeCloseTo(expected[1], 12)
     expect(
-      new ResponseScores(new FakeItems({ items: 20, seed: 1 })).explain(user, 17, 1, 0),
+      new ResponseScores(new FakeItems({ items: 20, seed: 1 })).explain(listed, 17, 1),
     ).toBeUndefined()
     for (let k = 0; k < 3; k++) expect(Math.abs(logits[k] - expected[k])).toBeLessThan(0.00051)
     for (const logit of logits) expect(logit).toBe(Math.round(logit * 1000) / 1000)
   })
 
-  it('never takes more than three logits of response, and survives items and creators that it does not know', () => {
+  it('is never more than 20 logits from where it was, and survives what it does not know', () => {
     const weights = new ResponseWeights()
     weights.strength = 1
     weights.dense[at.source] = 1e6
     weights.dense[at.source + 1] = -1e6
-    expect(weights.adjustment(0, Number.NaN, -1, -1, -1)).toBe(3)
-    expect(weights.adjustment(1, 0.5, 11, 3, 5)).toBe(-3)
-    weights.dense[at.slope] = -1
-    expect(weights.adjustment(0, Number.NaN, -1, -1, -1)).toBe(9)
+    const looked = {
+      ...{ source: 0, age: Number.NaN, shown: -1, content: 0, vector: 0, covisit: 0 },
+      ...{ topic: -1, creator: -1, item: -1 },
+    }
+    expect(weights.adjustment(looked)).toBe(20)
+    expect(weights.adjustment({ ...looked, source: 1, topic: 2, creator: 3, item: 5 })).toBe(-20)
   })
 })

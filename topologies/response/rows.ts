@@ -1,10 +1,12 @@
 /**
  * Rows of the response model on the learner's changelog, which every process follows.
  *
- * Key: part (1 byte: 0 dense, 1 creators, 2 items), for the last two the number of the chunk (varint).
+ * Key: part (1 byte: 0 dense, 1 creators, 2 items, 3 topics), but for the first the number of the chunk (varint).
  * Dense value: layout (1 byte), impressions learnt (varint), strength (float32), mean importance (float64), number of
  * coordinates d (varint), d weights and d (d + 1) / 2 covariances (float64; the upper triangle by rows). ~8 KB.
  * Chunk value: layout (1 byte), then weight and variance (float32 each) of 64 buckets. 513 bytes.
+ *
+ * Rows of layout 1 were learnt beside another ranking's score: they are passed over, and learning begins anew.
  *
  * What a follower needs of a row is its beginning; variances are the learner's own.
  */
@@ -13,12 +15,12 @@ import type { ByteReader, ByteWriter } from '../../streams/serde/bytes.ts'
 import { denseCount } from './features.ts'
 import type { Group, ResponseModel } from './model.ts'
 
-export const parts = { dense: 0, creators: 1, items: 2 } as const
+export const parts = { dense: 0, creators: 1, items: 2, topics: 3 } as const
 
 /** Buckets of a row. */
 export const chunkSize = 64
 
-const layout = 1
+const layout = 2
 
 export function writeDense(model: ResponseModel, strength: number, w: ByteWriter): void {
   w.u8(layout).uint(model.learnt).f32(strength).f64(model.meanImportance).uint(denseCount)
@@ -33,9 +35,12 @@ export interface DenseHead {
   readonly meanImportance: number
 }
 
-/** Reads the head and the weights; the reader then stands at the covariances. Errors: CHANGELOG_NEWER. */
-export function readDense(value: ByteReader, weight: Float64Array): DenseHead {
-  checkLayout(value)
+/**
+ * Reads the head and the weights; the reader then stands at the covariances. Undefined for a row of before. Errors:
+ * CHANGELOG_NEWER.
+ */
+export function readDense(value: ByteReader, weight: Float64Array): DenseHead | undefined {
+  if (!isOfThisLayout(value)) return undefined
   const head = { learnt: value.uint(), strength: value.f32(), meanImportance: value.f64() }
   const found = value.uint()
   if (found !== denseCount)
@@ -62,14 +67,14 @@ export function writeChunk(group: Group, chunk: number, w: ByteWriter): void {
     w.f32(group.weight[k]).f32(group.variance[k])
 }
 
-/** Without `variance` variances are passed over. Errors: CHANGELOG_NEWER. */
+/** Without `variance` variances are passed over, and so is a row of before. Errors: CHANGELOG_NEWER. */
 export function readChunk(
   value: ByteReader,
   chunk: number,
   weight: Float32Array,
   variance?: Float32Array,
 ): void {
-  checkLayout(value)
+  if (!isOfThisLayout(value)) return
   for (let k = chunk * chunkSize; k < (chunk + 1) * chunkSize; k++) {
     weight[k] = value.f32()
     const v = value.f32()
@@ -77,11 +82,12 @@ export function readChunk(
   }
 }
 
-function checkLayout(value: ByteReader): void {
+function isOfThisLayout(value: ByteReader): boolean {
   const found = value.u8()
-  if (found !== layout)
+  if (found > layout)
     throw new FreshetError(
       'CHANGELOG_NEWER',
       `a row of response weights has layout ${found}; this version reads ${layout}: run the version that wrote it or newer`,
     )
+  return found === layout
 }

@@ -1,12 +1,32 @@
 /**
- * Adds the response model's part to the logits of a list's candidates. Hot: once a list; buckets of items and creators are
- * hashed once.
+ * Makes the served logits of a list's candidates of the choice logits, by the response model. Hot: once a list; buckets of
+ * items, topics and creators are hashed once.
  */
 import type { ItemTable } from '../items/table.ts'
+import type { Filter } from '../topk/filter.ts'
 import { candidateSources } from '../topk/retrieve/candidates.ts'
+import type { Covisit } from '../topk/retrieve/covisit.ts'
 import type { User } from '../user/user.ts'
-import { ageFeature, creatorBucket, itemBucket, shownCoordinate, sourceNumber } from './features.ts'
-import type { ResponseTerms } from './weights.ts'
+import { Answers, covisitAnswer } from './answers.ts'
+import {
+  ageFeature,
+  creatorBucket,
+  itemBucket,
+  shownCoordinate,
+  sourceNumber,
+  topicBucket,
+} from './features.ts'
+import type { Looked, ResponseTerms } from './weights.ts'
+
+/** What a list is made from. */
+interface Listed {
+  readonly user: User | null
+  /** ms, as items' ages are asked. */
+  readonly now: number
+  /** Accumulated for the user. */
+  readonly covisit: Covisit
+  readonly filter: Pick<Filter, 'logWeight'>
+}
 
 /** Candidates as retrieval leaves them; `count` are valid. */
 interface ListedItems {
@@ -18,85 +38,119 @@ interface ListedItems {
 
 const sourceNumbers = candidateSources.map(sourceNumber)
 
-/** What is added is strength x rate x the sum of the terms. */
-interface Explained extends ResponseTerms {
+/** Served logit = kept x choice logit + strength x the sum of the terms. */
+interface Explained extends Readonly<ResponseTerms> {
   readonly strength: number
-  readonly rate: number
+  readonly kept: number
   readonly added: number
 }
 
 export class ResponseScores {
   private readonly items: ItemTable
-  private itemBuckets = new Int32Array(0)
-  private creatorBuckets = new Int32Array(0)
+  private readonly answers: Answers
+  private readonly topics = new Buckets(topic => topicBucket(this.items.topicName(topic)))
+  private readonly creators = new Buckets(creator => creatorBucket(this.items.creatorName(creator)))
+  private readonly own = new Buckets(item => itemBucket(this.items.idOf(item)))
   /** What the model sees of the candidate that is looked at. */
-  private readonly at = { source: 0, age: 0.5, shown: -1, creator: -1, item: -1 }
+  private readonly at: Looked = {
+    source: 0,
+    age: 0,
+    shown: -1,
+    content: 0,
+    vector: 0,
+    covisit: 0,
+    topic: -1,
+    creator: -1,
+    item: -1,
+  }
 
   constructor(items: ItemTable) {
     this.items = items
+    this.answers = new Answers(items)
   }
 
   /**
-   * Adds to `logits` in place, in whole thousandths. Changes nothing, and returns false, while the model is off.
-   * @param now ms, as items' ages are asked.
+   * Changes `logits` in place, to whole thousandths; what fatigue and feedback on the creator leave an item (`filter`) stays
+   * as it is. Changes nothing, and returns false, while the model is off.
    */
-  add(user: User | null, candidates: ListedItems, now: number, logits: Float64Array): boolean {
-    const { items } = this
-    const weights = items.response
+  add(listed: Listed, candidates: ListedItems, logits: Float64Array): boolean {
+    const weights = this.items.response
     if (weights === undefined || weights.strength === 0) return false
     const { at } = this
+    const { kept } = weights
+    this.begin(listed)
     for (let i = 0; i < candidates.count; i++) {
-      this.look(user, candidates.items[i], candidates.source[i], now)
-      const added = weights.adjustment(at.source, at.age, at.shown, at.creator, at.item)
-      logits[i] = Math.round((logits[i] + added) * 1000) / 1000
+      const item = candidates.items[i]
+      this.look(listed, item, candidates.source[i])
+      const fixed = listed.filter.logWeight(item)
+      const logit = kept * (logits[i] - fixed) + fixed + weights.adjustment(at)
+      logits[i] = Math.round(logit * 1000) / 1000
     }
     return true
   }
 
   /** Why a candidate gets what `add` gives it; undefined while the model is off. @param source into `candidateSources`. */
-  explain(user: User | null, item: number, source: number, now: number): Explained | undefined {
+  explain(listed: Listed, item: number, source: number): Explained | undefined {
     const weights = this.items.response
     if (weights === undefined || weights.strength === 0) return undefined
-    this.look(user, item, source, now)
-    const { at } = this
-    return {
-      ...weights.terms(at.source, at.age, at.shown, at.creator, at.item),
-      strength: weights.strength,
-      rate: weights.rate,
-      added: weights.adjustment(at.source, at.age, at.shown, at.creator, at.item),
-    }
+    this.begin(listed)
+    this.look(listed, item, source)
+    const { strength, kept } = weights
+    return { ...weights.terms(this.at), strength, kept, added: weights.adjustment(this.at) }
   }
 
-  private look(user: User | null, item: number, source: number, now: number): void {
+  /** What the model knows of an item by itself; undefined while it is off. */
+  effects(item: number): Pick<ResponseTerms, 'topic' | 'creator' | 'item'> | undefined {
+    const weights = this.items.response
+    if (weights === undefined || weights.strength === 0) return undefined
+    this.lookAtItem(item)
+    const { topic, creator, item: own } = weights.terms(this.at)
+    return { topic, creator, item: own }
+  }
+
+  private begin({ user, covisit }: Listed): void {
+    this.answers.begin(user)
+    covisit.measure()
+  }
+
+  private look({ user, now, covisit }: Listed, item: number, source: number): void {
+    const { at, answers } = this
+    this.lookAtItem(item)
+    at.source = sourceNumbers[source]
+    at.age = ageFeature(this.items.catalog(item), now)
+    at.shown = user === null ? -1 : shownCoordinate(user.shown.last7d(item, user.lastSeenAt))
+    at.content = answers.content(item)
+    at.vector = answers.vector(item)
+    at.covisit = covisitAnswer(covisit, item)
+  }
+
+  private lookAtItem(item: number): void {
     const { at } = this
     const entry = this.items.catalog(item)
-    at.source = sourceNumbers[source]
-    at.age = ageFeature(entry, now)
-    at.shown = user === null ? -1 : shownCoordinate(user.shown.last7d(item, user.lastSeenAt))
-    at.creator = entry === undefined || entry.creator < 0 ? -1 : this.creatorBucket(entry.creator)
-    at.item = this.itemBucket(item)
-  }
-
-  private itemBucket(item: number): number {
-    if (item >= this.itemBuckets.length) this.itemBuckets = grown(this.itemBuckets, item)
-    const known = this.itemBuckets[item]
-    if (known >= 0) return known
-    this.itemBuckets[item] = itemBucket(this.items.idOf(item))
-    return this.itemBuckets[item]
-  }
-
-  private creatorBucket(creator: number): number {
-    if (creator >= this.creatorBuckets.length)
-      this.creatorBuckets = grown(this.creatorBuckets, creator)
-    const known = this.creatorBuckets[creator]
-    if (known >= 0) return known
-    this.creatorBuckets[creator] = creatorBucket(this.items.creatorName(creator))
-    return this.creatorBuckets[creator]
+    const topic = entry?.topics[0] ?? -1
+    const creator = entry?.creator ?? -1
+    at.topic = topic < 0 ? -1 : this.topics.of(topic)
+    at.creator = creator < 0 ? -1 : this.creators.of(creator)
+    at.item = this.own.of(item)
   }
 }
 
-function grown(buckets: Int32Array, upTo: number): Int32Array<ArrayBuffer> {
-  const larger = new Int32Array(Math.max(1024, 2 * buckets.length, upTo + 1)).fill(-1)
-  larger.set(buckets)
-  return larger
+/** Buckets by index, each hashed once. */
+class Buckets {
+  private buckets = new Int32Array(0)
+  private readonly bucketOf: (index: number) => number
+
+  constructor(bucketOf: (index: number) => number) {
+    this.bucketOf = bucketOf
+  }
+
+  of(index: number): number {
+    if (index >= this.buckets.length) {
+      const larger = new Int32Array(Math.max(1024, 2 * this.buckets.length, index + 1)).fill(-1)
+      larger.set(this.buckets)
+      this.buckets = larger
+    }
+    if (this.buckets[index] < 0) this.buckets[index] = this.bucketOf(index)
+    return this.buckets[index]
+  }
 }

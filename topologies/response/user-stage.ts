@@ -21,7 +21,7 @@ export function responseUserStage(deps: ResponseUserDeps): Stage<UserEvent> & La
   return {
     name: 'responses',
     label(fact) {
-      if (fact.target === null || deps.isHeldOut(fact.userId)) return
+      if (fact.target === null || fact.answers < 0 || deps.isHeldOut(fact.userId)) return
       writeImpression(deps.items.idOf(fact.item), fact, fact.target, packet)
     },
     flush(out) {

@@ -125,7 +125,9 @@ export class Recommender implements ListedCandidates {
     const { covisit, embedding, content, filter } = this
     const bucket = bucketFor(user, length)
     this.scorer.score({ ask, candidates, covisit, embedding, content, filter, bucket }, this.logits)
-    this.response.add(user, candidates, now, this.logits)
+    // a pushed model has the last word
+    if (this.scorer.model === '')
+      this.response.add({ user, now, covisit, filter }, candidates, this.logits)
     this.draws.begin()
   }
 

@@ -1,5 +1,6 @@
 /** How the outcome of an impression reaches other stages of the same task. */
 import type { CandidateSource } from '../../schemas/index.ts'
+import type { User } from './user.ts'
 
 /** One object is reused: nothing of it may be kept beyond the call. */
 export interface LabelFact {
@@ -7,8 +8,8 @@ export interface LabelFact {
   readonly item: number
   /** The impression's score; null where it had none. */
   readonly prediction: number | null
-  /** Mean score of the impressions of its request, as far as they are known; 0 where none had one. */
-  readonly meanScore: number
+  /** What the user's own answers said of the item when it was shown, packed; -1: not looked at, or lost in a restart. */
+  readonly answers: number
   readonly positive: boolean
   /** Share watched, capped at 1; null where the duration is unknown; 0 where nothing was watched. */
   readonly graded: number | null
@@ -27,6 +28,18 @@ export interface LabelFact {
   /** Event time at which the outcome became final, ms: a function of the input, not of when it was noticed. */
   readonly finalAt: number
 }
+
+/** The impressions of one request, as far as they were seen. */
+export interface ShownPage {
+  readonly user: User
+  readonly requestId: string
+  /** Event time of its first impression, ms. */
+  readonly openedAt: number
+  has(item: number): boolean
+}
+
+/** What the user's own answers say of an item as it is shown, packed; -1: not looked at. */
+export type AnswerLook = (page: ShownPage, item: number) => number
 
 /** Called once an impression, when its label is final, within the commit that holds it. */
 export interface LabelSink {

@@ -1,0 +1,40 @@
+/**
+ * In the user task: what a user's answers said of an item as it was shown. Answers to the same page are left out, since its
+ * list could not know them. So what is summed up for a page's first impression serves those that follow it at once.
+ *
+ * It costs some 20 us a page, so above a rate a uniform sample of the pages is looked at, and the rest not learnt from.
+ */
+import { hash53 } from '../../streams/serde/hash.ts'
+import type { ItemTable } from '../items/table.ts'
+import { RateSample } from '../learner/sample.ts'
+import { Covisit, covisitWindow } from '../topk/retrieve/covisit.ts'
+import type { AnswerLook, ShownPage } from '../user/labels-port.ts'
+import { Answers, covisitAnswer, packAnswers } from './answers.ts'
+
+/** Impressions a second and task. */
+const mostPerSecond = 1_000
+
+export function answerLook(items: ItemTable, now: () => number): AnswerLook {
+  const answers = new Answers(items)
+  const covisit = new Covisit()
+  const history = new Int32Array(covisitWindow)
+  const sample = new RateSample(mostPerSecond)
+  let page: ShownPage | undefined
+  return (asked, item) => {
+    const hash = hash53(asked.requestId, asked.openedAt % 2 ** 31)
+    if (!sample.keeps(hash, now())) return -1
+    if (page !== asked) {
+      page = asked
+      const { user } = asked
+      answers.begin(user, other => asked.has(other))
+      const { positives } = user
+      let length = 0
+      for (let k = 0; k < positives.length && length < covisitWindow; k++)
+        if (!asked.has(positives.item(k))) history[length++] = positives.item(k)
+      const countedUntil = Math.max(items.countedUntil, user.lastSeenAt)
+      covisit.accumulate({ items, history, length, countedUntil })
+      covisit.measure()
+    }
+    return packAnswers(answers.content(item), answers.vector(item), covisitAnswer(covisit, item))
+  }
+}
