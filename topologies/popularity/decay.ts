@@ -7,7 +7,7 @@
 export const halfLivesMs: readonly number[] = [0.1, 1, 12, 96, 720].map(hours => hours * 3_600_000)
 
 /** A count of `value` as of `at`, seen at `now`; units of `at`, `now` and `halfLife` alike. */
-export function decayedTo(value: number, at: number, now: number, halfLife: number): number {
+function decayedTo(value: number, at: number, now: number, halfLife: number): number {
   return value === 0 ? 0 : value * 2 ** ((at - now) / halfLife)
 }
 
