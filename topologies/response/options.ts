@@ -6,9 +6,9 @@ const count = z.coerce.number().int().min(1).max(1e9)
 const countTakes = 'a whole number from 1 to 1000000000'
 
 export const responseOptions = defineOptions({
-  'response.weight': option(z.coerce.number().min(0).max(10), 1, {
-    help: "How much of what was learnt from logged impressions goes into a list's scores: 0 nothing, 1 as it was learnt, in logits; more trusts it over the choice. Without logged impressions it changes nothing.",
-    takes: 'a number from 0 to 10',
+  'response.weight': option(z.coerce.number().min(0).max(1), 1, {
+    help: 'How far lists are ranked by what was learnt from logged impressions: 0 not at all, 1 by it alone but for a tenth of what positives say. Without logged impressions it changes nothing.',
+    takes: 'a number from 0 to 1',
   }),
   'response.minImpressions': option(count, 10_000, {
     help: 'Impressions learnt before anything of it is served; it then comes in evenly over as many again. 10,000: by then a position or a source is known to some hundredths of a logit.',
