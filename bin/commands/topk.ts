@@ -1,17 +1,10 @@
+import { itemsOfList } from '../../sinks/redis/reader/items.ts'
 import { FreshetError } from '../../streams/errors.ts'
 import { noMetrics } from '../../streams/metrics.ts'
 import { action, answer, type Call, command, EXIT } from '../call.ts'
 import { openViews } from '../compose.ts'
 import { createLogger } from '../logger.ts'
 import { durationText, paint, table } from '../terminal.ts'
-
-interface ListItem {
-  readonly id: string
-  readonly score: number
-  readonly p: number
-  readonly src: string
-  readonly x: boolean
-}
 
 export function topkCommand() {
   return command(
@@ -40,7 +33,7 @@ async function topk(call: Call, user: string): Promise<number> {
       return EXIT.failed
     }
     answer(call, list, () => {
-      const items = (list.items ?? []) as ListItem[]
+      const items = itemsOfList(list)
       const age = Date.now() - Number(list.at)
       return [
         `${own ? paint('bold', user) : `${paint('bold', user)} has no list of their own; the global one`}  ${paint('dim', `version ${list.version}, policy ${list.policy}, ${durationText(age)} old`)}`,
@@ -50,7 +43,7 @@ async function topk(call: Call, user: string): Promise<number> {
             i + 1,
             item.id,
             item.score.toFixed(3),
-            item.p.toPrecision(3),
+            item.p?.toPrecision(3) ?? '',
             item.src,
             item.x ? 'explore' : '',
           ]),

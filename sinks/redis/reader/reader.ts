@@ -5,19 +5,13 @@
  *  - A propensity is the probability of the item *given those above it*. Where an item was dropped or moved, that condition
  *    no longer holds from there on: null below the first dropped one, exact above it.
  */
+import { itemsOfList, type ListedItem } from './items.ts'
+
 export interface RedisLike {
   get(key: string): Promise<string | null>
   mget?(...keys: string[]): Promise<(string | null)[]>
   zscore?(key: string, member: string): Promise<string | null>
   zmscore?(key: string, ...members: string[]): Promise<(string | null)[]>
-}
-
-export interface ListedItem {
-  readonly id: string
-  readonly score: number
-  readonly p: number | null
-  readonly src: string
-  readonly x: boolean
 }
 
 export interface Page {
@@ -63,10 +57,8 @@ export async function readPage(redis: RedisLike, options: ReadOptions = {}): Pro
     try {
       const text = await redis.get(key)
       if (text === null) continue
-      const list = JSON.parse(text) as Omit<Page, 'from' | 'items'> & {
-        items: (ListedItem & { x?: boolean })[]
-      }
-      const items = list.items.map((item, index) => ({ ...item, x: item.x ?? false, index }))
+      const list = JSON.parse(text) as Omit<Page, 'from' | 'items'>
+      const items = itemsOfList(list).map((item, index) => ({ ...item, index }))
       const blocked = await blockedOf(
         redis,
         `${prefix}blocked`,
