@@ -1,6 +1,7 @@
-/** An item withdrawn by its tombstone: it leaves popularity and lists, stands in `blocked`, and does not come back. */
+/** An item withdrawn by its tombstone, or expired: it leaves popularity and lists, stands in `blocked`, and does not come back. */
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, onTestFailed } from 'vitest'
+import { Encoder, SchemaRegistry } from '../../schemas/index.ts'
 import { answerOf, endRuns, Run } from './command.ts'
 import { writeLog } from './rating-log.ts'
 import { eventually, Setting, until } from './setting.ts'
@@ -174,6 +175,26 @@ describe('a withdrawn item', () => {
       expect(same.length, 'lists of active users not made anew').toBe(0)
     }, PATIENCE_MS)
     await expectNowhere(item)
+  }, 400_000)
+
+  it('expires: leaves all that a withdrawn one leaves, with nothing sent', async () => {
+    onTestFailed(() => console.error(run.output.slice(-5_000)))
+    await settled()
+    const item = await mostListed()
+    const encoder = await Encoder.open(
+      new SchemaRegistry({ url: setting.registry.url }),
+      setting.topic(''),
+    )
+    const expiresAt = Date.now() + 3_000
+    const value = encoder.encode('Item', { itemId: item, safety: 'ok', expiresAt, publishedAt: 1 })
+    await setting.producer.send({
+      topic: setting.topic('items'),
+      messages: [{ key: item, value }],
+    })
+    expect(await setting.redis.zscore(setting.key('blocked'), item)).toBeNull()
+    await until(() => Date.now() > expiresAt, 100)
+    await eventually(() => expectNowhere(item), PATIENCE_MS)
+    expect(Number(await setting.redis.zscore(setting.key('blocked'), item))).toBe(expiresAt)
   }, 400_000)
 
   it('leaves the lists of idle users though it was withdrawn while nothing ran', async () => {
