@@ -14,8 +14,8 @@ export const learnerOptions = defineOptions({
     help: 'How often the learner commits. Its input is durable and its rows are soft, so 5s saves commits and costs a crash at most that much repeated work.',
     takes: durationTakes,
   }),
-  'learner.maxPerSecond': option(count, 3_000, {
-    help: 'Positives learnt a second; above that a uniform sample by hash is learnt (counts are never sampled). 3000 leaves room for the blend at 300 us a positive on one core.',
+  'learner.maxPerSecond': option(count, 2_000, {
+    help: 'Positives learnt a second; above that a uniform sample by hash is learnt (counts are never sampled). 2000 fill a core at 460 us a positive.',
     takes: 'a whole number from 1 to 1000000',
   }),
   'learner.share': option(z.coerce.number().gt(0).max(1), 1, {
