@@ -65,11 +65,12 @@ export class LabelRequest implements Row, ShownPage {
       : from.experiments
   }
 
-  /** Was the item shown in it, as far as that still waits? */
-  has(item: number): boolean {
-    return (this.user.pendingLabels ?? []).some(
-      entry => entry.request === this && entry.item === item,
-    )
+  /** What was shown in it, as far as that still waits. */
+  items(): ReadonlySet<number> {
+    const items = new Set<number>()
+    for (const entry of this.user.pendingLabels ?? [])
+      if (entry.request === this) items.add(entry.item)
+    return items
   }
 
   /** May the impression stand under this request's columns? */

@@ -111,7 +111,7 @@ describe("a user's answers", () => {
       user,
       requestId: 'r',
       openedAt: 1,
-      has: item => on.includes(item),
+      items: () => new Set(on),
     })
     const before = look(page(userWith([10, 20], [30]), 40), 40)
     expect(look(page(userWith([41, 10, 20], [42, 40, 30]), 40, 41, 42), 40)).toBe(before)
@@ -122,7 +122,7 @@ describe("a user's answers", () => {
     const look = answerLook(items, () => 5_000)
     const user = userWith([1], [2])
     const found = Array.from({ length: 20_000 }, (_, k) =>
-      look({ user, requestId: `r${k}`, openedAt: k, has: () => false }, 3),
+      look({ user, requestId: `r${k}`, openedAt: k, items: () => new Set() }, 3),
     ).filter(packed => packed >= 0).length
     expect(found).toBeGreaterThan(500)
     expect(found).toBeLessThan(1_000 * (1 + Math.log(20)) * 1.3)

@@ -28,6 +28,8 @@ type AnsweredItems = Pick<
   'contents' | 'contentLength' | 'contentAt' | 'output' | 'hasVector' | 'betaPrior'
 >
 
+const none: ReadonlySet<number> = new Set()
+
 /** Sums over what was liked, and over all that was shown or liked. */
 class Sums {
   private liked = new Float32Array(0)
@@ -75,11 +77,8 @@ export class Answers {
     this.items = items
   }
 
-  /** Looks at a user's answers, but to what `isLeftOut` says. */
-  begin(
-    user: Pick<User, 'positives' | 'shown'> | null,
-    isLeftOut?: (item: number) => boolean,
-  ): void {
+  /** Looks at a user's answers, but to items that are left out. */
+  begin(user: Pick<User, 'positives' | 'shown'> | null, leftOut: ReadonlySet<number> = none): void {
     const { items } = this
     this.byContent.clear(items.contentLength)
     this.byVector.clear(vectorDimension)
@@ -88,9 +87,9 @@ export class Answers {
     if (user === null) return
     const { positives } = user
     for (let k = 0; k < positives.length && k < likedLooked; k++)
-      if (!isLeftOut?.(positives.item(k))) this.add(positives.item(k), true)
+      if (!leftOut.has(positives.item(k))) this.add(positives.item(k), true)
     for (const item of user.shown.unwatched(passedLooked))
-      if (!isLeftOut?.(item)) this.add(item, false)
+      if (!leftOut.has(item)) this.add(item, false)
   }
 
   private add(item: number, isLiked: boolean): void {

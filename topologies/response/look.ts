@@ -26,11 +26,12 @@ export function answerLook(items: ItemTable, now: () => number): AnswerLook {
     if (page !== asked) {
       page = asked
       const { user } = asked
-      answers.begin(user, other => asked.has(other))
+      const onPage = asked.items()
+      answers.begin(user, onPage)
       const { positives } = user
       let length = 0
       for (let k = 0; k < positives.length && length < covisitWindow; k++)
-        if (!asked.has(positives.item(k))) history[length++] = positives.item(k)
+        if (!onPage.has(positives.item(k))) history[length++] = positives.item(k)
       const countedUntil = Math.max(items.countedUntil, user.lastSeenAt)
       covisit.accumulate({ items, history, length, countedUntil })
       covisit.measure()

@@ -35,7 +35,7 @@ export interface ShownPage {
   readonly requestId: string
   /** Event time of its first impression, ms. */
   readonly openedAt: number
-  has(item: number): boolean
+  items(): ReadonlySet<number>
 }
 
 /** What the user's own answers say of an item as it is shown, packed; -1: not looked at. */
