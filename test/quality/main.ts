@@ -1,5 +1,5 @@
 /**
- * `npm run quality [-- closed-loop ...]`: without arguments, the prequential figures of docs/quality.md on MovieTweetings 100K,
+ * `npm run quality [-- closed-loop ... | bound ...]`: without arguments, the prequential figures of docs/quality.md on MovieTweetings 100K,
  * with one partition and with four. Arguments after the name go on: `npm run quality -- prequential --score-every 10`.
  */
 import { spawnSync } from 'node:child_process'
@@ -49,13 +49,13 @@ function prequential(more: readonly string[]): void {
 
 const [what = 'prequential', ...more] = process.argv.slice(2)
 if (what === 'prequential') prequential(more)
-else if (what === 'closed-loop')
-  spawnSync(process.execPath, ['--import', 'tsx', here('closed-loop.ts'), ...more], {
+else if (what === 'closed-loop' || what === 'bound')
+  spawnSync(process.execPath, ['--import', 'tsx', here(`${what}.ts`), ...more], {
     stdio: 'inherit',
   })
 else {
   console.error(
-    `quality got ${JSON.stringify(what)}; it takes prequential (default) or closed-loop, then their own options`,
+    `quality got ${JSON.stringify(what)}; it takes prequential (default), closed-loop or bound, then their own options`,
   )
   process.exit(2)
 }

@@ -97,6 +97,11 @@ export class PageRewards {
     return open
   }
 
+  /** Sums since the last call of `take`. */
+  peek(): Policies {
+    return { ...this.sums }
+  }
+
   /** Means since the last call. */
   take(): Policies & { readonly pages: number } {
     const { pages, sums } = this
