@@ -86,6 +86,53 @@ describe('nearest vectors', () => {
   )
 
   it.runIf(graphs !== undefined)(
+    'stand once, whether they leave and come back before, while or after a graph is built',
+    () => {
+      const n = 1_000
+      const vectors = vectorsOf(n, 8)
+      const members = Array.from({ length: n }, (_, i) => i)
+      const nearest = new Nearest(d, { bruteForceBelow: 200, moved: 0.1 }, graphs)
+      const leaveAndReturn = (from: number, to: number, returning = to): void => {
+        for (let i = from; i < to; i++) nearest.removed(i)
+        expect(nearest.size).toBe(n - (to - from))
+        for (let i = from; i < returning; i++) nearest.moved(i, vectors)
+        expect(nearest.size).toBe(n - (to - returning))
+      }
+      const check = (expected: number[]): void => {
+        expect(nearest.size).toBe(expected.length)
+        expect(recall(nearest, vectors, expected)).toBeGreaterThan(0.95)
+        const found = nearest.search(vectors.slice(3 * d, 4 * d), 60, vectors)
+        expect(new Set(found).size).toBe(found.length)
+        expect(found.filter(i => !expected.includes(i))).toEqual([])
+      }
+      for (const i of members) nearest.moved(i, vectors)
+      leaveAndReturn(0, 50)
+      check(members)
+      nearest.work(vectors, 100)
+      // some are in the new graph already, the others are to come
+      leaveAndReturn(50, 150)
+      leaveAndReturn(50, 150)
+      nearest.work(vectors, 850)
+      expect(nearest.indexed).toBe(0)
+      nearest.work(vectors, 50)
+      expect(nearest.indexed).toBe(n)
+      check(members)
+
+      leaveAndReturn(0, 50, 40)
+      check(members.filter(i => i < 40 || i >= 50))
+      for (let i = 40; i < 50; i++) nearest.moved(i, vectors)
+      const other = vectorsOf(n, 9)
+      vectors.set(other)
+      for (const i of members) nearest.moved(i, vectors)
+      leaveAndReturn(0, 50, 40)
+      nearest.work(vectors, 100)
+      for (let i = 40; i < 50; i++) nearest.moved(i, vectors)
+      while (nearest.indexed < 990) nearest.work(vectors)
+      check(members)
+    },
+  )
+
+  it.runIf(graphs !== undefined)(
     'keep a recall of .98 over a day in which items come, go and move',
     () => {
       const n = 3_000

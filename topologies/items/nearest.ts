@@ -31,6 +31,10 @@ const FRESH_SHARE = 0.05
 const POINTS_A_SEARCH = 2
 const POINTS_A_BATCH = 64
 
+const absent = 0
+const member = 1
+const left = 2
+
 interface Built {
   readonly graph: Graph
   readonly capacity: number
@@ -43,9 +47,11 @@ export class Nearest {
   private readonly dimension: number
   private readonly options: NearestOptions
   private readonly graphs: GraphFactory | undefined
-  /** Indices that have a vector, in order of arrival. */
+  /** Indices that have a vector, in order of arrival, each once; among them those that left since a build began. */
   private members: number[] = []
-  private isMember = new Uint8Array(1024)
+  /** By index: `absent`, `member`, or `left`: no member, but it stands in `members` still. */
+  private standing = new Uint8Array(1024)
+  private live = 0
   private built: Built | undefined
   /** All that is looked at: every member while there is no graph, then those it does not speak for. */
   private readonly looked: VectorScan
@@ -62,36 +68,38 @@ export class Nearest {
   }
 
   get size(): number {
-    return this.members.length
+    return this.live
   }
 
   /** How many vectors the graph answers for; 0 while all are looked at. */
   get indexed(): number {
-    return this.built ? this.members.length - this.looked.size : 0
+    return this.built ? this.live - this.looked.size : 0
   }
 
   /** The vector of `index` (at index * dimension in `vectors`) is new or has changed. */
   moved(index: number, vectors: Float32Array): void {
-    if (index >= this.isMember.length) {
-      this.isMember = grown(this.isMember, index + 1)
+    if (index >= this.standing.length) {
+      this.standing = grown(this.standing, index + 1)
       this.isFresh = grown(this.isFresh, index + 1)
     }
-    if (this.isMember[index] === 0) {
-      this.isMember[index] = 1
-      this.members.push(index)
+    if (this.standing[index] !== member) {
+      if (this.standing[index] === absent) this.members.push(index)
+      this.standing[index] = member
+      this.live++
       this.isFresh[index] = 0
     }
     if (this.built) this.checkFresh(index, vectors)
     else this.looked.set(index, vectors)
   }
 
-  /** The vector of `index` is forgotten. Rare: costs a look at all members. */
+  /**
+   * The vector of `index` is forgotten. Costs no look at other members, since thousands of items expire at once; and a build
+   * goes on, or a catalog that loses items all day would never get its new graph.
+   */
   removed(index: number): void {
-    if (this.isMember[index] !== 1) return
-    this.isMember[index] = 0
-    // a build goes on, or a catalog that loses items all day would never get its new graph
-    if (this.building && this.members.indexOf(index) < this.building.next) this.building.next--
-    this.members = this.members.filter(member => member !== index)
+    if (this.standing[index] !== member) return
+    this.standing[index] = left
+    this.live--
     this.looked.remove(index)
     // marked fresh without being looked at: what the graph still finds is passed over
     this.isFresh[index] = 1
@@ -99,28 +107,30 @@ export class Nearest {
 
   /** A slice of building where a graph is due. Called after each batch of rows. */
   work(vectors: Float32Array, points = POINTS_A_BATCH): void {
-    const { graphs, members } = this
-    if (!graphs || members.length <= this.options.bruteForceBelow) return
+    const { graphs } = this
+    if (!graphs || this.live <= this.options.bruteForceBelow) return
     if (!this.building) {
-      const limit = Math.max(FRESH_MIN, members.length * FRESH_SHARE)
+      const limit = Math.max(FRESH_MIN, this.live * FRESH_SHARE)
       if (this.built && this.looked.size <= limit) return
-      const capacity = members.length * 2
+      this.dropLeft()
+      const capacity = this.live * 2
       this.building = {
         to: {
           graph: graphs(this.dimension, capacity),
           capacity,
-          at: new Float32Array(this.isMember.length * this.dimension),
-          has: new Uint8Array(this.isMember.length),
+          at: new Float32Array(this.standing.length * this.dimension),
+          has: new Uint8Array(this.standing.length),
         },
         next: 0,
       }
     }
+    const { members, standing } = this
     const { to } = this.building
     const until = Math.min(members.length, to.capacity, this.building.next + points)
     for (; this.building.next < until; this.building.next++) {
       const index = members[this.building.next]
-      // indices that came after the build began stay beside the graph; one that left and came back is in already
-      if (index >= to.has.length || to.has[index] === 1) continue
+      // indices that came after the build began stay beside the graph
+      if (index >= to.has.length || standing[index] !== member) continue
       const at = index * this.dimension
       const vector = vectors.subarray(at, at + this.dimension)
       to.graph.add(Array.from(vector), index)
@@ -130,6 +140,17 @@ export class Nearest {
     if (this.building.next >= Math.min(members.length, to.capacity)) this.swap(to, vectors)
   }
 
+  /** Not while a graph is built: `next` counts places of `members`. */
+  private dropLeft(): void {
+    if (this.live === this.members.length) return
+    const { standing } = this
+    this.members = this.members.filter(index => {
+      if (standing[index] === member) return true
+      standing[index] = absent
+      return false
+    })
+  }
+
   private swap(to: Built, vectors: Float32Array): void {
     this.built = to
     this.building = undefined
@@ -137,8 +158,9 @@ export class Nearest {
     this.isFresh.fill(0)
     // what was removed while the graph was built is in it: passed over
     for (let index = 0; index < to.has.length; index++)
-      if (to.has[index] === 1 && this.isMember[index] === 0) this.isFresh[index] = 1
-    for (const index of this.members) this.checkFresh(index, vectors)
+      if (to.has[index] === 1 && this.standing[index] !== member) this.isFresh[index] = 1
+    for (const index of this.members)
+      if (this.standing[index] === member) this.checkFresh(index, vectors)
   }
 
   private checkFresh(index: number, vectors: Float32Array): void {
