@@ -28,6 +28,8 @@ interface CatalogRow extends Row {
   withdrawnAt: number
   /** Withdrawn only since it expired. */
   expired: boolean
+  /** As it stands in the value; while the row is not withdrawn, `expiries` has it. */
+  expiresAt: number | null
 }
 
 export type CatalogOptions = Pick<OptionValues<typeof itemOptions>, 'blocked.life'>
@@ -68,8 +70,16 @@ export function createCatalogStage(ctx: TaskContext, options: CatalogOptions): S
         return
       }
       const bytes = Buffer.from(value.raw(value.left))
-      const { withdrawnAt, expired = false } = readCatalogValue(new ByteReader(bytes))
-      rows.set(itemId, { dirty: false, removed: false, itemId, value: bytes, withdrawnAt, expired })
+      const { withdrawnAt, expired = false, item } = readCatalogValue(new ByteReader(bytes))
+      rows.set(itemId, {
+        dirty: false,
+        removed: false,
+        itemId,
+        value: bytes,
+        withdrawnAt,
+        expired,
+        expiresAt: item?.expiresAt ?? null,
+      })
     },
   })
 
@@ -92,23 +102,34 @@ export function createCatalogStage(ctx: TaskContext, options: CatalogOptions): S
     const expiresAt = item?.expiresAt ?? null
     const expired = withdrawnAt === 0 && expiresAt !== null && expiresAt <= ctx.now()
     if (expired) withdrawnAt = known?.expired ? was : Math.max(1, known ? at : 0, expiresAt)
+    const described = item ?? before?.item ?? null
     w.reset()
     writeCatalogValue(
       {
         withdrawnAt,
         expired,
         restrictedAt: item === null ? before?.restrictedAt : restrictedAt(item.safety, at, before),
-        item: item ?? before?.item ?? null,
+        item: described,
         content: item ? contentOf(item.embedding) : (before?.content ?? null),
       },
       w,
     )
     const value = w.copy()
-    const row = known ?? { dirty: false, removed: false, itemId, value, withdrawnAt: 0, expired }
+    const row = known ?? {
+      dirty: false,
+      removed: false,
+      itemId,
+      value,
+      withdrawnAt: 0,
+      expired,
+      expiresAt: null,
+    }
     if (!known) rows.set(itemId, row)
+    const isQueued = was === 0 && row.expiresAt === expiresAt
     row.value = value
     row.expired = expired
-    if (expiresAt !== null && withdrawnAt === 0) expiries.add(expiresAt, row)
+    row.expiresAt = described?.expiresAt ?? null
+    if (expiresAt !== null && withdrawnAt === 0 && !isQueued) expiries.add(expiresAt, row)
     moved(row, withdrawnAt)
   }
 
@@ -131,9 +152,9 @@ export function createCatalogStage(ctx: TaskContext, options: CatalogOptions): S
   }
 
   function expire(row: CatalogRow, at: number): void {
-    const value = readCatalogValue(new ByteReader(row.value))
     // stale: another Item came since, or a tombstone
-    if (row.withdrawnAt !== 0 || value.item?.expiresAt !== at) return
+    if (row.withdrawnAt !== 0 || row.expiresAt !== at) return
+    const value = readCatalogValue(new ByteReader(row.value))
     w.reset()
     writeCatalogValue({ ...value, withdrawnAt: Math.max(1, at), expired: true }, w)
     row.value = w.copy()
@@ -214,11 +235,8 @@ export function createCatalogStage(ctx: TaskContext, options: CatalogOptions): S
         const { withdrawnAt } = row
         return { row, withdrawnAt, since: Math.min(withdrawnAt, now) }
       })
-      for (const row of rows.values()) {
-        if (row.withdrawnAt !== 0) continue
-        const expiresAt = readCatalogValue(new ByteReader(row.value)).item?.expiresAt ?? null
-        if (expiresAt !== null) expiries.add(expiresAt, row)
-      }
+      for (const row of rows.values())
+        if (row.withdrawnAt === 0 && row.expiresAt !== null) expiries.add(row.expiresAt, row)
       for (const { store: id, key } of last) {
         const row = id === itemStores.catalog ? rows.get(key.toString()) : undefined
         if (row && !isLongExpired(row)) news.add(row)

@@ -203,6 +203,26 @@ describe('the catalog', () => {
     expect(blocked(cluster)).toEqual(['a', 'gone', 'later'])
   })
 
+  it('an item that comes back, also after a restore, or is sent again expires when it says', () => {
+    const cluster = new ItemCluster(1)
+    const [back, again] = ['back', 'again'].map(id => cluster.table.index(id))
+    const expiresAt = cluster.now + 60_000
+    cluster.put('back', plainItem('back', { expiresAt }))
+    cluster.put('back', null)
+    cluster.put('again', plainItem('again', { expiresAt: expiresAt + 5 }))
+    cluster.put('again', plainItem('again', { expiresAt }))
+    cluster.commitAll()
+    cluster.restoreItem(0, true)
+    cluster.put('back', plainItem('back', { expiresAt }))
+    cluster.put('again', plainItem('again', { title: 'A', expiresAt }))
+    cluster.commitAll()
+    expect(cluster.table.listable(back, cluster.now)).toBe(true)
+    cluster.now = expiresAt
+    cluster.commitAll()
+    for (const item of [back, again]) expect(cluster.table.withdrawnAt(item)).toBe(expiresAt)
+    expect(blocked(cluster)).toEqual(['again', 'back'])
+  })
+
   it('an item that becomes restricted is news, also to who comes later; one that always was is none', () => {
     const cluster = new ItemCluster(1)
     const [a, b] = ['a', 'b'].map(id => cluster.table.index(id))
