@@ -11,6 +11,7 @@ import type { ByteReader } from '../../streams/serde/bytes.ts'
 import type { Outbox } from '../../streams/topology/outbox.ts'
 import type { Stage, TaskContext } from '../../streams/topology/stage.ts'
 import { type Row, Store } from '../../streams/topology/store.ts'
+import { expiredEveryMs, isExpired } from '../items/expiry.ts'
 import type { MemoryItemTable } from '../items/memory-table.ts'
 import { covisitChannel, itemStores } from '../items/stores.ts'
 import type { ItemTable } from '../items/table.ts'
@@ -39,8 +40,6 @@ const PUBLISHED_A_COMMIT = 500
 /** Views alone, after a withdrawal. */
 const REWRITTEN_A_COMMIT = 1_000
 const LOOKED_AT_A_COMMIT = 1_000
-/** Items expire all day, and each look is at all rows. */
-const EXPIRED_EVERY_MS = 5_000
 /** 3 MB; edges are added to boards with the commit, or when there are so many. */
 const PENDING_EDGES = 250_000
 
@@ -171,11 +170,6 @@ export function createCovisitItemStage(ctx: TaskContext, options: CovisitOptions
     return order
   }
 
-  function isExpired(item: number, now: number): boolean {
-    const expiresAt = items.catalog(item)?.expiresAt ?? null
-    return expiresAt !== null && expiresAt <= now
-  }
-
   function writeView(row: NeighbourRow, to: Outbox): void {
     stale.delete(row)
     if (!options['covisit.similar']) return
@@ -233,10 +227,11 @@ export function createCovisitItemStage(ctx: TaskContext, options: CovisitOptions
       } else if (!out.has(item)) {
         gone.add(item)
         out.add(item)
-        isPressing ||= !isExpired(item, now)
+        isPressing ||= !isExpired(items.catalog(item), now)
       }
     }
-    if (gone.size === 0 || (!isPressing && now - soughtAt < EXPIRED_EVERY_MS)) return
+    // each look is at all rows
+    if (gone.size === 0 || (!isPressing && now - soughtAt < expiredEveryMs)) return
     for (const row of order) if (row.writtenAt !== 0 && holds(row, gone)) stale.add(row)
     gone.clear()
     isPressing = false

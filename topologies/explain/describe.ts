@@ -9,13 +9,23 @@ import type { StoredUser } from '../user/stored-user.ts'
 import { itemShown } from '../user/user-state.ts'
 import type { Listing, Scored } from './listing.ts'
 import { featureTerms } from './terms.ts'
+import { unlistable } from './verdict.ts'
 
 const d = vectorDimension
 
-/** `now`: processing time, for expiry. Decayed counts are as of `asOf` (event time). */
-export function describeItem(items: ItemTable, item: number, now: number, asOf: number) {
+/**
+ * `now`: processing time, for expiry. Decayed counts are as of `asOf` (event time).
+ * @param responses of the same items; who describes many hands in one, which hashes each bucket once.
+ */
+export function describeItem(
+  items: ItemTable,
+  item: number,
+  now: number,
+  asOf: number,
+  responses = new ResponseScores(items),
+) {
   const entry = items.catalog(item)
-  const response = new ResponseScores(items).effects(item)
+  const response = responses.effects(item)
   const has = items.hasVector(item)
   const vector = (of: Float32Array): number[] => Array.from(of.subarray(item * d, (item + 1) * d))
   const content = items.content(item)
@@ -60,10 +70,8 @@ export function describeItem(items: ItemTable, item: number, now: number, asOf: 
 
 function whyNot(items: ItemTable, item: number, now: number): string | null {
   if (items.listable(item, now)) return null
-  const entry = items.catalog(item)
-  if (entry?.safety === 'blocked') return 'blocked'
-  if (entry !== undefined && entry.expiresAt !== null && entry.expiresAt <= now) return 'expired'
-  return items.withdrawnAt(item) !== 0 ? 'withdrawn' : 'not in the catalog'
+  const { kind } = unlistable(items, item, now)
+  return kind === 'unknown' ? 'not in the catalog' : kind
 }
 
 /** Strongest first; W, D and F are true for `asOf`. */
@@ -147,6 +155,8 @@ export function describeListing(listing: Listing) {
   const { items, countedUntil } = ask
   const history = Array.from(ask.history.subarray(0, ask.length))
   const { blend, response } = items
+  const responses = new ResponseScores(items)
+  const describe = (item: number) => describeItem(items, item, now, countedUntil, responses)
   return {
     surface: surface.name,
     at: now,
@@ -185,14 +195,14 @@ export function describeListing(listing: Listing) {
         ? null
         : { learnt: response.learnt, strength: response.strength, kept: response.kept },
     history: history.map(item => ({
-      ...describeItem(items, item, now, countedUntil),
+      ...describe(item),
       neighbours: describeNeighbours(items, item),
     })),
     candidates: listing.candidates.map(scored => {
       const at = drawn.indexOf(scored.item)
       const traits = at < 0 ? undefined : draw.candidates[at]
       return {
-        ...describeItem(items, scored.item, now, countedUntil),
+        ...describe(scored.item),
         ...describeScored(listing, scored),
         marks: traits?.marks ?? null,
         likeness: traits ? Array.from(traits.vector) : null,

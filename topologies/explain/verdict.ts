@@ -1,4 +1,6 @@
 /** Why an item stands in a user's list as it would be drawn now, or does not. */
+import { isExpired } from '../items/expiry.ts'
+import type { ItemTable } from '../items/table.ts'
 import type { Exclusion } from '../user/exclusions.ts'
 import type { Listing, Scored } from './listing.ts'
 
@@ -52,7 +54,7 @@ export function verdictOf(listing: Listing, item: number, settings: VerdictSetti
   const { evidence, surface, user } = listing
   const refusal = evidence.filter.refusal(item)
   const entry = evidence.ask.items.catalog(item)
-  if (refusal === 'unlistable') return unlistable(listing, item)
+  if (refusal === 'unlistable') return unlistable(evidence.ask.items, item, listing.now)
   if (refusal === 'excluded') {
     const { reason = 'excluded' as const, at = 0 } = settings.exclusions.get(item) ?? {}
     return { kind: 'excluded', reason, at }
@@ -67,14 +69,18 @@ export function verdictOf(listing: Listing, item: number, settings: VerdictSetti
   return capped(listing, scored, settings.groups) ?? outranked(listing, scored, scored.logit)
 }
 
-function unlistable({ evidence, now }: Listing, item: number): Verdict {
-  const { items } = evidence.ask
+type Unlistable = Extract<
+  Verdict,
+  { kind: 'blocked' } | { kind: 'expired' } | { kind: 'withdrawn' } | { kind: 'unknown' }
+>
+
+/** Why no list at all may hold an item that is not listable. @param now processing time, ms. */
+export function unlistable(items: ItemTable, item: number, now: number): Unlistable {
   const entry = items.catalog(item)
   const at = items.withdrawnAt(item)
   if (entry?.safety === 'blocked') return { kind: 'blocked' }
   // an expired item is withdrawn, too
-  if (entry !== undefined && entry.expiresAt !== null && entry.expiresAt <= now)
-    return { kind: 'expired', at: entry.expiresAt }
+  if (isExpired(entry, now)) return { kind: 'expired', at: entry.expiresAt }
   return at !== 0 ? { kind: 'withdrawn', at } : { kind: 'unknown' }
 }
 

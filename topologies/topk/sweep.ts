@@ -10,15 +10,14 @@
  *       So are lists that are older than the last `forget`.
  *  - S3 a list made while a sweep is under way is clean: what makes lists looks at the table itself.
  */
+import { expiredEveryMs, isExpired } from '../items/expiry.ts'
 import type { ItemTable } from '../items/table.ts'
 import type { User, Users } from '../user/user.ts'
 
-export type ItemsLeaving = Pick<ItemTable, 'news' | 'leftAt' | 'withdrawnAt' | 'catalog'>
+type ItemsLeaving = Pick<ItemTable, 'news' | 'leftAt' | 'withdrawnAt' | 'catalog'>
 
 /** Of the users: all, and the ids of those who are active. */
 type Owners = Pick<Users, 'values' | 'size' | 'get' | 'activeSince' | 'watermark'>
-
-const expiredEveryMs = 5_000
 
 interface SlowSweep {
   readonly left: IterableIterator<User>
@@ -107,13 +106,8 @@ export class WithdrawalSweep {
       const item = news[this.cursor]
       if (this.table.leftAt(item) === 0) continue
       this.found.add(item)
-      this.isPressing ||= !this.isExpired(item, now)
+      this.isPressing ||= !isExpired(this.table.catalog(item), now)
     }
-  }
-
-  private isExpired(item: number, now: number): boolean {
-    const expiresAt = this.table.catalog(item)?.expiresAt ?? null
-    return expiresAt !== null && expiresAt <= now
   }
 
   private startScan(now: number): void {
