@@ -54,7 +54,5 @@ export class RecordedScorer implements Scorer {
     this.ranker.score(evidence, logits)
     this.ranked.set(logits.subarray(0, evidence.candidates.count))
     this.evidence = evidence
-    // the fixed mix does without
-    this.blend.fill(evidence)
   }
 }
