@@ -10,9 +10,10 @@ import {
   termGroups,
 } from '../../topologies/explain/terms.ts'
 import { verdictOf } from '../../topologies/explain/verdict.ts'
-import { count, durationText, paint, table } from '../terminal.ts'
+import { responseTerms } from '../../topologies/response/weights.ts'
+import { ago, count, durationText, paint, percent, signed, table, time } from '../terminal.ts'
 import type { Asked } from './ask.ts'
-import { ago, because, obstacle, percent, reasonsOf, signed, time } from './words.ts'
+import { because, obstacle, reasonsOf } from './words.ts'
 
 const names: Readonly<Record<TermGroup, string>> = {
   popularity: 'popularity',
@@ -122,18 +123,6 @@ function reachText(reach: Reach): string[] {
     ]),
   ]
 }
-
-const responseTerms = [
-  'source',
-  'age',
-  'shown',
-  'content',
-  'vector',
-  'covisit',
-  'topic',
-  'creator',
-  'item',
-] as const
 
 function scoreText(listing: Listing, scored: Scored): string[] {
   const { ranker, weights } = listing

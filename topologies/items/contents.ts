@@ -5,6 +5,7 @@
  * They stand side by side by number, in order of first sight, each padded with zeros to a multiple of four: what looks at
  * all of them (vector-scan.ts) reads four at a time.
  */
+import { vectorDimension } from '../learner/rows.ts'
 import { type GraphFactory, Nearest, type NearestOptions } from './nearest.ts'
 
 export class Contents {
@@ -45,7 +46,7 @@ export class Contents {
 
   /** @param vector a unit vector; null: the item has none (any more). @param isNamed may `nearest` name it? */
   set(item: number, vector: Float32Array | null, isNamed = true): void {
-    if (isNamed) this.unnamed.delete(item)
+    if (isNamed || vector === null) this.unnamed.delete(item)
     else this.unnamed.add(item)
     const before = this.get(item) ?? this.odd.get(item)
     if (before) this.count(before.length, -1)
@@ -119,7 +120,10 @@ export class Contents {
     this.stride = Math.ceil(length / 4) * 4
     this.vectors = new Float32Array(0)
     this.query = new Float32Array(this.stride)
-    this.nearestOf = new Nearest(this.stride, this.options, this.graphs)
+    // looking at all costs by the number
+    const { bruteForceBelow, moved } = this.options
+    const below = Math.round((bruteForceBelow * vectorDimension) / this.stride)
+    this.nearestOf = new Nearest(this.stride, { bruteForceBelow: below, moved }, this.graphs)
     for (const [item, vector] of all) this.place(item, vector)
   }
 }

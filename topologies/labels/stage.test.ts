@@ -43,6 +43,7 @@ function labelTask(asks: Partial<Objectives> = { graded: 1, completion: 0.3 }): 
         feedback: { like: 0.25, share: 0.5, hide: -1 },
         slackMs: 5 * MINUTE,
         examples: true,
+        answers: ({ requestId }, _item, at) => (requestId === 'r' ? 77 : at % 1_000),
         pseudonymKey: 'the key',
         pseudonymKeyId: 'k1',
         sink: { label: fact => facts.push({ ...fact }) },
@@ -98,7 +99,7 @@ describe('a label', () => {
         userId: 'u',
         item: 1,
         prediction: 0.25,
-        answers: -1,
+        answers: 77,
         positive: false,
         graded: 0,
         target: 0,
@@ -366,9 +367,7 @@ describe('labels', () => {
         }
         for (const { task } of [lazy, eager, broken]) settle(task)
         const told = (facts: LabelFact[]) =>
-          facts
-            .map(fact => JSON.stringify({ ...fact, item: '', timesShown: 0, meanScore: 0 }))
-            .sort()
+          facts.map(fact => JSON.stringify({ ...fact, item: '', timesShown: 0, answers: 0 })).sort()
         const named = ({ task, facts, complete }: typeof lazy) => ({
           rows: [...newest(task).entries()].sort(([a], [b]) => (a < b ? -1 : 1)),
           facts: told(facts),

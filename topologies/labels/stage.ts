@@ -113,7 +113,7 @@ class LabelsStage implements Stage<UserEvent> {
     request.waiting++
     user.pendingLabels ??= []
     user.pendingLabels.push(entry)
-    if (this.deps.answers) entry.answers = this.deps.answers(request, event.item)
+    if (this.deps.answers) entry.answers = this.deps.answers(request, event.item, event.ts)
     this.rows.entries.touch(entry)
     this.enqueue(entry)
     this.emit(entry, null)

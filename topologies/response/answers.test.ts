@@ -6,11 +6,19 @@ import type { User } from '../user/user.ts'
 import { Answers, packAnswers, unpackAnswers } from './answers.ts'
 import { answerLook } from './look.ts'
 
+/** Everything of these users was before. */
+const LATE = 1_700_000_000_000
 const items = new FakeItems({ items: 300, seed: 4, bare: 0.2 })
 
 function userWith(liked: readonly number[], unwatched: readonly number[]): User {
   const user = fakeUser('u', liked)
-  return { ...user, shown: { ...user.shown, unwatched: most => unwatched.slice(0, most) } }
+  return {
+    ...user,
+    shown: {
+      ...user.shown,
+      unwatched: (most, from) => (from > LATE ? [] : unwatched.slice(0, most)),
+    },
+  }
 }
 
 const unit = (v: ArrayLike<number>): number[] => {
@@ -69,6 +77,8 @@ describe("a user's answers", () => {
     }
     answers.begin(null)
     expect(answers.content(3)).toBe(0)
+    answers.begin(userWith([3], [3, 3]), LATE + 1)
+    expect(answers.content(3)).toBe(0)
   })
 
   it('speak against what was passed over often, however little of it was liked', () => {
@@ -113,18 +123,31 @@ describe("a user's answers", () => {
       openedAt: 1,
       items: () => new Set(on),
     })
-    const before = look(page(userWith([10, 20], [30]), 40), 40)
-    expect(look(page(userWith([41, 10, 20], [42, 40, 30]), 40, 41, 42), 40)).toBe(before)
-    expect(look(page(userWith([41, 10, 20], [42, 40, 30])), 40)).not.toBe(before)
+    const before = look(page(userWith([10, 20], [30]), 40), 40, 1)
+    expect(look(page(userWith([41, 10, 20], [42, 40, 30]), 40, 41, 42), 40, 1)).toBe(before)
+    expect(look(page(userWith([41, 10, 20], [42, 40, 30])), 40, 1)).not.toBe(before)
   })
 
-  it('are looked at for a sample above a thousand a second', () => {
+  it('are summed up once a page and minute, and for a sample of the pages above five hundred a second', () => {
+    let asked = 0
+    const one: ShownPage = {
+      user: userWith([1], [2]),
+      requestId: 'r',
+      openedAt: 1,
+      items: () => {
+        asked++
+        return new Set()
+      },
+    }
+    const once = answerLook(items, () => 0)
+    for (const at of [0, 10_000, 60_000, 70_000]) once(one, 3, at)
+    expect(asked).toBe(2)
     const look = answerLook(items, () => 5_000)
     const user = userWith([1], [2])
     const found = Array.from({ length: 20_000 }, (_, k) =>
-      look({ user, requestId: `r${k}`, openedAt: k, items: () => new Set() }, 3),
+      look({ user, requestId: `r${k}`, openedAt: k, items: () => new Set() }, 3, 1),
     ).filter(packed => packed >= 0).length
-    expect(found).toBeGreaterThan(500)
-    expect(found).toBeLessThan(1_000 * (1 + Math.log(20)) * 1.3)
+    expect(found).toBeGreaterThan(250)
+    expect(found).toBeLessThan(500 * (1 + Math.log(40)) * 1.3)
   })
 })

@@ -5,8 +5,8 @@
  *   liked = max(0, v . sum P)      shown = max(liked, v . sum S)
  *   affinity = logit((liked + 4 b) / (shown + 4)) - logit(b)
  * where b is the mean rate of the catalog (positives per impression): relevance feedback (Rocchio 1971) as a smoothed rate, so
- * that two watched of fifty shown says that the rest is not wanted, and what was never tried stays at 0. By content, and by
- * the learner's vectors where there is no content.
+ * that two watched of fifty shown says that the rest is not wanted, and what was never tried stays at 0. Once by content, once
+ * by the learner's vectors.
  */
 import { dot } from '../items/dot.ts'
 import type { ItemTable } from '../items/table.ts'
@@ -77,8 +77,12 @@ export class Answers {
     this.items = items
   }
 
-  /** Looks at a user's answers, but to items that are left out. */
-  begin(user: Pick<User, 'positives' | 'shown'> | null, leftOut: ReadonlySet<number> = none): void {
+  /** Looks at a user's answers since `from` (event time, ms), but to items that are left out. */
+  begin(
+    user: Pick<User, 'positives' | 'shown'> | null,
+    from = 0,
+    leftOut: ReadonlySet<number> = none,
+  ): void {
     const { items } = this
     this.byContent.clear(items.contentLength)
     this.byVector.clear(vectorDimension)
@@ -86,9 +90,9 @@ export class Answers {
     this.base = Math.min(mostRate, Math.max(leastRate, a / (a + b)))
     if (user === null) return
     const { positives } = user
-    for (let k = 0; k < positives.length && k < likedLooked; k++)
+    for (let k = 0; k < positives.length && k < likedLooked && positives.at(k) >= from; k++)
       if (!leftOut.has(positives.item(k))) this.add(positives.item(k), true)
-    for (const item of user.shown.unwatched(passedLooked))
+    for (const item of user.shown.unwatched(passedLooked, from))
       if (!leftOut.has(item)) this.add(item, false)
   }
 
@@ -135,7 +139,7 @@ export function packAnswers(content: number, vector: number, covisit: number): n
   return (byte(content) << 16) | (byte(vector) << 8) | byte(covisit)
 }
 
-export interface UnpackedAnswers {
+interface UnpackedAnswers {
   content: number
   vector: number
   covisit: number

@@ -22,10 +22,11 @@ import {
   topicBuckets,
 } from './features.ts'
 import { emptyImpression, readImpression, responsesChannel } from './impression.ts'
-import { type Group, ResponseModel } from './model.ts'
+import { ResponseModel } from './model.ts'
 import type { responseOptions } from './options.ts'
 import {
   chunkSize,
+  groupOf,
   parts,
   readChunk,
   readCovariance,
@@ -64,9 +65,6 @@ export function responseLearnerStage(
   const strength = (): number =>
     options['response.weight'] * Math.min(1, Math.max(0, model.learnt / minimum - 1))
 
-  const groupOf = (part: number): Group =>
-    part === parts.topics ? model.topics : part === parts.creators ? model.creators : model.items
-
   const store = new Store<PartRow>({
     id: learnerStores.response,
     name: 'response',
@@ -77,7 +75,7 @@ export function responseLearnerStage(
     },
     writeValue(row, w) {
       if (row.part === parts.dense) writeDense(model, strength(), w)
-      else writeChunk(groupOf(row.part), row.chunk, w)
+      else writeChunk(groupOf(row.part, model), row.chunk, w)
     },
     restore(key, value) {
       if (value === null) return
@@ -90,7 +88,7 @@ export function responseLearnerStage(
         readCovariance(value, model.covariance)
         return
       }
-      const group = groupOf(part)
+      const group = groupOf(part, model)
       readChunk(value, key.uint(), group.weight, group.variance)
     },
   })

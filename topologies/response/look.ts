@@ -1,6 +1,7 @@
 /**
  * In the user task: what a user's answers said of an item as it was shown. Answers to the same page are left out, since its
- * list could not know them. So what is summed up for a page's first impression serves those that follow it at once.
+ * list could not know them. So what is summed up for a page serves its impressions that come one after the other within a
+ * minute.
  *
  * It costs some 20 us a page, so above a rate a uniform sample of the pages is looked at, and the rest not learnt from.
  */
@@ -11,8 +12,9 @@ import { Covisit, covisitWindow } from '../topk/retrieve/covisit.ts'
 import type { AnswerLook, ShownPage } from '../user/labels-port.ts'
 import { Answers, covisitAnswer, packAnswers } from './answers.ts'
 
-/** Impressions a second and task. */
-const mostPerSecond = 1_000
+/** Times a second and task that a page is summed up. */
+const mostPerSecond = 500
+const servesMs = 60_000
 
 export function answerLook(items: ItemTable, now: () => number): AnswerLook {
   const answers = new Answers(items)
@@ -20,22 +22,32 @@ export function answerLook(items: ItemTable, now: () => number): AnswerLook {
   const history = new Int32Array(covisitWindow)
   const sample = new RateSample(mostPerSecond)
   let page: ShownPage | undefined
-  return (asked, item) => {
-    const hash = hash53(asked.requestId, asked.openedAt % 2 ** 31)
-    if (!sample.keeps(hash, now())) return -1
-    if (page !== asked) {
+  let summedAt = 0
+  let isKept = false
+
+  function sumUp(asked: ShownPage): void {
+    isKept = sample.keeps(hash53(asked.requestId, asked.openedAt % 2 ** 31), now())
+    if (!isKept) return
+    const { user } = asked
+    const onPage = asked.items()
+    answers.begin(user, 0, onPage)
+    const { positives } = user
+    let length = 0
+    for (let k = 0; k < positives.length && length < covisitWindow; k++)
+      if (!onPage.has(positives.item(k))) history[length++] = positives.item(k)
+    const countedUntil = Math.max(items.countedUntil, user.lastSeenAt)
+    covisit.accumulate({ items, history, length, countedUntil })
+    covisit.measure()
+  }
+
+  return (asked, item, at) => {
+    if (page !== asked || Math.abs(at - summedAt) > servesMs) {
       page = asked
-      const { user } = asked
-      const onPage = asked.items()
-      answers.begin(user, onPage)
-      const { positives } = user
-      let length = 0
-      for (let k = 0; k < positives.length && length < covisitWindow; k++)
-        if (!onPage.has(positives.item(k))) history[length++] = positives.item(k)
-      const countedUntil = Math.max(items.countedUntil, user.lastSeenAt)
-      covisit.accumulate({ items, history, length, countedUntil })
-      covisit.measure()
+      summedAt = at
+      sumUp(asked)
     }
-    return packAnswers(answers.content(item), answers.vector(item), covisitAnswer(covisit, item))
+    return isKept
+      ? packAnswers(answers.content(item), answers.vector(item), covisitAnswer(covisit, item))
+      : -1
   }
 }

@@ -32,12 +32,12 @@ const furthestStep = 1
 /** Variance of what a weight may be before anything is known. */
 const interceptPrior = 9
 const densePrior = 1
-export const topicPrior = 0.5
+const topicPrior = 0.5
 export const creatorPrior = 0.1
 export const itemPrior = 0.2
 /** Of the prior, added an impression: certainty ends at about 100,000 impressions' worth. */
 const denseNoise = 1e-9
-/** Added an impression of the creator or item: about 20,000 of its own. */
+/** Added an impression of the topic, creator or item: about 20,000 of its own. */
 const groupNoise = 2.5e-8
 const leastRate = 1e-4
 

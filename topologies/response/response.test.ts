@@ -288,12 +288,13 @@ describe('a list', () => {
     covisit.accumulate({ items, history, length: 3, countedUntil: items.countedUntil })
     const fixed = [0.2, -0.4, 0]
     const listed = {
+      ask: {},
       user,
       now: items.countedUntil,
       covisit,
       filter: { logWeight: (item: number) => fixed[[4, 17, 1_999].indexOf(item)] },
     }
-    expect(new ResponseScores(items).add(listed, candidates, logits)).toBe(true)
+    new ResponseScores(items).add(listed, candidates, logits)
     const answers = new Answers(items)
     answers.begin(user)
     const expected = [4, 17, 1_999].map((item, k) => {

@@ -17,6 +17,20 @@ import type { Group, ResponseModel } from './model.ts'
 
 export const parts = { dense: 0, creators: 1, items: 2, topics: 3 } as const
 
+/** The group that a part's chunks belong to. Errors: CHANGELOG_NEWER for a part that is not known here. */
+export function groupOf<T>(
+  part: number,
+  groups: { readonly topics: T; readonly creators: T; readonly items: T },
+): T {
+  if (part === parts.items) return groups.items
+  if (part === parts.creators) return groups.creators
+  if (part === parts.topics) return groups.topics
+  throw new FreshetError(
+    'CHANGELOG_NEWER',
+    `a row of response weights is of part ${part}, which this version does not know: run the version that wrote it or newer`,
+  )
+}
+
 /** Buckets of a row. */
 export const chunkSize = 64
 

@@ -4,6 +4,7 @@
  */
 import type { ItemTable } from '../items/table.ts'
 import type { Filter } from '../topk/filter.ts'
+import type { Ask } from '../topk/retrieve/ask.ts'
 import { candidateSources } from '../topk/retrieve/candidates.ts'
 import type { Covisit } from '../topk/retrieve/covisit.ts'
 import type { User } from '../user/user.ts'
@@ -16,10 +17,11 @@ import {
   sourceNumber,
   topicBucket,
 } from './features.ts'
-import type { Looked, ResponseTerms } from './weights.ts'
+import { type Looked, noTerms, type ResponseTerms, type ResponseWeights } from './weights.ts'
 
 /** What a list is made from. */
 interface Listed {
+  readonly ask: Pick<Ask, 'from'>
   readonly user: User | null
   /** ms, as items' ages are asked. */
   readonly now: number
@@ -52,47 +54,38 @@ export class ResponseScores {
   private readonly creators = new Buckets(creator => creatorBucket(this.items.creatorName(creator)))
   private readonly own = new Buckets(item => itemBucket(this.items.idOf(item)))
   /** What the model sees of the candidate that is looked at. */
-  private readonly at: Looked = {
-    source: 0,
-    age: 0,
-    shown: -1,
-    content: 0,
-    vector: 0,
-    covisit: 0,
-    topic: -1,
-    creator: -1,
-    item: -1,
-  }
+  private readonly at: Looked = noTerms()
 
   constructor(items: ItemTable) {
     this.items = items
     this.answers = new Answers(items)
   }
 
+  /** The weights, where they are in force. */
+  private get weights(): ResponseWeights | undefined {
+    const { response } = this.items
+    return response === undefined || response.strength === 0 ? undefined : response
+  }
+
   /**
    * Changes `logits` in place, to whole thousandths; what fatigue and feedback on the creator leave an item (`filter`) stays
-   * as it is. Changes nothing, and returns false, while the model is off.
+   * as it is. Changes nothing while the model is off.
    */
-  add(listed: Listed, candidates: ListedItems, logits: Float64Array): boolean {
-    const weights = this.items.response
-    if (weights === undefined || weights.strength === 0) return false
-    const { at } = this
-    const { kept } = weights
+  add(listed: Listed, candidates: ListedItems, logits: Float64Array): void {
+    const { weights } = this
+    if (weights === undefined) return
     this.begin(listed)
     for (let i = 0; i < candidates.count; i++) {
       const item = candidates.items[i]
       this.look(listed, item, candidates.source[i])
-      const fixed = listed.filter.logWeight(item)
-      const logit = kept * (logits[i] - fixed) + fixed + weights.adjustment(at)
-      logits[i] = Math.round(logit * 1000) / 1000
+      logits[i] = weights.served(logits[i], listed.filter.logWeight(item), this.at)
     }
-    return true
   }
 
   /** Why a candidate gets what `add` gives it; undefined while the model is off. @param source into `candidateSources`. */
   explain(listed: Listed, item: number, source: number): Explained | undefined {
-    const weights = this.items.response
-    if (weights === undefined || weights.strength === 0) return undefined
+    const { weights } = this
+    if (weights === undefined) return undefined
     this.begin(listed)
     this.look(listed, item, source)
     const { strength, kept } = weights
@@ -101,15 +94,15 @@ export class ResponseScores {
 
   /** What the model knows of an item by itself; undefined while it is off. */
   effects(item: number): Pick<ResponseTerms, 'topic' | 'creator' | 'item'> | undefined {
-    const weights = this.items.response
-    if (weights === undefined || weights.strength === 0) return undefined
+    const { weights } = this
+    if (weights === undefined) return undefined
     this.lookAtItem(item)
     const { topic, creator, item: own } = weights.terms(this.at)
     return { topic, creator, item: own }
   }
 
-  private begin({ user, covisit }: Listed): void {
-    this.answers.begin(user)
+  private begin({ ask, user, covisit }: Listed): void {
+    this.answers.begin(user, ask.from)
     covisit.measure()
   }
 

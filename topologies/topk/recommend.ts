@@ -99,11 +99,14 @@ export class Recommender implements ListedCandidates {
     const { candidates, items } = this
     this.prepared.user = user
     this.prepared.now = now
-    const length = user === null ? 0 : this.readHistory(user)
+    const { history: past } = this.surfaces[0]
+    const from = user !== null && past === 'session' ? user.session.startedAt : 0
+    const length = user === null ? 0 : this.readHistory(user, from)
     const ask: Ask = {
       items,
       history: this.history,
       length,
+      from,
       perSource: this.surfaces[0].candidates,
       countedUntil: Math.max(items.countedUntil, user?.lastSeenAt ?? 0),
       cohort,
@@ -127,13 +130,12 @@ export class Recommender implements ListedCandidates {
     this.scorer.score({ ask, candidates, covisit, embedding, content, filter, bucket }, this.logits)
     // a pushed model has the last word
     if (this.scorer.model === '')
-      this.response.add({ user, now, covisit, filter }, candidates, this.logits)
+      this.response.add({ ask, user, now, covisit, filter }, candidates, this.logits)
     this.draws.begin()
   }
 
-  /** Newest first, as far back as the surfaces look; gives how many. */
-  private readHistory({ positives, session }: User): number {
-    const from = this.surfaces[0].history === 'session' ? session.startedAt : 0
+  /** Newest first, since `from`; gives how many. */
+  private readHistory({ positives }: User, from: number): number {
     const most = Math.min(positives.length, covisitWindow)
     let length = 0
     for (; length < most && positives.at(length) >= from; length++)

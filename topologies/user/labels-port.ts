@@ -38,8 +38,8 @@ export interface ShownPage {
   items(): ReadonlySet<number>
 }
 
-/** What the user's own answers say of an item as it is shown, packed; -1: not looked at. */
-export type AnswerLook = (page: ShownPage, item: number) => number
+/** What the user's own answers say of an item as it is shown at `at` (event time, ms), packed; -1: not looked at. */
+export type AnswerLook = (page: ShownPage, item: number, at: number) => number
 
 /** Called once an impression, when its label is final, within the commit that holds it. */
 export interface LabelSink {

@@ -162,11 +162,12 @@ export class UserState implements Row, PositiveHistory {
     return this.shownSince(item, now - 168 * HOUR)
   }
 
-  unwatched(most: number): number[] {
+  unwatched(most: number, from: number): number[] {
     const found: number[] = []
+    const fromMinute = Math.floor(from / MINUTE)
     const values = this.recentlyShown?.values ?? []
     for (let k = values.length - 1; k >= 0 && found.length < most; k--)
-      if (values[k] >= 0) found.push(itemShown(values[k]))
+      if (values[k] >= 0 && minuteShown(values[k]) >= fromMinute) found.push(itemShown(values[k]))
     return found
   }
 

@@ -35,8 +35,8 @@ export interface User {
   readonly shown: {
     last24h(item: number, now: number): number
     last7d(item: number, now: number): number
-    /** Items shown and not watched since, newest first, each as often as it was shown; at most `most`. */
-    unwatched(most: number): number[]
+    /** Items shown since `from` (ms) and not watched since, newest first, each as often as it was shown; at most `most`. */
+    unwatched(most: number, from: number): number[]
   }
   /** Weight from .01 to 4 that feedback on the creator's items left; 1 where there was none. */
   creatorWeight(creator: number): number

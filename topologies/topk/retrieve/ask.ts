@@ -6,6 +6,8 @@ export interface Ask {
   /** The user's first positives, newest first; `length` are valid. Empty without a user. */
   readonly history: Int32Array
   readonly length: number
+  /** Event time from which on the user's past counts, ms; absent: all of it. */
+  readonly from?: number
   /** New candidates wanted of each source. */
   readonly perSource: number
   /** Event time of the list, ms: of the newest event that is counted, or of the user's newest if that is later. */

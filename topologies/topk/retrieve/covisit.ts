@@ -23,6 +23,7 @@ const longDecay = 0.97
 const damping = 5
 /** Of the registry's shares: log(s n / sum s + .05) - log .05. */
 const delta = 0.05
+const leastSum = 1e-20
 const nextHalfLifeMs = 6 * 3_600_000
 const recentHalfLifeMs = 336 * 3_600_000
 
@@ -39,6 +40,7 @@ export class Covisit {
   /** Item at each place; `touchedCount` are valid. */
   private touched = new Int32Array(4096)
   private touchedCount = 0
+  private isMeasured = false
   /** By item: its place, if it stands there. */
   private places = new Int32Array(1024)
   private readonly best = new BestOf()
@@ -106,8 +108,10 @@ export class Covisit {
     this.touchedCount = count
   }
 
-  /** Sums and maxima of the scorers, for features. */
+  /** Sums and maxima of the scorers, for features; nothing to do where they are known. */
   measure(): void {
+    if (this.isMeasured) return
+    this.isMeasured = true
     const { sums, maxima, board, touched } = this
     const items = this.items!
     sums.fill(0)
@@ -153,7 +157,7 @@ export class Covisit {
   longRareShare(item: number): number {
     const place = this.placeOf(item)
     const sum = this.sums[covisitScorers - 1]
-    if (place < 0 || !(sum > 0)) return 0
+    if (place < 0 || !(sum > leastSum)) return 0
     const items = this.items!
     const l = this.board[place * boards + boards - 1] / Math.sqrt(items.positives(item) + damping)
     return Math.log((l * items.counted.items) / sum / delta + 1)
@@ -204,6 +208,7 @@ export class Covisit {
 
   private clear(items: ItemTable): void {
     this.touchedCount = 0
+    this.isMeasured = false
     this.items = items
     if (items.size > this.places.length)
       this.places = new Int32Array(Math.max(items.size, this.places.length * 2))
