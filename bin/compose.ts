@@ -13,14 +13,15 @@ import { createRedisStore, type RedisStore } from '../sinks/redis/store.ts'
 import { type Clock, systemClock } from '../streams/clock.ts'
 import { FreshetError, messageOf } from '../streams/errors.ts'
 import type { Logger } from '../streams/log.ts'
-import type { Metrics } from '../streams/metrics.ts'
+import { type Metrics, noMetrics } from '../streams/metrics.ts'
 import { Generations } from '../streams/runtime/generations.ts'
 import { type TopicNames, topicNames } from '../streams/runtime/names.ts'
 import type { FillableViewStore, ViewReader } from '../streams/sinks.ts'
 import { createEmbeddedTransport } from '../streams/transport/embedded/index.ts'
 import { createKafkaTransport } from '../streams/transport/kafka/index.ts'
 import type { Transport } from '../streams/transport/port.ts'
-import type { Values } from './call.ts'
+import type { Call, Values } from './call.ts'
+import { createLogger } from './logger.ts'
 
 /** What an unreachable dependency is waited for before a command that asks something gives up. */
 export const REACH_MS = 10_000
@@ -133,6 +134,17 @@ export function openViews(
       clock,
     })
   return createRedisStore({ url, prefix: values['redis.prefix'], log, clock, metrics })
+}
+
+/** The view store for commands that only look. Errors: CALL_INVALID where Redis is left out. */
+export function openStoredViews({ values }: Call): Views {
+  const views = openViews(
+    { values, log: createLogger(values['log.level']), metrics: noMetrics },
+    true,
+  )
+  if (views === null)
+    throw new FreshetError('CALL_INVALID', 'redis.url is none: there are no views to look at')
+  return views
 }
 
 /** null where ClickHouse is left out by `none`. Not yet migrated. */

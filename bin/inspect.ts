@@ -9,11 +9,10 @@ import { describeItem, describeNeighbours, describeUser } from '../topologies/ex
 import { learnerStores } from '../topologies/learner/rows.ts'
 import { ResponseWeights } from '../topologies/response/weights.ts'
 import { answer, type Call, EXIT, notDone } from './call.ts'
-import { nobody, unknownItem } from './commands/explain.ts'
-import { openStoredViews } from './commands/topk.ts'
-import { ago, time } from './explain/words.ts'
+import { openStoredViews } from './compose.ts'
+import { nobody, unknownItem } from './explain/words.ts'
 import { openState } from './state.ts'
-import { count, durationText, paint, table } from './terminal.ts'
+import { ago, bytes, count, durationText, paint, table, time } from './terminal.ts'
 
 const mostRows = 20
 
@@ -285,9 +284,4 @@ function learntText(learnt: ReturnType<Learnt['described']>): string[] {
       ]),
     ]),
   ]
-}
-
-function bytes(n: number): string {
-  if (n < 10_000) return `${n} B`
-  return n < 10_000_000 ? `${Math.round(n / 1_000)} KB` : `${(n / 1e6).toFixed(1)} MB`
 }

@@ -45,6 +45,27 @@ export function durationText(ms: number): string {
   return `${Math.floor(ms / 3_600_000)} h ${Math.round((ms % 3_600_000) / 60_000)} min`
 }
 
+/** To the second, UTC. */
+export const time = (ms: number): string =>
+  new Date(ms).toISOString().slice(0, 19).replace('T', ' ')
+
+const DAY = 86_400_000
+
+export function ago(ms: number, now: number): string {
+  if (ms <= 0) return 'never'
+  const age = Math.max(0, now - ms)
+  return `${age < 2 * DAY ? durationText(age) : `${Math.floor(age / DAY)} days`} ago`
+}
+
+export const percent = (p: number): string => `${(100 * p).toPrecision(3)}%`
+
+export const signed = (x: number): string => `${x < 0 ? '-' : '+'}${Math.abs(x).toFixed(3)}`
+
+export function bytes(n: number): string {
+  if (n < 10_000) return `${n} B`
+  return n < 10_000_000 ? `${Math.round(n / 1_000)} KB` : `${(n / 1e6).toFixed(1)} MB`
+}
+
 /** Progress of long work on standard error: a bar on a terminal, a line every 10 s otherwise. */
 export class Progress {
   private readonly what: string

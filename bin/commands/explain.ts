@@ -10,12 +10,12 @@ import {
 import { reachOf } from '../../topologies/explain/reach.ts'
 import { verdictOf } from '../../topologies/explain/verdict.ts'
 import { action, answer, type Call, command, EXIT, notDone } from '../call.ts'
+import { openStoredViews } from '../compose.ts'
 import { type Asked, drawAgain } from '../explain/ask.ts'
 import { readStoredList } from '../explain/stored-list.ts'
 import { itemText, userText, verdictText } from '../explain/text.ts'
-import { because, reasonsOf } from '../explain/words.ts'
+import { because, nobody, reasonsOf, unknownItem } from '../explain/words.ts'
 import { openState } from '../state.ts'
-import { openStoredViews } from './topk.ts'
 
 export function explainCommand() {
   return command(
@@ -67,14 +67,6 @@ async function explain(call: Call, userId: string, itemId?: string): Promise<num
     await state.close()
   }
 }
-
-export const nobody = (userId: string, withdrawnAt: number): string =>
-  withdrawnAt > 0
-    ? `nothing is stored of user ${userId}: their data was removed at ${new Date(withdrawnAt).toISOString()} (an erasure, or an event with less consent)`
-    : `nothing is stored of user ${userId}: no event with consent full came, or it is not committed yet`
-
-export const unknownItem = (itemId: string): string =>
-  `item ${itemId} is not known: it is not in the catalog, and no event that counts named it`
 
 function userAnswer(asked: Asked) {
   const { user, items, listing, stored, notes } = asked

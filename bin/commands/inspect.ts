@@ -1,7 +1,7 @@
 import { action, answer, type Call, command, EXIT } from '../call.ts'
+import { openStoredViews } from '../compose.ts'
 import { inspectItem, inspectTask, inspectUser } from '../inspect.ts'
 import { table } from '../terminal.ts'
-import { openStoredViews } from './topk.ts'
 
 export function inspectCommand() {
   const session = command(

@@ -1,9 +1,6 @@
 import { itemsOfList } from '../../sinks/redis/reader/items.ts'
-import { FreshetError } from '../../streams/errors.ts'
-import { noMetrics } from '../../streams/metrics.ts'
 import { action, answer, type Call, command, EXIT } from '../call.ts'
-import { openViews } from '../compose.ts'
-import { createLogger } from '../logger.ts'
+import { openStoredViews } from '../compose.ts'
 import { durationText, paint, table } from '../terminal.ts'
 
 export function topkCommand() {
@@ -54,15 +51,4 @@ async function topk(call: Call, user: string): Promise<number> {
   } finally {
     await views.close()
   }
-}
-
-/** The view store for commands that only look. Errors: CALL_INVALID where Redis is left out. */
-export function openStoredViews(call: Call) {
-  const views = openViews(
-    { values: call.values, log: createLogger(call.values['log.level']), metrics: noMetrics },
-    true,
-  )
-  if (views === null)
-    throw new FreshetError('CALL_INVALID', 'redis.url is none: there are no views to look at')
-  return views
 }

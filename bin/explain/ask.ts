@@ -14,6 +14,7 @@ import type { Call } from '../call.ts'
 import { openRegistry } from '../compose.ts'
 import { followModel } from '../model-host.ts'
 import type { OpenedState } from '../state.ts'
+import { time } from '../terminal.ts'
 import type { StoredList } from './stored-list.ts'
 
 export interface Asked {
@@ -101,9 +102,8 @@ function notesOf(
   const { countedUntil } = evidence.ask
   if (stored === undefined) notes.push('redis.url is none: there is no stored list to compare with')
   if (stored) {
-    const event = new Date(countedUntil).toISOString().slice(0, 19).replace('T', ' ')
     notes.push(
-      `the list was drawn ${new Date(stored.at).toISOString().slice(0, 19).replace('T', ' ')} and the state has moved on since: it holds events up to ${event}; what is said of now need not be what was true then (a share of draws stands in the table slates, exactly as drawn)`,
+      `the list was drawn ${time(stored.at)} and the state has moved on since: it holds events up to ${time(countedUntil)}; what is said of now need not be what was true then (a share of draws stands in the table slates, exactly as drawn)`,
     )
     if (stored.policy !== policy)
       notes.push(`the list was drawn by policy ${stored.policy}, now it would be ${policy}`)

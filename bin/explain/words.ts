@@ -3,7 +3,7 @@ import { type CovisitPart, covisitParts } from '../../topologies/explain/covisit
 import type { Listing, Scored } from '../../topologies/explain/listing.ts'
 import type { TermGroup } from '../../topologies/explain/terms.ts'
 import type { Verdict } from '../../topologies/explain/verdict.ts'
-import { durationText } from '../terminal.ts'
+import { percent, time } from '../terminal.ts'
 
 /** Less than this is no reason: a tenth of a logit moves an item by a neighbour. */
 const leastLift = 0.1
@@ -133,13 +133,11 @@ function outrankedWords(verdict: Extract<Verdict, { kind: 'outranked' }>): strin
   return `passed over: by its logit ${logit.toFixed(3)} it is number ${better + 1} of ${of}, but chance, likeness to those above or a floor chose others${odds}`
 }
 
-export const time = (ms: number): string =>
-  new Date(ms).toISOString().slice(0, 19).replace('T', ' ')
-const DAY = 86_400_000
-export function ago(ms: number, now: number): string {
-  if (ms <= 0) return 'never'
-  const age = Math.max(0, now - ms)
-  return `${age < 2 * DAY ? durationText(age) : `${Math.floor(age / DAY)} days`} ago`
-}
-export const percent = (p: number): string => `${(100 * p).toPrecision(3)}%`
-export const signed = (x: number): string => `${x < 0 ? '-' : '+'}${Math.abs(x).toFixed(3)}`
+/** Why there is nothing to say of a user. @param withdrawnAt when what was stored was removed, ms; 0: never. */
+export const nobody = (userId: string, withdrawnAt: number): string =>
+  withdrawnAt > 0
+    ? `nothing is stored of user ${userId}: their data was removed at ${new Date(withdrawnAt).toISOString()} (an erasure, or an event with less consent)`
+    : `nothing is stored of user ${userId}: no event with consent full came, or it is not committed yet`
+
+export const unknownItem = (itemId: string): string =>
+  `item ${itemId} is not known: it is not in the catalog, and no event that counts named it`
