@@ -27,8 +27,6 @@ import { createLogger } from './logger.ts'
 export interface OpenedState {
   readonly transport: Transport
   readonly names: TopicNames
-  readonly generation: number
-  readonly application: Application
   readonly log: Logger
   /** Whole up to when it is first asked for; follows on from there. */
   items(): Promise<MemoryItemTable>
@@ -78,8 +76,6 @@ export async function openState({ values: given }: Call): Promise<OpenedState> {
     return {
       transport,
       names,
-      generation,
-      application,
       log,
       items,
       async user(userId) {
