@@ -124,7 +124,8 @@ export function wholeNumber(flag: string, given: unknown, fallback: number, leas
   )
 }
 
-/** Writes the answer: an object for --json, else text. */
+/** Writes the answer: an object for --json (a function makes one that costs something), else text. */
 export function answer(call: Call, machine: unknown, text: () => string): void {
-  process.stdout.write(`${call.json ? JSON.stringify(machine) : text()}\n`)
+  const made = () => JSON.stringify(typeof machine === 'function' ? machine() : machine)
+  process.stdout.write(`${call.json ? made() : text()}\n`)
 }

@@ -45,7 +45,11 @@ async function explain(call: Call, userId: string, itemId?: string): Promise<num
     const stored = views && (await readStoredList(views, surface, userId))
     const asked = await drawAgain(call, state, user, surface, stored)
     if (itemId === undefined) {
-      answer(call, userAnswer(asked), () => userText(asked))
+      answer(
+        call,
+        () => userAnswer(asked),
+        () => userText(asked),
+      )
       return EXIT.done
     }
     const { items } = asked
@@ -53,13 +57,11 @@ async function explain(call: Call, userId: string, itemId?: string): Promise<num
     const item = items.index(itemId)
     if (item >= known) return notDone(unknownItem(itemId))
     const isNamed = asked.listing.isCandidate(item)
-    answer(call, itemAnswer(asked, item, values['topk.repeat']), () =>
-      itemText(
-        asked,
-        item,
-        isNamed ? undefined : reachOf(asked.listing, item),
-        values['topk.repeat'],
-      ),
+    const repeat = values['topk.repeat']
+    answer(
+      call,
+      () => itemAnswer(asked, item, repeat),
+      () => itemText(asked, item, isNamed ? undefined : reachOf(asked.listing, item), repeat),
     )
     return EXIT.done
   } finally {
