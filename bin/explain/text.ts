@@ -110,6 +110,10 @@ function reachText(reach: Reach): string[] {
     embedding === null
       ? 'no vector of the item, or no context of the user'
       : `number ${count(embedding.rank)} of ${count(embedding.of)} by u . Q = ${embedding.nearness.toFixed(3)}`
+  const alike =
+    content === null
+      ? 'no content to compare'
+      : `number ${count(content.rank)} of ${count(content.of)} by cosine ${content.cosine.toFixed(3)}`
   const isNew = newest.isNew ? 'yes' : `no: number ${count(newest.rank)} by publication`
   return [
     'Where the sources looked:',
@@ -118,7 +122,7 @@ function reachText(reach: Reach): string[] {
       ['popularity', `rank by half-life: ${ranks.join(', ')}; looked down to ${popularity.looked}`],
       ['covisit', covisits],
       ['embedding', near],
-      ['content', content === null ? 'no content to compare' : `cosine ${content.toFixed(3)}`],
+      ['content', alike],
       ['explore', `${count(impressions)} impressions; of the newest ${newest.looked}: ${isNew}`],
     ]),
   ]

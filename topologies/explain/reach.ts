@@ -23,10 +23,17 @@ export interface Reach {
     readonly rank: number
     readonly of: number
   } | null
-  /** Rank by publication, from 1, and whether that is new enough for the source `explore` to look for it. */
+  /**
+   * Rank by publication, from 1, and whether that is new enough for the half of `explore` that looks at the newest alone; its
+   * other half is drawn from the whole catalog.
+   */
   readonly newest: { readonly rank: number; readonly looked: number; readonly isNew: boolean }
-  /** Cosine to what the user watched; null: the user or the item has no content vector. */
-  readonly content: number | null
+  /** Cosine to what the user watched, its rank among all items with content; null: the user or the item has none. */
+  readonly content: {
+    readonly cosine: number
+    readonly rank: number
+    readonly of: number
+  } | null
   readonly impressions: number
 }
 
@@ -49,6 +56,9 @@ export function reachOf(listing: Listing, item: number): Reach {
   const known = covisit.score.bind(covisit)
   const nearnessOf = (i: number) =>
     (embedding.logit(ask, i) ?? Number.NEGATIVE_INFINITY) - items.bias[i]
+  const hasContent = (i: number) => items.contentAt(i) >= 0
+  const cosineOf = (i: number) =>
+    hasContent(i) ? content.similarity(ask, i) : Number.NEGATIVE_INFINITY
   const hasLogit = embedding.logit(ask, item) !== undefined
   const newest = items.newest(Math.max(newestLooked, items.size)).indexOf(item) + 1
   return {
@@ -71,7 +81,13 @@ export function reachOf(listing: Listing, item: number): Reach {
       : null,
     newest: { rank: newest, looked: newestLooked, isNew: newest > 0 && newest <= newestLooked },
     content:
-      content.present && items.content(item) !== undefined ? content.similarity(ask, item) : null,
+      content.present && hasContent(item)
+        ? {
+            cosine: cosineOf(item),
+            rank: better(cosineOf),
+            of: countWhere(items.size, hasContent),
+          }
+        : null,
     impressions: items.impressions(item),
   }
 }

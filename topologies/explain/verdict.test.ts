@@ -118,6 +118,20 @@ describe('why an item is not in the list', () => {
         of: withVector.length,
       })
     else expect(reach.embedding).toBeNull()
+    const last = Array.from(ask.history.subarray(0, Math.min(10, ask.length)))
+    const taste = Array.from({ length: 16 }, (_, i) =>
+      last.reduce((sum, j, k) => sum + 0.8 ** k * (items.content(j)?.[i] ?? 0), 0),
+    )
+    const cosine = (j: number) =>
+      items.content(j)!.reduce((sum, x, i) => sum + x * taste[i], 0) / Math.hypot(...taste)
+    const withContent = all.filter(i => items.content(i) !== undefined)
+    if (items.content(item) !== undefined)
+      expect(reach.content).toEqual({
+        cosine: expect.closeTo(cosine(item), 5),
+        rank: 1 + withContent.filter(i => cosine(i) > cosine(item)).length,
+        of: withContent.length,
+      })
+    else expect(reach.content).toBeNull()
   })
 
   it('outranked: those above it, the end of the list, and no chance at temperature 0', () => {

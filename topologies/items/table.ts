@@ -111,6 +111,6 @@ export interface ItemTable {
   nearestContent(taste: ArrayLike<number>, n: number): readonly number[]
   /** Items whose output vector has the largest dot product with `query`, best first (HNSW, or brute force when small). */
   nearest(query: Float32Array, n: number): readonly number[]
-  /** Items published most recently first, at most `n`, for content and exploration candidates. */
+  /** Items published most recently first, at most `n`, for exploration. */
   newest(n: number): readonly number[]
 }

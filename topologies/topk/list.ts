@@ -6,7 +6,7 @@
  *
  * `compact`: the same head, then parallel arrays by position instead of `items`:
  * `"ids":["i9",...],"scores":[1.234,...],"p":[0.041,...],"src":"c...","x":[3]}` where `src` has one letter a position
- * (p popularity, c covisit, k knn, e embedding, n content of new items, x explore, o other) and `x` names the positions
+ * (p popularity, c covisit, k knn, e embedding, n content, x explore, o other) and `x` names the positions
  * with explore = true.
  *
  * `score` is the logit after penalties at the draw, exact (whole thousandths). `p` has 4 significant digits, within .05%:
