@@ -1,13 +1,12 @@
 import { describe, expect, it } from 'vitest'
-import { silentLogger } from '../../streams/log.ts'
-import { noMetrics } from '../../streams/metrics.ts'
 import { resolveOptions } from '../../streams/options.ts'
 import { ByteReader, ByteWriter } from '../../streams/serde/bytes.ts'
 import { randomFrom } from '../../streams/serde/hash.ts'
 import type { Outbox } from '../../streams/topology/outbox.ts'
-import type { Stage, TaskContext } from '../../streams/topology/stage.ts'
+import type { Stage } from '../../streams/topology/stage.ts'
 import type { Row, Store } from '../../streams/topology/store.ts'
 import { responseOptions } from '../response/options.ts'
+import { contextOf } from '../topk/fakes.ts'
 import type { UserEvent } from '../user/event.ts'
 import type { User } from '../user/user.ts'
 import { learnerOptions } from './options.ts'
@@ -44,17 +43,7 @@ class FakeItems {
   }
 }
 
-function context(items: FakeItems, clock: { now: number }): TaskContext {
-  return {
-    kind: 'learner',
-    partition: 0,
-    partitionsOf: () => 1,
-    now: () => clock.now,
-    table: <T>(): T => items as T,
-    metrics: noMetrics,
-    log: silentLogger,
-  }
-}
+const context = (items: FakeItems, clock: { now: number }) => contextOf('learner', items, clock)
 
 /** What the runtime does at a commit: takes the dirty rows and writes them. */
 function rowsOf(stage: Stage<never>): { store: number; key: Buffer; value: Buffer }[] {

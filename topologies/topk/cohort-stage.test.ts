@@ -1,11 +1,8 @@
 import { describe, expect, it } from 'vitest'
-import { silentLogger } from '../../streams/log.ts'
-import { noMetrics } from '../../streams/metrics.ts'
 import { resolveOptions } from '../../streams/options.ts'
 import type { Outbox, ViewWrite } from '../../streams/topology/outbox.ts'
-import type { TaskContext } from '../../streams/topology/stage.ts'
 import { type CohortPopularity, createCohortStage } from './cohort-stage.ts'
-import { FakeItems } from './fakes.ts'
+import { contextOf, FakeItems } from './fakes.ts'
 import { topkOptions } from './options.ts'
 
 interface Listed {
@@ -19,15 +16,7 @@ const idsOf = (write: ViewWrite) => bodyOf(write).items.map(item => item.id)
 function setUp(flags: Record<string, string> = {}) {
   const items = new FakeItems({ items: 300, seed: 5 })
   const clock = { now: 1_700_000_000_000 }
-  const ctx: TaskContext = {
-    kind: 'global',
-    partition: 0,
-    partitionsOf: () => 1,
-    now: () => clock.now,
-    table: <T>(): T => items as T,
-    metrics: noMetrics,
-    log: silentLogger,
-  }
+  const ctx = contextOf('global', items, clock)
   const { values: options } = resolveOptions(topkOptions, { flags, environment: {}, file: {} })
   const popular = new Map<number, number>()
   const listed = [0, 1]

@@ -1,6 +1,9 @@
 /** A small item table and users, for tests and the bench. */
 
+import { silentLogger } from '../../streams/log.ts'
+import { noMetrics } from '../../streams/metrics.ts'
 import { hash53, randomFrom } from '../../streams/serde/hash.ts'
+import type { TaskContext } from '../../streams/topology/stage.ts'
 import { BlendWeights } from '../blend/weights.ts'
 import type { CatalogEntry, ItemTable, Neighbours } from '../items/table.ts'
 import { vectorDimension } from '../learner/rows.ts'
@@ -203,6 +206,23 @@ export class FakeItems implements ItemTable {
     const list = make()
     this.lists.set(name, list)
     return list
+  }
+}
+
+/** Of the only task of a kind, which reads `items` as its table. */
+export function contextOf(
+  kind: string,
+  items: unknown,
+  clock: { readonly now: number },
+): TaskContext {
+  return {
+    kind,
+    partition: 0,
+    partitionsOf: () => 1,
+    now: () => clock.now,
+    table: <T>(): T => items as T,
+    metrics: noMetrics,
+    log: silentLogger,
   }
 }
 

@@ -1,12 +1,9 @@
 import { describe, expect, it } from 'vitest'
-import { silentLogger } from '../../streams/log.ts'
-import { noMetrics } from '../../streams/metrics.ts'
 import { resolveOptions } from '../../streams/options.ts'
 import type { Outbox, TableRow, ViewWrite } from '../../streams/topology/outbox.ts'
-import type { TaskContext } from '../../streams/topology/stage.ts'
 import type { UserEvent } from '../user/event.ts'
 import type { User } from '../user/user.ts'
-import { FakeItems, FakeUsers, fakeUser } from './fakes.ts'
+import { contextOf, FakeItems, FakeUsers, fakeUser } from './fakes.ts'
 import { topkOptions } from './options.ts'
 import { createTopkStage } from './stage.ts'
 
@@ -21,15 +18,7 @@ function setUp(flags: Record<string, string> = {}, size = 300) {
   const items = new FakeItems({ items: size, seed: 5 })
   const users = new FakeUsers()
   const clock = { now: 1_700_000_000_000 }
-  const ctx: TaskContext = {
-    kind: 'user',
-    partition: 0,
-    partitionsOf: () => 1,
-    now: () => clock.now,
-    table: <T>(): T => items as T,
-    metrics: noMetrics,
-    log: silentLogger,
-  }
+  const ctx = contextOf('user', items, clock)
   const { values: options } = resolveOptions(topkOptions, { flags, environment: {}, file: {} })
   const stage = createTopkStage(ctx, {
     users,

@@ -1,15 +1,12 @@
 /** What surfaces declare, seen from the stage: their own intervals, epsilons by context, budgets of a day. */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { silentLogger } from '../../streams/log.ts'
-import { noMetrics } from '../../streams/metrics.ts'
 import { resolveOptions } from '../../streams/options.ts'
 import type { Outbox, ViewWrite } from '../../streams/topology/outbox.ts'
-import type { TaskContext } from '../../streams/topology/stage.ts'
 import type { UserEvent } from '../user/event.ts'
 import { createCohortStage } from './cohort-stage.ts'
 import { bucketOf, cohortHash, contextHash } from './exploration.ts'
-import { FakeItems, FakeUsers, fakeUser } from './fakes.ts'
+import { contextOf, FakeItems, FakeUsers, fakeUser } from './fakes.ts'
 import { topkOptions } from './options.ts'
 import { createTopkStage } from './stage.ts'
 
@@ -25,15 +22,7 @@ function setUp(policies: unknown, surfaces = 'home', flags: Record<string, strin
   const items = new FakeItems({ items: 200, seed: 5 })
   const users = new FakeUsers()
   const clock = { now: 1_700_000_000_000 }
-  const ctx: TaskContext = {
-    kind: 'user',
-    partition: 0,
-    partitionsOf: () => 1,
-    now: () => clock.now,
-    table: <T>(): T => items as T,
-    metrics: noMetrics,
-    log: silentLogger,
-  }
+  const ctx = contextOf('user', items, clock)
   const { values: options } = resolveOptions(topkOptions, {
     flags: {
       'topk.policies': JSON.stringify(policies),
