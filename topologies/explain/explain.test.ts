@@ -1,7 +1,10 @@
 /** What explains a list agrees with what draws it, and with plain sums written out here. */
 import { describe, expect, it } from 'vitest'
+import { hash53, randomFrom } from '../../streams/serde/hash.ts'
 import { featureCount, featureNames } from '../blend/features.ts'
 import type { ModelHost } from '../models/host.ts'
+import { itemBucket } from '../response/features.ts'
+import { ResponseWeights } from '../response/weights.ts'
 import { recommendersOf } from '../topk/recommend.ts'
 import { covisitParts } from './covisits.ts'
 import { listingOf, now, optionsOf, outside, seeds, userOf, worldOf } from './fakes.ts'
@@ -80,6 +83,44 @@ describe('what a logit is made of', () => {
       expect(Math.abs(scored.blended! - logit!)).toBeLessThan(0.000_51)
     }
   })
+
+  it.each(seeds)(
+    'what the response model adds makes the logit that the plain recommender draws from (world %i)',
+    seed => {
+      const random = randomFrom(hash53('response', seed))
+      const response = new ResponseWeights()
+      response.strength = 1
+      for (const weights of [response.dense, response.topics, response.creators, response.items])
+        for (let i = 0; i < weights.length; i++) weights[i] = random() - 0.5
+      const items = Object.assign(worldOf(seed), { response })
+      const user = userOf(seed)
+      const listing = listingOf(items, user)
+      const [plain] = recommendersOf(optionsOf(), items)
+      plain.prepare(user, now, `${user.id} ${user.lastOffset}`)
+      plain.draw('home', `${user.id} ${user.lastOffset}`)
+      const sources = new Set<string>()
+      let lifts = 0
+      for (let i = 0; i < plain.traits.count; i++) {
+        const scored = listing.of(plain.itemOf(i))
+        const { kept, strength, added, ...terms } = scored.response!
+        expect(scored.logit).toBe(plain.traits.logit[i])
+        expect([kept, strength]).toEqual([expect.closeTo(0.1, 12), 1])
+        expect(added).toBeCloseTo(
+          Object.values(terms).reduce((sum, term) => sum + term, 0),
+          9,
+        )
+        expect(terms.item).toBe(response.items[itemBucket(items.idOf(scored.item))])
+        expect(Math.abs(listing.servedLogit(scored) - scored.logit!)).toBeLessThan(0.000_51)
+        const fixed = scored.fatigue + scored.creator
+        const choice = sumOf(scored.terms!)
+        expect(Math.abs(0.1 * choice + fixed + added - scored.logit!)).toBeLessThan(0.000_6)
+        sources.add(scored.source!)
+        lifts += listing.responseLift(scored)
+      }
+      expect(sources.size).toBeGreaterThan(2)
+      expect(lifts).toBeCloseTo(0, 6)
+    },
+  )
 
   it("where a model ranks, its score and the blend's stand side by side", () => {
     const items = worldOf(2)

@@ -1,9 +1,8 @@
 /** Why an item is not in a list: each reason, made to hold for what stood first. */
 import { describe, expect, it } from 'vitest'
 import type { CatalogEntry } from '../items/table.ts'
-import { Recommender } from '../topk/recommend.ts'
 import type { User } from '../user/user.ts'
-import { listingOf, now, optionsOf, outside, type Shop, userOf, worldOf } from './fakes.ts'
+import { listingOf, now, outside, type Shop, userOf, worldOf } from './fakes.ts'
 import { reachOf } from './reach.ts'
 import { type Verdict, verdictOf } from './verdict.ts'
 
@@ -200,13 +199,31 @@ describe('why an item is not in the list', () => {
     )
   })
 
-  it('a filter that refuses is one that does not admit', () => {
+  it('the filter names what refuses an item first, and admits what nothing refuses', () => {
     const items = worldOf(1)
-    const user = userOf(1)
-    const recommender = new Recommender(optionsOf(), items)
-    recommender.prepare(user, now, 'x')
+    const shown = (item: number) => item % 10
+    const user: User = {
+      ...userOf(1),
+      excludes: item => item % 7 === 0,
+      shown: { last24h: shown, last7d: shown, unwatched: () => [] },
+    }
+    for (let item = 0; item < items.size; item += 11) items.withdraw(item)
+    for (let item = 0; item < items.size; item += 9) items.change(item, { safety: 'restricted' })
     const { filter } = listingOf(items, user).evidence
-    for (let item = 0; item < items.size; item++)
-      expect(filter.admits(item)).toBe(items.listable(item) && !user.excludes(item) && item % 4 < 8)
+    const found = new Map<string | undefined, number>()
+    for (let item = 0; item < items.size; item++) {
+      const reasons = {
+        unlistable: item % 11 === 0,
+        excluded: item % 7 === 0,
+        restricted: item % 9 === 0,
+        fatigue: item % 10 >= 8,
+      }
+      const expected = Object.entries(reasons).find(([, holds]) => holds)?.[0]
+      expect(filter.refusal(item)).toBe(expected)
+      expect(filter.admits(item)).toBe(expected === undefined)
+      found.set(expected, (found.get(expected) ?? 0) + 1)
+    }
+    for (const refusal of ['unlistable', 'excluded', 'restricted', 'fatigue', undefined])
+      expect(found.get(refusal)).toBeGreaterThan(20)
   })
 })
