@@ -84,7 +84,7 @@ export function parseCondition(text: string, names?: readonly string[]): Conditi
     if (kind === 'number') return { of: () => Number(value), numeric: true }
     if (kind === 'text') return { of: () => value, numeric: false }
     if (names && !names.includes(value))
-      throw wrong(text, found.at, `one of the names ${names.join(', ')}`)
+      throw wrong(text, found.at, `one of the names ${[...new Set(names)].join(', ')}`)
     return { of: row => row[value], numeric: false }
   }
 

@@ -311,6 +311,12 @@ describe('parts', () => {
     )
   })
 
+  it('names each column once, also where a field has its name', () => {
+    expect(() => parseCondition('nope = 1', ['rating', 'ts', 'rating'])).toThrowError(
+      /one of the names rating, ts$/,
+    )
+  })
+
   it.each([
     ['1364690142', 'seconds', 1364690142000],
     ['1364690142.25', 'seconds', 1364690142250],

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
@@ -75,10 +75,16 @@ describe('embedded view store', () => {
     rmSync(dir, { recursive: true })
   })
 
-  it('says where it looked when there is nothing to read', () => {
-    const dir = join(tmpdir(), 'freshet-no-such-folder')
+  it('says where it looked when there is nothing to read, and makes nothing', () => {
+    const home = mkdtempSync(join(tmpdir(), 'freshet-'))
+    const dir = join(home, 'none', 'views')
     expect(() => createEmbeddedStore({ dir, readOnly: true, clock: handClock() })).toThrowError(
-      /no-such-folder/,
+      expect.objectContaining({
+        code: 'CALL_INVALID',
+        message: expect.stringContaining(`no embedded views in ${dir}`),
+      }),
     )
+    expect(readdirSync(home)).toEqual([])
+    rmSync(home, { recursive: true })
   })
 })

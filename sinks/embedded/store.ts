@@ -5,6 +5,8 @@
  *    back in time.
  *  - One process writes at a time (the embedded transport sees to that); any number read.
  */
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import type { Clock } from '../../streams/clock.ts'
 import { FreshetError } from '../../streams/errors.ts'
 import type { FillableViewStore, ViewMark, ViewReader } from '../../streams/sinks.ts'
@@ -23,7 +25,7 @@ const sweptPerWrite = 64
 /** As in Redis: what was deleted stays deleted for a day, whatever older comes. */
 const goneLifeMs = 86_400_000
 
-/** Errors: DEPENDENCY_UNREACHABLE where the folder can't be opened. */
+/** Errors: CALL_INVALID where there is nothing to read, DEPENDENCY_UNREACHABLE where the folder can't be opened. */
 export function createEmbeddedStore(options: EmbeddedStoreOptions): FillableViewStore & ViewReader {
   const { dir, readOnly = false, clock } = options
   const rows = dir === undefined ? memoryRows() : openRows(dir, readOnly)
@@ -207,12 +209,18 @@ function moveMark(
 const end = (ttlMs: number, now: number): number => (ttlMs === 0 ? 0 : now + ttlMs)
 
 function openRows(dir: string, readOnly: boolean) {
+  // LMDB would make the folders before it finds out
+  if (readOnly && !existsSync(join(dir, 'data.mdb')))
+    throw new FreshetError(
+      'CALL_INVALID',
+      `there are no embedded views in ${dir}: name the folder of a \`freshet demo\` or \`freshet run\` with --data, or Redis with redis.url`,
+    )
   try {
     return lmdbRows(dir, readOnly)
   } catch (error) {
     throw new FreshetError(
       'DEPENDENCY_UNREACHABLE',
-      `the embedded views in ${dir} can't be opened${readOnly ? ' (has anything run there yet?)' : ''}: ${error}`,
+      `the embedded views in ${dir} can't be opened: ${error}`,
       error,
     )
   }
