@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { silentLogger } from '../../streams/log.ts'
 import { randomFrom } from '../../streams/serde/hash.ts'
 import { loadGraphs } from './hnsw.ts'
-import { Nearest } from './nearest.ts'
+import { type GraphFactory, Nearest } from './nearest.ts'
 
 const d = 32
 
@@ -172,4 +172,43 @@ describe('nearest vectors', () => {
       expect(settled).toBeLessThan(512)
     },
   )
+})
+
+describe('a graph that lost points', () => {
+  it('still gives as many as are asked for, and is made anew once too many left', () => {
+    const d = 8
+    const random = randomFrom(12)
+    const vectors = Float32Array.from({ length: 2_000 * d }, () => random() - 0.5)
+    const built: number[] = []
+    const graphs: GraphFactory = (_dimension, capacity) => {
+      const points: { vector: number[]; label: number }[] = []
+      built.push(capacity)
+      return {
+        add: (vector, label) => void points.push({ vector, label }),
+        search: (query, n) =>
+          points
+            .map(({ vector, label }) => ({
+              label,
+              near: vector.reduce((sum, x, k) => sum + x * query[k], 0),
+            }))
+            .sort((a, b) => b.near - a.near)
+            .slice(0, n)
+            .map(({ label }) => label),
+      }
+    }
+    const nearest = new Nearest(d, { bruteForceBelow: 100, moved: 0.1 }, graphs)
+    for (let i = 0; i < 2_000; i++) nearest.moved(i, vectors)
+    while (nearest.indexed === 0) nearest.work(vectors)
+    const query = vectors.slice(0, d)
+    const best = nearest.search(query, 40, vectors)
+    for (const index of best.slice(0, 30)) nearest.removed(index)
+    const left = nearest.search(query, 40, vectors)
+    expect(left).toHaveLength(40)
+    expect(left.slice(0, 10)).toEqual(best.slice(30))
+    const before = built.length
+    for (let i = 0; i < 2_000; i += 2) nearest.removed(i)
+    for (let k = 0; k < 100; k++) nearest.work(vectors)
+    expect(built.length).toBe(before + 1)
+    expect(nearest.search(query, 40, vectors)).toHaveLength(40)
+  })
 })

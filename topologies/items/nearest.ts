@@ -52,6 +52,8 @@ export class Nearest {
   /** By index: `absent`, `member`, or `left`: no member, but it stands in `members` still. */
   private standing = new Uint8Array(1024)
   private live = 0
+  /** Points in the graph. */
+  private points = 0
   private built: Built | undefined
   /** All that is looked at: every member while there is no graph, then those it does not speak for. */
   private readonly looked: VectorScan
@@ -74,6 +76,11 @@ export class Nearest {
   /** How many vectors the graph answers for; 0 while all are looked at. */
   get indexed(): number {
     return this.built ? this.live - this.looked.size : 0
+  }
+
+  /** Points of the graph that no longer stand for a member: it moved, or left. */
+  private get stale(): number {
+    return this.points - this.indexed
   }
 
   /** The vector of `index` (at index * dimension in `vectors`) is new or has changed. */
@@ -111,7 +118,7 @@ export class Nearest {
     if (!graphs || this.live <= this.options.bruteForceBelow) return
     if (!this.building) {
       const limit = Math.max(FRESH_MIN, this.live * FRESH_SHARE)
-      if (this.built && this.looked.size <= limit) return
+      if (this.built && Math.max(this.looked.size, this.stale) <= limit) return
       this.dropLeft()
       const capacity = this.live * 2
       this.building = {
@@ -157,8 +164,11 @@ export class Nearest {
     this.looked.clear()
     this.isFresh.fill(0)
     // what was removed while the graph was built is in it: passed over
-    for (let index = 0; index < to.has.length; index++)
+    this.points = 0
+    for (let index = 0; index < to.has.length; index++) {
+      this.points += to.has[index]
       if (to.has[index] === 1 && this.standing[index] !== member) this.isFresh[index] = 1
+    }
     for (const index of this.members)
       if (this.standing[index] === member) this.checkFresh(index, vectors)
   }
@@ -187,10 +197,10 @@ export class Nearest {
     best.reset(n)
     looked.offer(query, best)
     if (this.built) {
-      // those that moved are scored beside the graph: ask for as many more as may fall out
+      // what moved is scored beside the graph, and what left is no answer: ask for as many more as may fall out
       const found = this.built.graph.search(
         Array.from(query),
-        Math.min(this.indexed, n + Math.min(n, looked.size)),
+        Math.min(this.points, n + Math.min(n, this.stale)),
       )
       for (const index of found)
         if (this.isFresh[index] === 0)
