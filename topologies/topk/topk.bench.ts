@@ -1,8 +1,8 @@
 /**
  * Lists a second on one core: `npx tsx topologies/topk/topk.bench.ts [items]`, 20,000 without a number. The default ranker
  * (blend) with 20 items of history, 64 neighbours an item, 32-d vectors in an HNSW graph; by CPU time of the process, the
- * median of seven rounds. The item table is the real one, users are faked; not measured: Kafka, Redis, the commit, the response's
- * offsets.
+ * median of seven rounds. The item table is the real one, users are faked, with 60 impressions they did not watch; with the
+ * response model in force, and without it. Not measured: Kafka, Redis, the commit.
  */
 import { resolveOptions } from '../../streams/options.ts'
 import { randomFrom } from '../../streams/serde/hash.ts'
@@ -18,15 +18,16 @@ const perRound = 500
 
 const items = benchTable(size)
 const random = randomFrom(7)
-const users = Array.from({ length: 1_000 }, (_, u) =>
-  fakeUser(
-    `u${u}`,
-    Array.from({ length: 20 }, () => Math.floor(random() * size)),
-  ),
-)
+const some = (n: number): number[] => Array.from({ length: n }, () => Math.floor(random() * size))
+const users = Array.from({ length: 1_000 }, (_, u) => {
+  const user = fakeUser(`u${u}`, some(20))
+  const passed = some(60)
+  return { ...user, shown: { ...user.shown, unwatched: () => passed } }
+})
 const weights = items.blend.sets.map(() => 0.4 * (random() - 0.3))
 
-function measure(name: string, flags: Record<string, string>, learnt: number) {
+function measure(name: string, flags: Record<string, string>, learnt: number, response = 0) {
+  items.response.strength = response
   items.blend.learnt = learnt
   items.blend.sets.set(weights)
   const options = resolveOptions(topkOptions, { flags, environment: {}, file: {} }).values
@@ -72,6 +73,8 @@ console.table([
   measure('blend, MMR', {}, 1_000),
   measure('blend, without MMR', { 'topk.mmr': '0' }, 1_000),
   measure('blend, MMR, compact', { 'topk.format': 'compact' }, 1_000),
+  measure('blend and response, MMR', {}, 1_000, 1),
+  measure('blend and response, without MMR', { 'topk.mmr': '0' }, 1_000, 1),
   measure('mix, MMR', {}, 0),
   measure('mix, without MMR', { 'topk.mmr': '0' }, 0),
 ])
