@@ -2,7 +2,7 @@
 
 import { covisitParts } from '../../topologies/explain/covisits.ts'
 import type { Listing, Scored } from '../../topologies/explain/listing.ts'
-import type { Reach } from '../../topologies/explain/reach.ts'
+import type { CovisitReach, Reach } from '../../topologies/explain/reach.ts'
 import {
   featureTerms,
   groupOf,
@@ -103,9 +103,9 @@ function reachText(reach: Reach): string[] {
     ({ halfLifeMs, rank }) => `${shortHours(halfLifeMs)} ${rank === 0 ? '-' : count(rank)}`,
   )
   const covisits =
-    covisit.rank === 0
+    covisit.s.rank === 0
       ? "not watched with any of the user's items"
-      : `S = ${covisit.s.toPrecision(3)}, number ${count(covisit.rank)} of ${count(covisit.of)}${covisit.least === null ? '' : `; the least that was named has ${covisit.least.toPrecision(3)}`}`
+      : `${covisitReachText('S', covisit.s)}; ${covisitReachText('F (14 d)', covisit.f)}`
   const near =
     embedding === null
       ? 'no vector of the item, or no context of the user'
@@ -126,6 +126,12 @@ function reachText(reach: Reach): string[] {
       ['explore', `${count(impressions)} impressions; of the newest ${newest.looked}: ${isNew}`],
     ]),
   ]
+}
+
+function covisitReachText(name: string, { value, rank, of, least }: CovisitReach): string {
+  if (rank === 0) return `${name} = 0`
+  const end = least === null ? '' : ` (named by it down to ${least.toPrecision(3)})`
+  return `${name} = ${value.toPrecision(3)}, number ${count(rank)} of ${count(of)}${end}`
 }
 
 function scoreText(listing: Listing, scored: Scored): string[] {

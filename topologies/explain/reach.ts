@@ -1,8 +1,8 @@
 /** How far each source of candidates was from naming an item: what retrieval looked at, and where the item stands there. */
 
-import type { CandidateSource } from '../topk/retrieve/candidates.ts'
+import { covisitDepth, covisitScorers, namedByS } from '../topk/retrieve/covisit.ts'
 import { newestLooked } from '../topk/retrieve/explore.ts'
-import type { Listing } from './listing.ts'
+import type { Listing, Scored } from './listing.ts'
 
 export interface Reach {
   /** Rank by decayed positives at each half-life, from 1; 0: none left. Retrieval went down to `looked` in turns over them. */
@@ -10,13 +10,8 @@ export interface Reach {
     readonly ranks: readonly { readonly halfLifeMs: number; readonly rank: number }[]
     readonly looked: number
   }
-  /** S of the item, its rank among all that the user's items lead to (0: none does), and the least S that was named. */
-  readonly covisit: {
-    readonly s: number
-    readonly rank: number
-    readonly of: number
-    readonly least: number | null
-  }
+  /** Half of the source's places go by S, the rest by F (retrieve/covisit.ts). */
+  readonly covisit: { readonly s: CovisitReach; readonly f: CovisitReach }
   /** u . Q, its rank among all items with a vector (retrieval asks for the nearest, without their bias); null: there is none. */
   readonly embedding: {
     readonly nearness: number
@@ -37,13 +32,21 @@ export interface Reach {
   readonly impressions: number
 }
 
+/** The item's number, its rank among all that the user's items lead to (0: none does), and the least that was named by it. */
+export interface CovisitReach {
+  readonly value: number
+  readonly rank: number
+  readonly of: number
+  readonly least: number | null
+}
+
 /** Looks through all items. */
 export function reachOf(listing: Listing, item: number): Reach {
   const { evidence } = listing
   const { ask, covisit, embedding, content } = evidence
   const { items, countedUntil } = ask
-  const better = (of: (item: number) => number): number => {
-    const own = of(item)
+  const better = (of: (item: number) => number, than = item): number => {
+    const own = of(than)
     let rank = 1
     for (let i = 0; i < items.size; i++) if (of(i) > own) rank++
     return rank
@@ -52,8 +55,21 @@ export function reachOf(listing: Listing, item: number): Reach {
     items.decayed(h, i, countedUntil) > 0
       ? better(other => items.decayed(h, other, countedUntil))
       : 0
-  const s = covisit.score(item)
-  const known = covisit.score.bind(covisit)
+  const scores = new Float64Array(covisitScorers)
+  const scorerOf = (scorer: number) => (i: number) =>
+    covisit.scoresOf(i, scores) ? scores[scorer] : 0
+  const named = listing.candidates.filter(({ source }) => source === 'covisit')
+  const sOf = scorerOf(0)
+  const byS = named.slice(0, namedByS(ask.perSource)).filter(
+    // where few of the most S are admitted, F names the rest of its places too
+    each => better(sOf, each.item) <= covisitDepth(ask.perSource),
+  )
+  const covisitReach = (of: (item: number) => number, those: readonly Scored[]): CovisitReach => ({
+    value: of(item),
+    rank: of(item) > 0 ? better(of) : 0,
+    of: countWhere(items.size, i => of(i) > 0),
+    least: those.length === 0 ? null : Math.min(...those.map(each => of(each.item))),
+  })
   const nearnessOf = (i: number) =>
     (embedding.logit(ask, i) ?? Number.NEGATIVE_INFINITY) - items.bias[i]
   const hasContent = (i: number) => items.contentAt(i) >= 0
@@ -67,10 +83,8 @@ export function reachOf(listing: Listing, item: number): Reach {
       looked: lookedAt(listing),
     },
     covisit: {
-      s,
-      rank: s > 0 ? better(known) : 0,
-      of: countWhere(items.size, i => known(i) > 0),
-      least: leastOf(listing, 'covisit', known),
+      s: covisitReach(sOf, byS),
+      f: covisitReach(scorerOf(3), named.slice(byS.length)),
     },
     embedding: hasLogit
       ? {
@@ -103,15 +117,6 @@ function lookedAt({ candidates, evidence }: Listing): number {
     looked = Math.max(looked, Math.min(...ranks))
   }
   return looked
-}
-
-function leastOf(
-  { candidates }: Listing,
-  wanted: CandidateSource,
-  scoreOf: (item: number) => number,
-): number | null {
-  const named = candidates.filter(({ source }) => source === wanted)
-  return named.length === 0 ? null : Math.min(...named.map(({ item }) => scoreOf(item)))
 }
 
 function countWhere(size: number, holds: (item: number) => boolean): number {

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest'
 import type { CatalogEntry } from '../items/table.ts'
 import type { User } from '../user/user.ts'
-import { listingOf, now, outside, type Shop, userOf, worldOf } from './fakes.ts'
+import { listingOf, now, outside, type Shop, seeds, userOf, worldOf } from './fakes.ts'
 import { reachOf } from './reach.ts'
 import { type Verdict, verdictOf } from './verdict.ts'
 
@@ -99,7 +99,7 @@ describe('why an item is not in the list', () => {
       for (let n = 0; n < (row?.size ?? 0); n++)
         if (row!.items[n] === item) s += 0.8 ** k * row!.weights[n]
     }
-    expect(reach.covisit.s).toBeCloseTo(s, 9)
+    expect(reach.covisit.s.value).toBeCloseTo(s, 9)
     expect(reach.newest.rank).toBe(item + 1)
     const known = Array.from(ask.history.subarray(0, ask.length)).filter(i => items.hasVector(i))
     const context = Array.from({ length: 32 }, (_, i) => {
@@ -132,6 +132,26 @@ describe('why an item is not in the list', () => {
       })
     else expect(reach.content).toBeNull()
   })
+
+  it.each([5, 30])(
+    'by co-visits, what no source named lies below all that S named, and below all that F did (%i a source)',
+    perSource => {
+      let compared = 0
+      for (const seed of seeds) {
+        const items = worldOf(seed)
+        const listing = listingOf(items, userOf(seed), { 'topk.candidates': String(perSource) })
+        for (let item = 0; item < items.size; item++) {
+          if (listing.isCandidate(item) || !listing.evidence.filter.admits(item)) continue
+          const { s, f } = reachOf(listing, item).covisit
+          if (s.value === 0 || s.least === null || f.least === null) continue
+          expect(s.value).toBeLessThanOrEqual(s.least)
+          expect(f.value).toBeLessThanOrEqual(f.least)
+          compared++
+        }
+      }
+      expect(compared).toBeGreaterThan(20)
+    },
+  )
 
   it('outranked: those above it, the end of the list, and no chance at temperature 0', () => {
     const listing = listingOf(worldOf(7), userOf(7), { ...greedy, 'topk.size': '10' })

@@ -34,6 +34,12 @@ export const covisitScorers = 6
 
 type Viewer = Pick<Ask, 'items' | 'history' | 'length' | 'countedUntil'>
 
+/** Of the source's places, those that go to most S; the rest go to most F. */
+export const namedByS = (perSource: number): number => Math.ceil(perSource / 2)
+
+/** How deep each of the two looks: the user's own history and what others named take places. */
+export const covisitDepth = (perSource: number): number => 2 * perSource + covisitWindow
+
 export class Covisit {
   /** `boards` numbers a place. */
   private board = new Float64Array(boards * 4096)
@@ -192,13 +198,12 @@ export class Covisit {
     const { board, touched, best } = this
     let wanted = ask.perSource
     for (const scorer of [0, 2]) {
-      // the user's own history and what others named take places: look a little deeper than wanted
-      best.reset(2 * ask.perSource + covisitWindow)
+      best.reset(covisitDepth(ask.perSource))
       for (let place = 0; place < this.touchedCount; place++) {
         const score = board[place * boards + scorer]
         if (score > 0) best.offer(touched[place], score)
       }
-      const until = scorer === 0 ? Math.floor(wanted / 2) : 0
+      const until = scorer === 0 ? wanted - namedByS(wanted) : 0
       for (const item of best.take()) {
         if (wanted === until) break
         if (into.add(item, 'covisit')) wanted--
