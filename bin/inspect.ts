@@ -12,7 +12,18 @@ import { answer, type Call, EXIT, notDone } from './call.ts'
 import { openStoredViews } from './compose.ts'
 import { nobody, unknownItem } from './explain/words.ts'
 import { openState } from './state.ts'
-import { ago, bytes, count, durationText, paint, table, time } from './terminal.ts'
+import {
+  ago,
+  bytes,
+  count,
+  decayedText,
+  durationText,
+  paint,
+  plural,
+  spanText,
+  table,
+  time,
+} from './terminal.ts'
 
 const mostRows = 20
 
@@ -66,15 +77,12 @@ function itemText(found: FoundItem): string {
           `safety ${catalog.safety}`,
         ].join(', ')
       : 'not in the catalog',
-    `${count(found.impressions)} impressions, ${count(found.positives)} positives (rate ${found.rate.toPrecision(3)}, smoothed); first ${ago(found.firstPositiveAt, now)}, last ${ago(found.lastPositiveAt, now)}`,
+    `${plural(found.impressions, 'impression')}, ${plural(found.positives, 'positive')} (rate ${found.rate.toPrecision(3)}, smoothed); first positive ${ago(found.firstPositiveAt, now)}, last positive ${ago(found.lastPositiveAt, now)}`,
     '',
     `decayed positives as of ${time(decayed.asOf)}:`,
     table([
       ['half-life', 'positives'],
-      ...decayed.values.map(({ halfLifeMs, value }) => [
-        durationText(halfLifeMs),
-        value.toPrecision(4),
-      ]),
+      ...decayed.values.map(({ halfLifeMs, value }) => [spanText(halfLifeMs), decayedText(value)]),
     ]),
     '',
     vectors
@@ -83,13 +91,13 @@ function itemText(found: FoundItem): string {
     found.content ? `content vector of ${found.content.length}` : 'no content vector',
     found.response
       ? `response: item ${found.response.item.toFixed(3)}, creator ${found.response.creator.toFixed(3)}`
-      : 'response: off, or nothing learnt',
+      : 'response: off, or nothing learnt (a label waits for labels.startWithin, 10 min by default)',
   ]
   if (neighbours === null) return [...lines, 'no neighbours yet'].join('\n')
   return [
     ...lines,
     '',
-    `${neighbours.items.length} neighbours as of ${time(neighbours.asOf)}${neighbours.items.length > mostRows ? `, the strongest ${mostRows}` : ''}:`,
+    `${plural(neighbours.items.length, 'neighbour')} as of ${time(neighbours.asOf)}${neighbours.items.length > mostRows ? `, the strongest ${mostRows}` : ''}:`,
     table([
       ['item', 'W', 'next (6 h)', 'recent (14 d)', 'positives'],
       ...neighbours.items
@@ -139,7 +147,7 @@ function userText(user: ReturnType<typeof describeUser>): string {
         ]
   return [
     `${paint('bold', user.user)}  consent ${user.consent}${user.cohort === '' ? '' : `, cohort ${user.cohort}`}, surface ${user.surface}, last seen ${time(user.lastSeenAt)} (${ago(user.lastSeenAt, now)}), offset ${user.lastOffset}`,
-    `session ${session.id} since ${time(session.startedAt)}: ${session.impressions} impressions, ${session.watches} watches (${durationText(session.watchedMs)}), ${session.positives} positives, ${session.completes} finished, ${session.skips} skipped`,
+    `session ${session.id} since ${time(session.startedAt)}: ${plural(session.impressions, 'impression')}, ${plural(session.watches, 'watch', 'watches')} (${durationText(session.watchedMs)}), ${plural(session.positives, 'positive')}, ${session.completes} finished, ${session.skips} skipped`,
     ...some('positives, newest first', positives, ['item', 'at'], ({ item, at }) => [
       item,
       time(at),
@@ -236,7 +244,7 @@ function taskText(report: Report, learnt: ReturnType<Learnt['described']> | unde
     commit
       ? `commit ${count(commit.number)} at ${time(commit.at)} (${ago(commit.at, now)}); state since ${time(commit.bornAt)}`
       : 'no commit yet',
-    `changelog ${changelog.topic}-${report.task.slice(report.task.lastIndexOf('-') + 1)}: offsets ${changelog.start} to ${changelog.end}, ${count(changelog.batches)} batches, ${count(changelog.records)} records, ${bytes(changelog.bytes)}; ${report.waitingBlocks} blocks of table rows wait`,
+    `changelog ${changelog.topic}-${report.task.slice(report.task.lastIndexOf('-') + 1)}: offsets ${changelog.start} to ${changelog.end}, ${plural(changelog.batches, 'batch', 'batches')}, ${plural(changelog.records, 'record')}, ${bytes(changelog.bytes)}; ${report.waitingBlocks} blocks of table rows wait`,
   ]
   if (inputs.length > 0)
     lines.push(
@@ -262,7 +270,9 @@ function taskText(report: Report, learnt: ReturnType<Learnt['described']> | unde
         name,
         rows,
         bytes(size),
-        write === 'exact' ? 'every commit' : `every ${durationText(write.everyMs)}`,
+        write === 'exact' || write.everyMs === 0
+          ? 'every commit'
+          : `every ${durationText(write.everyMs)}`,
       ]),
     ]),
   )
@@ -273,7 +283,7 @@ function taskText(report: Report, learnt: ReturnType<Learnt['described']> | unde
 function learntText(learnt: ReturnType<Learnt['described']>): string[] {
   const { response } = learnt
   return [
-    `learnt from ${count(learnt.positives)} positives (the blend), ${count(response.learnt)} impressions (response: strength ${response.strength.toFixed(2)}, of the choice kept ${response.kept.toFixed(2)})`,
+    `learnt from ${plural(learnt.positives, 'positive')} (the blend), ${plural(response.learnt, 'impression')} (response: strength ${response.strength.toFixed(2)}, of the choice kept ${response.kept.toFixed(2)})`,
     'weights: shared, and what a bucket adds (0 no history; 1-3 within 30 min of the last positive: under 4, under 20, more; 4-6 after)',
     table([
       ['feature', 'shared', ...Array.from({ length: buckets }, (_, b) => String(b))],

@@ -32,6 +32,19 @@ export function count(value: number): string {
   return Number.isInteger(value) ? value.toLocaleString('en-US') : value.toPrecision(3)
 }
 
+/** `1 watch`, `2 watches`. */
+export const plural = (n: number, one: string, many = `${one}s`): string =>
+  `${count(n)} ${n === 1 ? one : many}`
+
+/** A decayed count; what is left of hardly anything is nothing. */
+export const decayedText = (value: number): string => (value < 1e-6 ? '0' : value.toPrecision(3))
+
+/** A length of time that somebody chose, such as a half-life, in one unit. */
+export function spanText(ms: number): string {
+  const hours = ms / 3_600_000
+  return hours < 1 ? `${Math.round(hours * 60)}min` : hours < 48 ? `${hours}h` : `${hours / 24}d`
+}
+
 export function bar(share: number, width = 24): string {
   const filled = Math.round(Math.max(0, Math.min(1, share)) * width)
   return '█'.repeat(filled) + '░'.repeat(width - filled)
@@ -57,7 +70,8 @@ export function ago(ms: number, now: number): string {
   return `${age < 2 * DAY ? durationText(age) : `${Math.floor(age / DAY)} days`} ago`
 }
 
-export const percent = (p: number): string => `${(100 * p).toPrecision(3)}%`
+export const percent = (p: number): string =>
+  p > 0 && p < 0.000_01 ? 'under 0.001%' : `${(100 * p).toPrecision(3)}%`
 
 export const signed = (x: number): string => `${x < 0 ? '-' : '+'}${Math.abs(x).toFixed(3)}`
 
