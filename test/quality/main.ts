@@ -3,11 +3,11 @@
  * with one partition and with four. Arguments after the name go on: `npm run quality -- prequential --score-every 10`.
  */
 import { spawnSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { howToGetIt, realLog } from '../e2e/rating-log.ts'
 
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
-const log = here('../../../shared/data/movietweetings-100k/ratings.dat')
 
 function runs(program: string, args: readonly string[]): string {
   const { status, stdout } = spawnSync(process.execPath, ['--import', 'tsx', program, ...args], {
@@ -26,12 +26,11 @@ interface Figures {
 }
 
 function prequential(more: readonly string[]): void {
-  if (!existsSync(log)) {
-    console.error(
-      `there is no ${log}: get the MovieTweetings 100K snapshot (github.com/sidooms/MovieTweetings, snapshots/100K) and put ratings.dat and movies.dat there`,
-    )
+  if (realLog === undefined) {
+    console.error(howToGetIt)
     process.exit(1)
   }
+  const log = join(realLog, 'ratings.dat')
   for (const partitions of ['1', '4']) {
     const args = ['evaluate', 'prequential', log, '--format', 'movietweetings', '--json']
     const out = runs(here('../../bin/main.ts'), [...args, '--partitions', partitions, ...more])

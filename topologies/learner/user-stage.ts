@@ -15,7 +15,7 @@ import {
   writePositive,
 } from './positive.ts'
 
-/** The learner takes in a packet without a break, at some 350 us a positive: 90 ms. */
+/** The learner takes in a packet without a break, at some 460 us a positive: 120 ms. */
 const positivesAPacket = 256
 /** The packets of a commit stand in its commit record, and what else it holds beside them. */
 const mostBytes = 1 << 20
