@@ -21,7 +21,7 @@ import { createEmbeddedTransport } from '../streams/transport/embedded/index.ts'
 import { createKafkaTransport } from '../streams/transport/kafka/index.ts'
 import type { Transport } from '../streams/transport/port.ts'
 import type { Call, Values } from './call.ts'
-import { createLogger } from './logger.ts'
+import { createLookingLogger } from './logger.ts'
 
 /** What an unreachable dependency is waited for before a command that asks something gives up. */
 export const REACH_MS = 10_000
@@ -139,7 +139,7 @@ export function openViews(
 /** The view store for commands that only look. Errors: CALL_INVALID where Redis is left out. */
 export function openStoredViews({ values }: Call): Views {
   const views = openViews(
-    { values, log: createLogger(values['log.level']), metrics: noMetrics },
+    { values, log: createLookingLogger(values['log.level']), metrics: noMetrics },
     true,
   )
   if (views === null)

@@ -1,3 +1,7 @@
+/** For commands that answer a question: what a worker tells of its going would only stand beside the answer. */
+export const createLookingLogger = (level: string): Logger =>
+  createLogger(level === 'info' ? 'warn' : level)
+
 /** pino to standard error, so that standard output stays for what the command answers. */
 import { destination, pino } from 'pino'
 import type { Logger } from '../streams/log.ts'

@@ -22,7 +22,7 @@ import { parseCreatorWeights } from '../topologies/user/creator-weights.ts'
 import { OneUser } from '../topologies/user/one-user.ts'
 import type { Call, Values } from './call.ts'
 import { generationInForce, namesOf, openSchemas, openTransport, REACH_MS } from './compose.ts'
-import { createLogger } from './logger.ts'
+import { createLookingLogger } from './logger.ts'
 
 export interface OpenedState {
   readonly transport: Transport
@@ -38,7 +38,7 @@ export interface OpenedState {
 
 /** Errors: what can't be reached, in one sentence; TOPIC_MISSING where there is no state. */
 export async function openState({ values: given }: Call): Promise<OpenedState> {
-  const log = createLogger(given['log.level'])
+  const log = createLookingLogger(given['log.level'])
   const values: Values = { ...given, 'session.features': false, 'slates.share': 0 }
   const around = { values, log, metrics: noMetrics }
   const transport = await openTransport(around, REACH_MS, true)

@@ -71,7 +71,7 @@ async function explain(call: Call, userId: string, itemId?: string): Promise<num
 }
 
 function userAnswer(asked: Asked) {
-  const { user, items, listing, stored, notes } = asked
+  const { user, items, listing, stored, warning, notes } = asked
   return {
     user: describeUser(user, items),
     stored: stored && {
@@ -86,7 +86,7 @@ function userAnswer(asked: Asked) {
       }),
     },
     listing: describeListing(listing),
-    notes,
+    notes: warning === undefined ? notes : [warning, ...notes],
   }
 }
 

@@ -21,11 +21,12 @@ async function topk(call: Call, user: string): Promise<number> {
     const list =
       own ?? (await views.json(`topk:${surface}:global:${Math.floor(Math.random() * 16)}`))
     if (!list) {
+      const surfaces = call.values['topk.surfaces']
       answer(
         call,
         null,
         () =>
-          `no list for ${user} on ${surface}, and no global one: has \`freshet run\` seen events?`,
+          `no list for ${user} on ${surface}, and no global one: ${surfaces.includes(surface) ? 'has `freshet run` seen events?' : `topk.surfaces has ${surfaces.join(', ')}`}`,
       )
       return EXIT.failed
     }

@@ -23,7 +23,9 @@ export interface Asked {
   readonly listing: Listing
   readonly stored: StoredList | null
   readonly verdicts: VerdictSettings
-  /** What a reader of the answer has to know, a sentence each. */
+  /** What makes numbers of now and of the stored list disagree: to be read first. */
+  readonly warning: string | undefined
+  /** What else a reader of the answer has to know, a sentence each. */
   readonly notes: readonly string[]
   /** When, ms. */
   readonly now: number
@@ -54,6 +56,10 @@ export async function drawAgain(
       exclusions: new Map(exclusionsOf(user).map(exclusion => [exclusion.item, exclusion])),
       groups: values['topk.policies'].groups.map(({ name }) => name),
     },
+    warning:
+      stored && stored.policy !== listing.policy
+        ? `the list was drawn by policy ${stored.policy}, now it would be ${listing.policy}: if the worker has other options, give explain the same`
+        : undefined,
     notes,
     now,
   }
@@ -97,7 +103,7 @@ function notesOf(
   listing: Listing,
   stored: StoredList | null | undefined,
 ): string[] {
-  const { user, evidence, surface, policy } = listing
+  const { user, evidence, surface } = listing
   const notes: string[] = []
   const { countedUntil } = evidence.ask
   if (stored === undefined) notes.push('redis.url is none: there is no stored list to compare with')
@@ -105,8 +111,6 @@ function notesOf(
     notes.push(
       `the list was drawn ${time(stored.at)} and the state has moved on since: it holds events up to ${time(countedUntil)}; what is said of now need not be what was true then (a share of draws stands in the table slates, exactly as drawn)`,
     )
-    if (stored.policy !== policy)
-      notes.push(`the list was drawn by policy ${stored.policy}, now it would be ${policy}`)
   }
   if (isHoldout(user.id, values))
     notes.push(`${user.id} is of the holdout: drawn at a high temperature, and nothing is learnt`)

@@ -11,9 +11,21 @@ import {
 } from '../../topologies/explain/terms.ts'
 import { verdictOf } from '../../topologies/explain/verdict.ts'
 import { responseTerms } from '../../topologies/response/weights.ts'
-import { ago, count, durationText, paint, percent, signed, table, time } from '../terminal.ts'
+import {
+  ago,
+  count,
+  decayedText,
+  durationText,
+  paint,
+  percent,
+  plural,
+  signed,
+  spanText,
+  table,
+  time,
+} from '../terminal.ts'
 import type { Asked } from './ask.ts'
-import { because, obstacle, reasonsOf } from './words.ts'
+import { because, exploredWords, obstacle, reasonsOf } from './words.ts'
 
 const names: Readonly<Record<TermGroup, string>> = {
   popularity: 'popularity',
@@ -34,12 +46,12 @@ export function verdictText(asked: Asked, item: number, repeat: string): string 
   const place = stored?.items.findIndex(each => each.id === id) ?? -1
   const why = obstacle(verdict, id, user.id, repeat)
   if (stored && place >= 0) {
-    const { p } = stored.items[place]
+    const { p, x } = stored.items[place]
     const stands = `${id} stands at position ${place + 1} of ${user.id}'s list (p = ${p})`
     const isDrawable = ['drawn', 'outranked', 'capped', 'not-named'].includes(verdict.kind)
     if (!isDrawable) return `${stands} and will leave it: ${why}`
     const again = verdict.kind === 'drawn' ? '' : `. Drawn again now it would not: ${why}`
-    return `${stands}, ${reasons}${again}`
+    return `${stands}, ${x ? exploredWords : reasons}${again}`
   }
   if (verdict.kind === 'drawn')
     return stored
@@ -58,6 +70,7 @@ export function itemText(
   const scored = listing.of(item)
   return [
     paint('bold', verdictText(asked, item, repeat)),
+    ...warningText(asked),
     '',
     catalogText(asked, item),
     countsText(asked, item),
@@ -70,6 +83,9 @@ export function itemText(
     ...notes.map(note => paint('dim', note)),
   ].join('\n')
 }
+
+const warningText = ({ warning }: Asked): string[] =>
+  warning === undefined ? [] : [paint('yellow', warning)]
 
 function catalogText({ items, now }: Asked, item: number): string {
   const entry = items.catalog(item)
@@ -87,20 +103,15 @@ function catalogText({ items, now }: Asked, item: number): string {
 function countsText({ items, listing }: Asked, item: number): string {
   const asOf = listing.evidence.ask.countedUntil
   const decayed = items.halfLivesMs.map(
-    (halfLife, h) => `${shortHours(halfLife)} ${items.decayed(h, item, asOf).toPrecision(3)}`,
+    (halfLife, h) => `${spanText(halfLife)} ${decayedText(items.decayed(h, item, asOf))}`,
   )
-  return `${count(items.impressions(item))} impressions, ${count(items.positives(item))} positives; decayed by half-life: ${decayed.join(', ')}`
-}
-
-const shortHours = (ms: number): string => {
-  const hours = ms / 3_600_000
-  return hours < 1 ? `${Math.round(hours * 60)}min` : hours < 48 ? `${hours}h` : `${hours / 24}d`
+  return `${plural(items.impressions(item), 'impression')}, ${plural(items.positives(item), 'positive')}; decayed by half-life: ${decayed.join(', ')}`
 }
 
 function reachText(reach: Reach): string[] {
   const { popularity, covisit, embedding, newest, content, impressions } = reach
   const ranks = popularity.ranks.map(
-    ({ halfLifeMs, rank }) => `${shortHours(halfLifeMs)} ${rank === 0 ? '-' : count(rank)}`,
+    ({ halfLifeMs, rank }) => `${spanText(halfLifeMs)} ${rank === 0 ? '-' : count(rank)}`,
   )
   const covisits =
     covisit.s.rank === 0
@@ -123,7 +134,7 @@ function reachText(reach: Reach): string[] {
       ['covisit', covisits],
       ['embedding', near],
       ['content', alike],
-      ['explore', `${count(impressions)} impressions; of the newest ${newest.looked}: ${isNew}`],
+      ['explore', `${plural(impressions, 'impression')}; of the newest ${newest.looked}: ${isNew}`],
     ]),
   ]
 }
@@ -156,11 +167,12 @@ function scoreText(listing: Listing, scored: Scored): string[] {
       response.added,
       `${response.strength.toFixed(2)} x (${responseTerms.map(name => `${name} ${signed(response[name])}`).join(', ')}); of the above, but for fatigue and creator, ${(100 * response.kept).toFixed(0)}% counts`,
     ])
+  further.push(['expected rate', listing.rateTerm(scored.item), 'topk.rateWeight x its log-odds'])
   for (const [name, value, note] of further)
     if (value !== 0) rows.push([name, signed(value), '', note])
   const lines = [
     `How it is scored (${ranker}${weights ? `, weights of bucket ${listing.evidence.bucket}` : ''}${scored.source ? `, named by ${scored.source}` : ', named by no source'}):`,
-    table([['', 'logits', 'above average', ''], ...rows]),
+    table([['', 'logits', 'above the list', ''], ...rows]),
   ]
   if (weights) lines.push(...featuresText(scored, weights))
   lines.push(...totalText(listing, scored))
@@ -246,32 +258,36 @@ export function userText(asked: Asked): string {
   )
   const who = [
     `${paint('bold', user.id)}  consent full${user.cohort === '' ? '' : `, cohort ${user.cohort}`}, last seen ${time(user.lastSeenAt)} (${ago(user.lastSeenAt, now)})`,
-    `session since ${time(session.startedAt)}: ${session.impressions} impressions, ${session.watches} watches, ${session.positives} positives, ${session.completes} finished`,
-    `${positives.length} positives kept${newest.length > 0 ? `, newest first: ${newest.join(', ')}` : ''}`,
+    `session since ${time(session.startedAt)}: ${plural(session.impressions, 'impression')}, ${plural(session.watches, 'watch', 'watches')}, ${plural(session.positives, 'positive')}, ${session.completes} finished`,
+    `${plural(positives.length, 'positive')} kept${newest.length > 0 ? `, newest first: ${newest.join(', ')}` : ''}`,
     `ranked by ${listing.ranker}${listing.model === '' ? '' : ` ${listing.model}`}, bucket ${listing.evidence.bucket} (${bucketText(listing.evidence.bucket)}); ${listing.candidates.length} candidates`,
   ]
   return [...who, '', ...listText(asked), ...notes.map(note => paint('dim', note))].join('\n')
 }
 
-function listText({ items, listing, stored, user, now }: Asked): string[] {
+function listText(asked: Asked): string[] {
+  const { items, listing, stored, user, now } = asked
   const shown = stored
-    ? stored.items.map(({ id, score, p, src }) => ({ item: items.index(id), score, p, src }))
+    ? stored.items.map(({ id, ...rest }) => ({ item: items.index(id), ...rest }))
     : listing.list.map(({ item, score, p }) => ({
         item,
         score,
         p: Number(p.toPrecision(4)),
         src: listing.of(item).source ?? '',
+        x: false,
       }))
   const head = stored
     ? `list on ${listing.surface.name}: version ${stored.version}, policy ${stored.policy}, ${durationText(now - stored.at)} old`
     : `no list of ${user.id} is stored for ${listing.surface.name} (readers get the cohort's or the global one); it would be:`
   return [
     head,
+    ...warningText(asked),
     table([
-      ['#', 'item', 'score', 'p', 'source', 'now', 'why'],
-      ...shown.map(({ item, score, p, src }, k) => {
+      ['#', 'item', 'score', 'p', 'source', 'score now', 'why'],
+      ...shown.map(({ item, score, p, src, x }, k) => {
         const scored = listing.of(item)
         const up = reasonsOf(listing, scored).filter(({ lift }) => lift > 0)
+        const why = up.slice(0, 2).map(({ words }) => words)
         return [
           k + 1,
           items.idOf(item),
@@ -279,13 +295,18 @@ function listText({ items, listing, stored, user, now }: Asked): string[] {
           String(p),
           src,
           scored.logit?.toFixed(3) ?? '-',
-          up
-            .slice(0, 2)
-            .map(({ words }) => words)
-            .join('; '),
+          (x ? [exploredWords, ...why] : why).join('; '),
         ]
       }),
     ]),
+    ...(shown.some(({ item }) => listing.of(item).logit === undefined)
+      ? [
+          paint(
+            'dim',
+            '-: drawn again now, it would be no candidate (explain with the item says why)',
+          ),
+        ]
+      : []),
     '',
   ]
 }

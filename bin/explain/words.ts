@@ -3,7 +3,7 @@ import { type CovisitPart, covisitParts } from '../../topologies/explain/covisit
 import type { Listing, Scored } from '../../topologies/explain/listing.ts'
 import type { TermGroup } from '../../topologies/explain/terms.ts'
 import type { Verdict } from '../../topologies/explain/verdict.ts'
-import { percent, time } from '../terminal.ts'
+import { percent, plural, time } from '../terminal.ts'
 
 /** Less than this is no reason: a tenth of a logit moves an item by a neighbour. */
 const leastLift = 0.1
@@ -12,7 +12,7 @@ const mostItems = 3
 
 export interface Reason {
   readonly about: TermGroup | 'response' | 'creator' | 'fatigue'
-  /** Logits above what candidates have on average; of creator and fatigue: what they add. */
+  /** Logits above what the list's items have on average; of creator and fatigue: what they add. */
   readonly lift: number
   readonly words: string
 }
@@ -53,7 +53,7 @@ function wordsFor(about: Reason['about'], isFor: boolean, context: ReasonContext
   const from = parts.slice(0, mostItems).map(part => idOf(part.from))
   switch (about) {
     case 'popularity':
-      return `${isFor ? 'watched by many' : 'watched by few'} (${positives} positives)`
+      return `${isFor ? 'more' : 'less'} watched than most of the list (${plural(positives, 'positive')})`
     case 'covisit':
       return from.length > 0
         ? `watched with ${from.join(', ')} (co-visits)${isFor ? '' : ', but less than others'}`
@@ -63,7 +63,7 @@ function wordsFor(about: Reason['about'], isFor: boolean, context: ReasonContext
     case 'content':
       return `content ${isFor ? 'like' : 'unlike'} what the user watched`
     case 'age':
-      return isFor ? 'new, or watched just now' : 'old, or not watched of late'
+      return isFor ? 'watched recently' : 'not watched of late'
     case 'taste':
       return `${isFor ? 'fits' : 'does not fit'} the user's taste for popular, new or trending items`
     case 'unshown':
@@ -73,14 +73,17 @@ function wordsFor(about: Reason['about'], isFor: boolean, context: ReasonContext
     case 'creator':
       return isFor ? 'the user approves of its creator' : 'the user refused items of its creator'
     case 'fatigue':
-      return `shown ${shown} ${shown === 1 ? 'time' : 'times'} in 7 days without a watch`
+      return `shown ${plural(shown, 'time')} in 7 days without a watch`
   }
 }
+
+/** Of a stored item with `x`. */
+export const exploredWords = 'explored: chance put it here'
 
 /** `mostly because ...`, or what can be said where nothing stands out. */
 export function because(reasons: readonly Reason[]): string {
   const up = reasons.filter(({ lift }) => lift > 0).slice(0, mostReasons)
-  if (up.length === 0) return 'nothing sets it apart from the other candidates'
+  if (up.length === 0) return 'nothing sets it apart from the others of the list'
   return `mostly because: ${up.map(({ words }) => words).join('; ')}`
 }
 
@@ -110,7 +113,7 @@ export function obstacle(verdict: Verdict, item: string, user: string, repeat: s
     case 'excluded':
       return `${user} ${verbs[verdict.reason]} it${verdict.at > 0 ? ` on ${time(verdict.at).slice(0, 10)}` : ''}${verdict.reason === 'finished' ? ` (topk.repeat=${repeat})` : ''}`
     case 'fatigue':
-      return `fatigue: it was shown ${verdict.shown24h} times within 24 h without a watch (topk.fatigue)`
+      return `fatigue: it was shown ${plural(verdict.shown24h, 'time')} within 24 h without a watch (topk.fatigue)`
     case 'not-named':
       return 'no source named it as a candidate'
     case 'unscored':
@@ -136,8 +139,8 @@ function outrankedWords(verdict: Extract<Verdict, { kind: 'outranked' }>): strin
 /** Why there is nothing to say of a user. @param withdrawnAt when what was stored was removed, ms; 0: never. */
 export const nobody = (userId: string, withdrawnAt: number): string =>
   withdrawnAt > 0
-    ? `nothing is stored of user ${userId}: their data was removed at ${new Date(withdrawnAt).toISOString()} (an erasure, or an event with less consent)`
-    : `nothing is stored of user ${userId}: no event with consent full came, or it is not committed yet`
+    ? `nothing is stored of user ${JSON.stringify(userId)}: their data was removed at ${new Date(withdrawnAt).toISOString()} (an erasure, or an event with less consent)`
+    : `nothing is stored of user ${JSON.stringify(userId)}: no event with consent full came, or it is not committed yet`
 
 export const unknownItem = (itemId: string): string =>
-  `item ${itemId} is not known: it is not in the catalog, and no event that counts named it`
+  `item ${JSON.stringify(itemId)} is not known: it is not in the catalog, and no event that counts named it`

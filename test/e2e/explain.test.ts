@@ -255,11 +255,11 @@ it('who and what is not known is said, with 1; a wrong call is 2', async () => {
   }
   expect(await codeOf('explain', 'nobody')).toEqual([
     1,
-    expect.stringMatching(/nothing is stored of user nobody/),
+    expect.stringMatching(/nothing is stored of user "nobody"/),
   ])
   expect(await codeOf('explain', reader, 'f999')).toEqual([
     1,
-    expect.stringMatching(/item f999 is not known/),
+    expect.stringMatching(/item "f999" is not known/),
   ])
   expect(await codeOf('inspect', 'item', 'f999')).toEqual([1, expect.stringMatching(/not known/)])
   expect(await codeOf('inspect', 'task', 'users', '0')).toEqual([

@@ -99,7 +99,6 @@ describe('what a logit is made of', () => {
       plain.prepare(user, now, `${user.id} ${user.lastOffset}`)
       plain.draw('home', `${user.id} ${user.lastOffset}`)
       const sources = new Set<string>()
-      let lifts = 0
       for (let i = 0; i < plain.traits.count; i++) {
         const scored = listing.of(plain.itemOf(i))
         const { kept, strength, added, ...terms } = scored.response!
@@ -115,10 +114,11 @@ describe('what a logit is made of', () => {
         const choice = sumOf(scored.terms!)
         expect(Math.abs(0.1 * choice + fixed + added - scored.logit!)).toBeLessThan(0.000_6)
         sources.add(scored.source!)
-        lifts += listing.responseLift(scored)
       }
       expect(sources.size).toBeGreaterThan(2)
-      expect(lifts).toBeCloseTo(0, 6)
+      const lifts = listing.list.map(({ item }) => listing.responseLift(listing.of(item)))
+      expect(lifts.some(lift => Math.abs(lift) > 0.01)).toBe(true)
+      expect(lifts.reduce((a, b) => a + b, 0)).toBeCloseTo(0, 6)
     },
   )
 
@@ -183,14 +183,35 @@ describe('what a logit is made of', () => {
     },
   )
 
-  it('lifts compare with the candidates, and places and chances are counted', () => {
+  it.each(seeds)(
+    'where thompson draws, the expected rate makes up the rest of the logit (world %i)',
+    seed => {
+      const items = worldOf(seed)
+      const policy = { 'topk.policy': 'thompson', 'topk.rateWeight': '0.5' }
+      const listing = listingOf(items, userOf(seed), policy)
+      expect(listing.policy).toMatch(/-ts32@/)
+      for (const scored of listing.candidates) {
+        const shown = items.impressions(scored.item)
+        const liked = Math.min(items.positives(scored.item), shown)
+        const rate = listing.rateTerm(scored.item)
+        expect(rate).toBeCloseTo(0.5 * Math.log((liked + 1) / (shown - liked + 19)), 9)
+        const sum = sumOf(scored.terms!) + scored.fatigue + scored.creator + rate
+        expect(Math.abs(sum - scored.logit!)).toBeLessThan(0.001_01)
+        expect(Math.abs(listing.servedLogit(scored) - scored.logit!)).toBeLessThan(0.000_51)
+      }
+      expect(listingOf(items, userOf(seed)).rateTerm(3)).toBe(0)
+    },
+  )
+
+  it("lifts compare with the list's items, and places and chances are counted", () => {
     const listing = listingOf(worldOf(4), userOf(4), {
       'topk.mmr': '0',
       'topk.creatorCap': '0',
       'topk.topicRun': '0',
     })
     for (const group of termGroups) {
-      const lifts = listing.candidates.map(scored => listing.lifts(scored)[group])
+      const lifts = listing.list.map(({ item }) => listing.lifts(listing.of(item))[group])
+      expect(listing.list.length).toBeLessThan(listing.candidates.length)
       expect(lifts.reduce((a, b) => a + b, 0)).toBeCloseTo(0, 6)
     }
     const weights = listing.candidates.map(({ logit }) => Math.exp(logit! / 0.1))

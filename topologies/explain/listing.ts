@@ -6,6 +6,7 @@ import { FeatureRows } from '../blend/feature-rows.ts'
 import { featureCount } from '../blend/features.ts'
 import type { ItemTable } from '../items/table.ts'
 import { ResponseScores } from '../response/serve.ts'
+import { ratePosterior } from '../topk/draw.ts'
 import { chancesAfter, type Draw } from '../topk/propensities.ts'
 import { Recommender } from '../topk/recommend.ts'
 import { type CandidateSource, candidateSources } from '../topk/retrieve/candidates.ts'
@@ -163,31 +164,40 @@ export class Listing {
     return 1 + this.candidates.filter(other => (other.logit ?? -Infinity) > logit).length
   }
 
-  /** How far each group lies above what the candidates have on average: what sets the item apart. */
+  /** How far each group lies above what the list's items have on average: what sets the item apart. */
   lifts({ terms, response }: Scored): Record<TermGroup, number> {
     const lifts = emptyTerms()
-    if (terms === undefined || this.candidates.length === 0) return lifts
+    if (terms === undefined || this.list.length === 0) return lifts
     const kept = response?.kept ?? 1
     for (const group of termGroups) {
-      const sum = this.candidates.reduce((all, other) => all + (other.terms?.[group] ?? 0), 0)
-      lifts[group] = kept * (terms[group] - sum / this.candidates.length)
+      const sum = this.list.reduce((all, { item }) => all + (this.of(item).terms?.[group] ?? 0), 0)
+      lifts[group] = kept * (terms[group] - sum / this.list.length)
     }
     return lifts
   }
 
   /** The same for what the response model adds. */
   responseLift({ response }: Scored): number {
-    if (response === undefined || this.candidates.length === 0) return 0
-    const sum = this.candidates.reduce((all, other) => all + (other.response?.added ?? 0), 0)
-    return response.added - sum / this.candidates.length
+    if (response === undefined || this.list.length === 0) return 0
+    const sum = this.list.reduce((all, { item }) => all + (this.of(item).response?.added ?? 0), 0)
+    return response.added - sum / this.list.length
   }
 
   /** What the item would be drawn by, also if it is no candidate; NaN where the mix ranks. */
-  servedLogit({ blended, fatigue, creator, response }: Scored): number {
+  servedLogit({ item, blended, fatigue, creator, response }: Scored): number {
     if (blended === undefined) return Number.NaN
-    if (response === undefined) return blended
+    const rate = this.rateTerm(item)
+    if (response === undefined) return blended + rate
     const fixed = fatigue + creator
-    return response.kept * (blended - fixed) + fixed + response.added
+    return response.kept * (blended - fixed) + fixed + response.added + rate
+  }
+
+  /** What the expected rate adds on a surface whose policy is thompson; 0 on others. */
+  rateTerm(item: number): number {
+    const { rules } = this.surface
+    if (rules.policy !== 'thompson') return 0
+    const { alpha, beta } = ratePosterior(this.evidence.ask.items, item)
+    return rules.rateWeight * Math.log(alpha / beta)
   }
 
   private scored(

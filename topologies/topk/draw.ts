@@ -182,13 +182,11 @@ export class SurfaceDraws implements ListedCandidates {
 
   /** The rate's posterior, and what it is expected to be: log-odds of its mean, weighed beside the logit. */
   private addRate(item: number, candidate: number, weight: number): void {
-    const { traits, items } = this
-    const { a, b } = items.betaPrior
-    const shown = items.impressions(item)
-    const liked = Math.min(items.positives(item), shown)
-    traits.alpha[candidate] = liked + a
-    traits.beta[candidate] = shown - liked + b
-    const odds = Math.log((liked + a) / (shown - liked + b))
+    const { traits } = this
+    const { alpha, beta } = ratePosterior(this.items, item)
+    traits.alpha[candidate] = alpha
+    traits.beta[candidate] = beta
+    const odds = Math.log(alpha / beta)
     traits.logit[candidate] = rounded(traits.logit[candidate] + weight * odds)
   }
 
@@ -206,6 +204,14 @@ export class SurfaceDraws implements ListedCandidates {
     const scale = norm > 0 ? 1 / Math.sqrt(norm) : 0
     for (let k = 0; k < d; k++) vectors[to + k] = output[from + k] * scale
   }
+}
+
+/** Beta distribution of the item's positives per impression. */
+export function ratePosterior(items: ItemTable, item: number): { alpha: number; beta: number } {
+  const { a, b } = items.betaPrior
+  const shown = items.impressions(item)
+  const liked = Math.min(items.positives(item), shown)
+  return { alpha: liked + a, beta: shown - liked + b }
 }
 
 function hasFinite(logits: Float64Array, count: number): boolean {
