@@ -31,7 +31,12 @@ function shownItems(n: number): Shown[] {
   })
 }
 
-async function run(flags: Record<string, string>, shown: readonly Shown[], logs: boolean) {
+async function run(
+  flags: Record<string, string>,
+  shown: readonly Shown[],
+  logs: boolean,
+  embedding: (item: number) => number[] | null = () => null,
+) {
   const options = resolveOptions(topologyOptions, { flags, environment: {}, file: {} }).values
   const lists = new Map<string, string>()
   const lockstep = await openLockstep({
@@ -52,6 +57,7 @@ async function run(flags: Record<string, string>, shown: readonly Shown[], logs:
         publishedAt: START - 86_400_000,
         durationMs: 60_000,
         safety: 'ok',
+        embedding: embedding(item),
       },
       START,
     )
@@ -80,7 +86,43 @@ async function run(flags: Record<string, string>, shown: readonly Shown[], logs:
   return { lockstep, lists, options }
 }
 
+/**
+ * Three quarters of the items are like each other, and so are the others; most users like the first kind, a few the second. User u0 was
+ * shown thirty of the first and watched none, and nothing of the second.
+ */
+function shownToTwoKinds(n: number): Shown[] {
+  const random = randomFrom(5)
+  const others = Array.from({ length: n }, () => {
+    const user = 1 + Math.floor(random() * (users - 1))
+    const item = Math.floor(random() * items)
+    const likesSecond = user % 5 === 0
+    const liked = random() < (isSecond(item) === likesSecond ? 0.6 : 0.05)
+    return { userId: `u${user}`, item, position: 0, liked }
+  })
+  const passed = Array.from({ length: 30 }, (_, k) => {
+    const item = k + Math.floor(k / 3)
+    return { userId: 'u0', item, position: 0, liked: false }
+  })
+  return [...others, ...passed]
+}
+const isSecond = (item: number): boolean => item % 4 === 3
+
 describe('the response learner in the whole recommender', () => {
+  it('shows something else to who passed over what most like', async () => {
+    const shown = shownToTwoKinds(3_000)
+    expect(shown.filter(({ userId, item }) => userId === 'u0' && isSecond(item))).toEqual([])
+    const content = (item: number) => (isSecond(item) ? [0, 1, 0.1] : [1, 0, 0.1])
+    // fatigue would move what was shown out of the way by itself
+    const flags = { 'response.minImpressions': '500', 'topk.fatigue': 'false', 'topk.mmr': '0' }
+    const topOf = async (more: Record<string, string>) => {
+      const { lists } = await run({ ...flags, ...more }, shown, true, content)
+      const list = JSON.parse(`{${lists.get('u0')}`) as { items: { id: string }[] }
+      return list.items.slice(0, 5).filter(({ id }) => isSecond(Number(id.slice(1)))).length
+    }
+    expect(await topOf({})).toBeGreaterThanOrEqual(4)
+    expect(await topOf({ 'response.weight': '0' })).toBeLessThanOrEqual(1)
+  }, 120_000)
+
   it('changes nothing without logged impressions, whatever its weight', async () => {
     const shown = shownItems(400)
     const [plain, heavy] = [
