@@ -12,6 +12,7 @@ import { topkOptions } from '../topk/options.ts'
 import { Recommender } from '../topk/recommend.ts'
 import { candidateSources } from '../topk/retrieve/candidates.ts'
 import { Covisit } from '../topk/retrieve/covisit.ts'
+import type { Scorer } from '../topk/score.ts'
 import type { LabelFact } from '../user/labels-port.ts'
 import { Answers, covisitAnswer, packAnswers } from './answers.ts'
 import { at, creatorBucket, itemBucket, sourceNumber, topicBucket } from './features.ts'
@@ -268,6 +269,24 @@ describe('a list', () => {
     const on = follow(rowsOf(stage), off)
     on.strength = 1
     expect(logitsOf(withWeights(on))).not.toEqual(plain)
+  })
+
+  it('keeps the logits of a pushed model as they are: it has the last word', () => {
+    const weights = new ResponseWeights()
+    weights.strength = 1
+    weights.dense.fill(0.5)
+    const items = withWeights(weights)
+    const logitsBy = (model: string): Set<number> => {
+      const score: Scorer['score'] = ({ candidates }, logits) =>
+        void logits.fill(0.25, 0, candidates.count)
+      const recommender = new Recommender(defaults, items, { name: 'ranker', model, score })
+      recommender.prepare(fakeUser('u', [5, 9, 3]), items.countedUntil, 'u')
+      recommender.draw('home', 'u')
+      const { count, logit } = recommender.traits
+      return new Set(logit.subarray(0, count))
+    }
+    expect(logitsBy('3f9a02c1')).toEqual(new Set([0.25]))
+    expect(logitsBy('').size).toBeGreaterThan(1)
   })
 
   it('gets the item part of the response logit, at position 0', () => {
