@@ -2,7 +2,7 @@
  * Makes the served logits of a list's candidates of the choice logits, by the response model. Hot: once a list; buckets of
  * items, topics and creators are hashed once.
  */
-import type { ItemTable } from '../items/table.ts'
+import type { CatalogEntry, ItemTable } from '../items/table.ts'
 import type { Filter } from '../topk/filter.ts'
 import type { Ask } from '../topk/retrieve/ask.ts'
 import { candidateSources } from '../topk/retrieve/candidates.ts'
@@ -108,16 +108,16 @@ export class ResponseScores {
 
   private look({ user, now, covisit }: Listed, item: number, source: number): void {
     const { at, answers } = this
-    this.lookAtItem(item)
+    const entry = this.lookAtItem(item)
     at.source = sourceNumbers[source]
-    at.age = ageFeature(this.items.catalog(item), now)
+    at.age = ageFeature(entry, now)
     at.shown = user === null ? -1 : shownCoordinate(user.shown.last7d(item, user.lastSeenAt))
     at.content = answers.content(item)
     at.vector = answers.vector(item)
     at.covisit = covisitAnswer(covisit, item)
   }
 
-  private lookAtItem(item: number): void {
+  private lookAtItem(item: number): CatalogEntry | undefined {
     const { at } = this
     const entry = this.items.catalog(item)
     const topic = entry?.topics[0] ?? -1
@@ -125,6 +125,7 @@ export class ResponseScores {
     at.topic = topic < 0 ? -1 : this.topics.of(topic)
     at.creator = creator < 0 ? -1 : this.creators.of(creator)
     at.item = this.own.of(item)
+    return entry
   }
 }
 
