@@ -187,7 +187,8 @@ class TopkStage implements Stage<UserEvent> {
     if (writes.length > 0) {
       this.metrics.wait.observe((now - (scratch.listDirtySince ?? now)) / 1000)
       this.metrics.built.add()
-      const before = isWhole ? undefined : this.pending.get(user)
+      // a surface that is not built now may have a list in this commit already
+      const before = this.pending.get(user)
       this.pending.set(user, before === undefined ? writes : merged(before, writes))
     }
     queue.built(user, now)
