@@ -130,7 +130,10 @@ describe('surfaces with intervals of their own', () => {
         numRuns: 60,
         // one surface's list is made, then another's that owes nothing more, before the commit
         examples: [
-          [[50, 400, 100, 900, 2_500, 50, 50].map(wait => ({ wait, kind: 'watch' as const })), 350],
+          [
+            ([50, 400, 100, 900, 2_500, 50, 50] as const).map(wait => ({ wait, kind: 'watch' })),
+            350,
+          ],
         ],
       },
     )
