@@ -131,7 +131,10 @@ describe('surfaces with intervals of their own', () => {
         // one surface's list is made, then another's that owes nothing more, before the commit
         examples: [
           [
-            ([50, 400, 100, 900, 2_500, 50, 50] as const).map(wait => ({ wait, kind: 'watch' })),
+            ([50, 400, 100, 900, 2_500, 50, 50] as const).map(wait => ({
+              wait,
+              kind: 'watch' as const,
+            })),
             350,
           ],
         ],
