@@ -8,11 +8,8 @@ import type { ItemTable } from '../items/table.ts'
 import type { Content } from '../topk/retrieve/content.ts'
 import { type Covisit, covisitScorers } from '../topk/retrieve/covisit.ts'
 import type { Embedding } from '../topk/retrieve/embedding.ts'
+import { leastSum, logShareDelta, shareDelta } from '../topk/share.ts'
 import { featureCount, indexOfFeature } from './features.ts'
-
-const delta = 0.05
-const logDelta = Math.log(delta)
-const leastSum = 1e-20
 
 /** What the features of a user's candidates are computed from; sources are prepared for the user. */
 export interface Viewed {
@@ -198,7 +195,7 @@ function pairs(
   for (let s = 0; s < scores.length; s++) {
     const score = scores[s]
     if (!(score > 0 && shares[s] > 0)) continue
-    into[to + 2 * s] = Math.log(score * shares[s] + delta) - logDelta
+    into[to + 2 * s] = Math.log(score * shares[s] + shareDelta) - logShareDelta
     into[to + 2 * s + 1] = Math.sqrt(Math.min(1, score * peaks[s]))
   }
 }

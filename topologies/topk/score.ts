@@ -10,10 +10,7 @@ import type { Candidates } from './retrieve/candidates.ts'
 import type { Content } from './retrieve/content.ts'
 import type { Covisit } from './retrieve/covisit.ts'
 import type { Embedding } from './retrieve/embedding.ts'
-
-const delta = 0.05
-const logDelta = Math.log(delta)
-const leastSum = 1e-20
+import { leastSum, logShareDelta, shareDelta } from './share.ts'
 
 /** What is known of a list's candidates when they are scored. */
 export interface Evidence {
@@ -53,7 +50,8 @@ export function addFeature(
   }
   if (!(sum > leastSum && sum < Number.POSITIVE_INFINITY)) return false
   const scale = n / sum
-  for (let i = 0; i < n; i++) logits[i] += weight * (Math.log(scores[i] * scale + delta) - logDelta)
+  for (let i = 0; i < n; i++)
+    logits[i] += weight * (Math.log(scores[i] * scale + shareDelta) - logShareDelta)
   return true
 }
 

@@ -10,6 +10,7 @@
  */
 import { BestOf } from '../../items/best-of.ts'
 import type { ItemTable } from '../../items/table.ts'
+import { leastSum, shareDelta } from '../share.ts'
 import type { Ask } from './ask.ts'
 import type { Candidates } from './candidates.ts'
 
@@ -21,9 +22,6 @@ const directedDecay = 0.7
 const longDecay = 0.97
 /** Keeps what few have watched from looking sure. */
 const damping = 5
-/** Of the registry's shares: log(s n / sum s + .05) - log .05. */
-const delta = 0.05
-const leastSum = 1e-20
 const nextHalfLifeMs = 6 * 3_600_000
 const recentHalfLifeMs = 336 * 3_600_000
 
@@ -166,7 +164,7 @@ export class Covisit {
     if (place < 0 || !(sum > leastSum)) return 0
     const items = this.items!
     const l = this.board[place * boards + boards - 1] / Math.sqrt(items.positives(item) + damping)
-    return Math.log((l * items.counted.items) / sum / delta + 1)
+    return Math.log((l * items.counted.items) / sum / shareDelta + 1)
   }
 
   private scoresAt(place: number, item: number, into: Float64Array): void {
