@@ -21,7 +21,6 @@ const VIEWERS = 200
 const HOUR_MS = 3_600_000
 const POSITIVE_MS = 30_000
 
-const finished = new Map<string, Set<string>>()
 const pages = new Map<string, number>()
 const byPage = new Map<number, { n: number; served: number; oracle: number }>()
 const positions = new Map<string, number>()
@@ -38,8 +37,11 @@ const world: World = createWorld({
       rewards.rank(ts)
       live = new Set(world.truth.oracle(userId, Number.POSITIVE_INFINITY, ts).map(i => i.itemId))
     }
-    const out = finished.get(userId)
-    const ids = rewards.informed.page(userId, PAGE, id => live.has(id) && !out?.has(id))
+    const ids = rewards.informed.page(
+      userId,
+      PAGE,
+      id => live.has(id) && !rewards.isDone(userId, id),
+    )
     const before = rewards.peek()
     rewards.page(userId, ids, ts)
     const after = rewards.peek()
@@ -60,13 +62,6 @@ const rewards = new PageRewards(
 )
 let live = new Set<string>()
 
-function out(userId: string, itemId: string): void {
-  rewards.done(userId, itemId)
-  const items = finished.get(userId)
-  if (items) items.add(itemId)
-  else finished.set(userId, new Set([itemId]))
-}
-
 let sent = 0
 for (const event of world.events({ ratePerSecond: events / (Number(values.days) * 86_400) })) {
   if (event.topic === 'items') {
@@ -80,7 +75,7 @@ for (const event of world.events({ ratePerSecond: events / (Number(values.days) 
     rewards.informed.shown(userId, itemId, position)
   } else if (event.kind === 'Watch') {
     const { watchedMs, durationMs = 0, playId, endReason, requestId } = event.record
-    if (endReason === 'finished') out(userId, itemId)
+    if (endReason === 'finished') rewards.done(userId, itemId)
     const isPositive =
       endReason === 'finished' || watchedMs >= Math.min(POSITIVE_MS, durationMs / 2)
     const position = positions.get(`${requestId} ${itemId}`)

@@ -77,6 +77,10 @@ export class PageRewards {
     else this.finished.set(userId, new Set([itemId]))
   }
 
+  isDone(userId: string, itemId: string): boolean {
+    return this.finished.get(userId)?.has(itemId) ?? false
+  }
+
   /** Adds a page; gives what the viewer could have been shown, best first. */
   page(userId: string, shown: readonly string[], ts: number): readonly Valued[] {
     const out = this.finished.get(userId) ?? nobody
