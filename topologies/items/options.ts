@@ -16,7 +16,7 @@ export const itemOptions = defineOptions({
     takes: durationTakes,
   }),
   'ann.bruteForceBelow': option(z.coerce.number().int().min(0).max(1e7), 40_000, {
-    help: 'Up to this many learnt items the nearest vectors are found by looking at all, which is exact and needs no building. At 40,000 x 32 that costs about as much as a search in the HNSW graph within a list.',
+    help: 'Up to this many learnt items the nearest vectors are found by looking at all, which is exact and needs no building. At 40,000 x 32 that costs about as much as a search in the HNSW graph within a list. Of content vectors as many as hold the same count of numbers.',
     takes: 'a whole number from 0 to 10000000',
   }),
   'ann.moved': option(z.coerce.number().min(0).max(10), 0.1, {
