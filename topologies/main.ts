@@ -159,7 +159,7 @@ function userKind(
             examples: options['labels.examples'],
             objectives: options['labels.objectives'],
             feedback: options['labels.feedback'],
-            complete: responses,
+            complete: responses ? [responses] : [],
             answers: responses && answerLook(items, () => ctx.now()),
             pseudonymKey: options['privacy.pseudonymKey'],
             pseudonymKeyId: options['privacy.pseudonymKeyId'],

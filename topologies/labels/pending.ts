@@ -14,7 +14,7 @@ import type { CandidateSource, Impression } from '../../schemas/index.ts'
 import type { Row } from '../../streams/topology/store.ts'
 import { gradedLabel, isPositive } from '../sessions/outcome.ts'
 import { intern } from '../user/codec.ts'
-import type { ShownPage } from '../user/labels-port.ts'
+import type { ShownRequest } from '../user/labels-port.ts'
 import type { StoredUser } from '../user/stored-user.ts'
 import { feedbackBit } from './target.ts'
 
@@ -32,7 +32,7 @@ const noExperiments: Readonly<Record<string, string>> = Object.freeze({})
 const NEVER = -(2 ** 30)
 
 /** What the impressions of one list request have in common. */
-export class LabelRequest implements Row, ShownPage {
+export class LabelRequest implements Row, ShownRequest {
   dirty = false
   removed = false
   readonly user: StoredUser

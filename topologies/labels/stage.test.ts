@@ -46,8 +46,8 @@ function labelTask(asks: Partial<Objectives> = { graded: 1, completion: 0.3 }): 
         answers: ({ requestId }, _item, at) => (requestId === 'r' ? 77 : at % 1_000),
         pseudonymKey: 'the key',
         pseudonymKeyId: 'k1',
-        sink: { label: fact => facts.push({ ...fact }) },
-        complete: { label: fact => complete.push({ ...fact }) },
+        sinks: [{ label: fact => facts.push({ ...fact }) }],
+        complete: [{ label: fact => complete.push({ ...fact }) }],
       }),
     ],
   })
@@ -97,7 +97,15 @@ describe('a label', () => {
     expect(facts).toEqual([
       {
         userId: 'u',
+        request: expect.objectContaining({ requestId: 'r' }),
         item: 1,
+        explore: false,
+        clicked: false,
+        completed: false,
+        returned: null,
+        watchedMs: 0,
+        durationMs: 0,
+        feedback: 0,
         prediction: 0.25,
         answers: 77,
         positive: false,
@@ -367,7 +375,11 @@ describe('labels', () => {
         }
         for (const { task } of [lazy, eager, broken]) settle(task)
         const told = (facts: LabelFact[]) =>
-          facts.map(fact => JSON.stringify({ ...fact, item: '', timesShown: 0, answers: 0 })).sort()
+          facts
+            .map(({ request: { requestId, policy }, ...fact }) =>
+              JSON.stringify({ ...fact, requestId, policy, item: '', timesShown: 0, answers: 0 }),
+            )
+            .sort()
         const named = ({ task, facts, complete }: typeof lazy) => ({
           rows: [...newest(task).entries()].sort(([a], [b]) => (a < b ? -1 : 1)),
           facts: told(facts),

@@ -50,10 +50,10 @@ export interface LabelsDeps {
   readonly feedback: FeedbackWeights
   /** Asked for each impression. */
   readonly answers?: AnswerLook
-  /** Gets each final label. */
-  readonly sink?: LabelSink
-  /** Gets each final label with its whole target: later than `sink` where the user's return counts. */
-  readonly complete?: LabelSink
+  /** Get each final label. */
+  readonly sinks?: readonly LabelSink[]
+  /** Get each final label with its whole target: later than `sinks` where the user's return counts. */
+  readonly complete?: readonly LabelSink[]
 }
 
 export function createLabelsStage(ctx: TaskContext, deps: LabelsDeps): Stage<UserEvent> {
@@ -263,16 +263,24 @@ class LabelsStage implements Stage<UserEvent> {
     this.emitNewer(entry)
     if (entry.told) return
     entry.told = true
-    this.tell(entry, finalAt, this.deps.sink)
+    this.tell(entry, finalAt, this.deps.sinks)
     if (!this.asksReturn) this.tell(entry, finalAt, this.deps.complete)
   }
 
-  private tell(entry: LabelEntry, finalAt: number, sink: LabelSink | undefined): void {
-    if (sink === undefined) return
+  private tell(entry: LabelEntry, finalAt: number, sinks: readonly LabelSink[] = []): void {
+    if (sinks.length === 0) return
     const { request } = entry
     const fact: LabelFact = {
       userId: request.user.id,
+      request,
       item: entry.item,
+      explore: entry.explore,
+      clicked: entry.clicked,
+      completed: entry.completed,
+      returned: entry.state === RETURNING ? entry.returned : null,
+      watchedMs: entry.watchedMs,
+      durationMs: entry.durationMs,
+      feedback: entry.feedback,
       prediction: entry.prediction,
       answers: entry.answers,
       positive: entry.positive,
@@ -288,7 +296,7 @@ class LabelsStage implements Stage<UserEvent> {
       shownAt: entry.shownAt,
       finalAt,
     }
-    sink.label(fact)
+    for (const sink of sinks) sink.label(fact)
   }
 
   private targetOf(entry: LabelEntry): number | null {

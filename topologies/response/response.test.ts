@@ -33,7 +33,15 @@ const defaults = resolveOptions(
 function fact(more: Partial<LabelFact> = {}): LabelFact {
   return {
     userId: 'u',
+    request: {} as LabelFact['request'],
     item: 1,
+    explore: false,
+    clicked: false,
+    completed: false,
+    returned: null,
+    watchedMs: 0,
+    durationMs: 0,
+    feedback: 0,
     prediction: 0.5,
     answers: packAnswers(1.5, -0.25, 2),
     positive: false,

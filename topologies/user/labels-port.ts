@@ -2,15 +2,42 @@
 import type { CandidateSource } from '../../schemas/index.ts'
 import type { User } from './user.ts'
 
+/** What the impressions of one request have in common, as their events said. */
+export interface ShownRequest extends ShownPage {
+  readonly policy: string
+  readonly model: string
+  readonly surface: string
+  readonly cohort: string
+  /** '' where the events named none. */
+  readonly listVersion: string
+  /** Experiment to arm. */
+  readonly experiments: Readonly<Record<string, string>>
+}
+
 /** One object is reused: nothing of it may be kept beyond the call. */
 export interface LabelFact {
   readonly userId: string
+  /** One object a request for as long as one of its impressions waits: what is derived from it may be kept by it. */
+  readonly request: ShownRequest
   readonly item: number
   /** The impression's score; null where it had none. */
   readonly prediction: number | null
   /** What the user's own answers said of the item when it was shown, packed; -1: not looked at, or lost in a restart. */
   readonly answers: number
   readonly positive: boolean
+  readonly explore: boolean
+  /** A click or a play was joined. */
+  readonly clicked: boolean
+  /** The play ended finished. */
+  readonly completed: boolean
+  /** Another session of the user in time; null where `complete` is not waited for it (labels.objectives). */
+  readonly returned: boolean | null
+  /** Unique content watched, ms. */
+  readonly watchedMs: number
+  /** 0: unknown, or no play. */
+  readonly durationMs: number
+  /** Bits of the kinds of feedback that were given (labels/target.ts: feedbackBit). */
+  readonly feedback: number
   /** Share watched, capped at 1; null where the duration is unknown; 0 where nothing was watched. */
   readonly graded: number | null
   /** The declared mix of objectives and feedback, in [0, 1]; null while a part of it is waited for (labels/target.ts). */
