@@ -14,6 +14,7 @@ import { driftChannel } from '../../topologies/drift/deltas.ts'
 import { driftOptions } from '../../topologies/drift/options.ts'
 import { createDriftStatisticsStage } from '../../topologies/drift/statistics-stage.ts'
 import { createDriftUserStage } from '../../topologies/drift/user-stage.ts'
+import { Watermark } from '../../topologies/drift/watermark.ts'
 import type { UserEvent } from '../../topologies/user/event.ts'
 
 export const minute = 60_000
@@ -114,7 +115,14 @@ export class Pipeline {
     )
     this.statistics = Array.from(
       { length: statistics },
-      () => new Held(() => createDriftStatisticsStage(values, common)),
+      () =>
+        new Held(() =>
+          createDriftStatisticsStage(
+            values,
+            common,
+            new Watermark(values['drift.idle'], () => partitions),
+          ),
+        ),
     )
   }
 

@@ -4,7 +4,7 @@ import { type Row, Store } from '../../streams/topology/store.ts'
 import type { Alarm } from './alarm.ts'
 import { Histogram } from './histogram.ts'
 import { type ReferenceRow, readReference, writeReference } from './reference.ts'
-import { Watermark } from './watermark.ts'
+import type { Watermark } from './watermark.ts'
 import { type SeriesId, seriesKey, type WindowRow, Windows } from './windows.ts'
 
 /** Store numbers in the task kind `statistics`. On the log for ever. */
@@ -49,12 +49,12 @@ const readSeries = (key: ByteReader): SeriesId => ({
   size: key.u8(),
 })
 
-export function statisticsState(idleMs: number, sourcesExpected: () => number) {
+/** The stores of the drift stage, which keep the task's watermark too. */
+export function statisticsState(watermark: Watermark) {
   const windows = new Windows()
   const references = new BySeries<ReferenceRow>()
   const alarms = new BySeries<AlarmRow>()
   const progress: Progress = { dirty: false, removed: false, startedAt: 0, surfaces: [] }
-  const watermark = new Watermark(idleMs, sourcesExpected)
 
   const windowStore = new Store<WindowRow>({
     id: stores.windows,
@@ -139,7 +139,6 @@ export function statisticsState(idleMs: number, sourcesExpected: () => number) {
     references,
     alarms,
     progress,
-    watermark,
     windowStore,
     referenceStore,
     alarmStore,

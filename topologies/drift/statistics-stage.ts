@@ -19,6 +19,7 @@ import { collect, newReference, type ReferenceRow, referenceWindows } from './re
 import { alarmQuery, driftRows, histogramRows, isOver, referenceRows } from './rows.ts'
 import { type AlarmRow, statisticsState } from './state.ts'
 import { numberSubject, shardCount, sizes } from './subjects.ts'
+import type { Watermark } from './watermark.ts'
 import type { WindowRow } from './windows.ts'
 
 /** Corrections of closed windows are gathered for so long, processing time. */
@@ -35,7 +36,6 @@ const maxSurfaces = 16
 export type StatisticsOptions = Pick<
   OptionValues<typeof driftOptions>,
   | 'drift.delay'
-  | 'drift.idle'
   | 'drift.grace'
   | 'drift.minRows'
   | 'drift.reference.windows'
@@ -48,12 +48,13 @@ export type StatisticsOptions = Pick<
 
 export function createDriftStatisticsStage(
   options: StatisticsOptions,
-  ctx: Pick<TaskContext, 'partitionsOf' | 'now' | 'metrics' | 'log'>,
+  ctx: Pick<TaskContext, 'now' | 'metrics' | 'log'>,
+  watermark: Watermark,
 ): Stage<never> {
   const delayMs = options['drift.delay']
   const graceMs = options['drift.grace']
-  const state = statisticsState(options['drift.idle'], () => ctx.partitionsOf('user'))
-  const { windows, references, alarms, progress, watermark } = state
+  const state = statisticsState(watermark)
+  const { windows, references, alarms, progress } = state
   const open = new Set<WindowRow>()
   const corrected = new Set<WindowRow>()
   /** In order, to be closed or corrected with the next commits. */
@@ -233,7 +234,7 @@ export function createDriftStatisticsStage(
   }
 
   const gather = (now: number): WindowRow[] => {
-    const ended = [...open].filter(row => row.end + delayMs <= watermark.value).sort(inOrder)
+    const ended = [...open].filter(row => watermark.passed(row.end, delayMs)).sort(inOrder)
     if (now - correctedAt < correctionMs || corrected.size === 0) return ended
     correctedAt = now
     return [...ended, ...[...corrected].sort(inOrder)]

@@ -1,11 +1,24 @@
-/** The task kind `statistics`: fed by the user tasks' deltas alone, writes tables and alerts. */
+/**
+ * The task kind `statistics`: fed by the user tasks' deltas alone, writes tables and alerts. The drift stage stands first
+ * and moves the task's one watermark on; the stages after it read it in the same commit.
+ */
 import type { OptionValues } from '../../streams/options.ts'
-import type { TaskKind } from '../../streams/topology/stage.ts'
+import type { Stage, TaskContext, TaskKind } from '../../streams/topology/stage.ts'
 import { statisticsKind } from './deltas.ts'
 import type { driftOptions } from './options.ts'
 import { createDriftStatisticsStage } from './statistics-stage.ts'
+import { Watermark } from './watermark.ts'
 
-export function createStatisticsKind(options: OptionValues<typeof driftOptions>): TaskKind<never> {
+/** Makes a stage of a statistic task. It only reads the watermark: `watermark.passed(end, delayMs)` says that a window closes. */
+export type StatisticsStageFactory = (
+  ctx: TaskContext,
+  watermark: Readonly<Watermark>,
+) => Stage<never>
+
+export function createStatisticsKind(
+  options: OptionValues<typeof driftOptions>,
+  further: readonly StatisticsStageFactory[] = [],
+): TaskKind<never> {
   return {
     name: statisticsKind,
     inputs: [],
@@ -14,6 +27,15 @@ export function createStatisticsKind(options: OptionValues<typeof driftOptions>)
     // its inputs are durable and a window is a minute: a second costs nothing
     commitIntervalMs: 1_000,
     tables: [],
-    create: ctx => ({ decode: () => 'skip', stages: [createDriftStatisticsStage(options, ctx)] }),
+    create(ctx) {
+      const watermark = new Watermark(options['drift.idle'], () => ctx.partitionsOf('user'))
+      return {
+        decode: () => 'skip',
+        stages: [
+          createDriftStatisticsStage(options, ctx, watermark),
+          ...further.map(create => create(ctx, watermark)),
+        ],
+      }
+    },
   }
 }

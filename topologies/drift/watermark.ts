@@ -62,6 +62,11 @@ export class Watermark {
     return this.value !== value || this.horizon !== horizon
   }
 
+  /** Is a window that ended at `end` to be closed, `delayMs` of event time after its end? */
+  passed(end: number, delayMs: number): boolean {
+    return end + delayMs <= this.value
+  }
+
   /** The slowest source of those that were silent for less than `limitMs`; where there is none, the fastest. */
   private slowest(limitMs: number): number {
     if (this.sources.size < this.expected() && this.waitedMs < limitMs) return 0
