@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
-import { parseDrift } from './drift.ts'
+import { drifted, parseDrift } from './drift.ts'
 import { LoggingPolicy } from './policy.ts'
 import { Catalog, Users } from './population.ts'
 import { Truth } from './truth.ts'
@@ -291,6 +291,26 @@ describe('lists of a provider', () => {
   })
 })
 
+/** Positives that the scores foretell, and those that came, an impression: of those in the first half of the events. */
+function calibrationOf(options: Partial<WorldOptions>) {
+  const list = run(60_000, options)
+  const shown = only(list, 'Impression').slice(0, 15_000)
+  const positive = new Set(
+    only(list, 'Watch')
+      .filter(
+        ({ record: { watchedMs, durationMs = 0, endReason } }) =>
+          endReason === 'finished' || watchedMs >= Math.min(30_000, durationMs / 2),
+      )
+      .map(({ record }) => `${record.requestId} ${record.itemId}`),
+  )
+  const mean = (value: (one: (typeof shown)[number]) => number) =>
+    shown.reduce((sum, one) => sum + value(one), 0) / shown.length
+  return {
+    predicted: mean(({ record }) => 1 / (1 + Math.exp(-(record.score ?? 0)))),
+    observed: mean(({ record }) => (positive.has(`${record.requestId} ${record.itemId}`) ? 1 : 0)),
+  }
+}
+
 describe('drift', () => {
   const ratioOf = (list: SimulatedEvent[], from: number, to: number) => {
     const ended = only(list, 'Watch').filter(
@@ -303,29 +323,60 @@ describe('drift', () => {
   }
 
   it('begins at its time and not before', () => {
-    const drifted = run(40_000, { drift: ['watched_ratio@20s', 'context.device:new=tv@20s'] })
-    expect(ratioOf(drifted, 0, 20_000)).toBe(ratioOf(events, 0, 20_000))
-    const change = ratioOf(drifted, 120_000, 190_000) / ratioOf(events, 120_000, 190_000)
+    const changed = run(40_000, { drift: ['watched_ratio@20s', 'context.device:new=tv@20s'] })
+    expect(ratioOf(changed, 0, 20_000)).toBe(ratioOf(events, 0, 20_000))
+    const change = ratioOf(changed, 120_000, 190_000) / ratioOf(events, 120_000, 190_000)
     expect(change).toBeGreaterThan(0.35)
     expect(change).toBeLessThan(0.65)
-    const tv = only(drifted, 'Impression').filter(({ record }) => record.context?.device === 'tv')
+    const tv = only(changed, 'Impression').filter(({ record }) => record.context?.device === 'tv')
     expect(tv.length).toBeGreaterThan(50)
     expect(Math.min(...tv.map(({ at }) => at))).toBeGreaterThanOrEqual(startTs + 20_000)
+  })
+
+  it('comes in evenly over its time, and a season comes and goes', () => {
+    const at = (text: string, since: number) =>
+      drifted([parseDrift(text)], 'watched_ratio', 0.5, since)
+    expect(
+      [0, 10_000, 30_000, 50_000, 90_000].map(ms => at('watched_ratio:shift=-0.2@10s/40s', ms)),
+    ).toEqual([0.5, 0.5, 0.4, 0.3, 0.3])
+    const day = 86_400_000
+    const season = [0, 1.75, 3.5, 5.25, 7].map(days =>
+      at('watched_ratio:season=0.1@0s', days * day),
+    )
+    for (const [k, value] of [0.5, 0.6, 0.5, 0.4, 0.5].entries())
+      expect(season[k]).toBeCloseTo(value, 12)
+  })
+
+  it('of a prediction parts it from what happens; until then both agree', () => {
+    const { predicted, observed } = calibrationOf({})
+    expect(Math.abs(predicted / observed - 1)).toBeLessThan(0.1)
+    const sure = calibrationOf({ drift: ['prediction:shift=1@0s'] })
+    expect(sure.observed).toBe(observed)
+    expect(sure.predicted / observed).toBeGreaterThan(1.8)
   })
 
   it('is read from its text, and refused with a sentence', () => {
     expect(parseDrift('watched_ratio@300s')).toEqual({
       kind: 'scale',
+      subject: 'watched_ratio',
       amount: 0.5,
       afterMs: 300_000,
+      overMs: 0,
     })
-    expect(parseDrift('label:flip=0.2@5m')).toEqual({ kind: 'flip', amount: 0.2, afterMs: 300_000 })
+    expect(parseDrift('label:flip=0.2@5m/1d')).toEqual({
+      kind: 'flip',
+      amount: 0.2,
+      afterMs: 300_000,
+      overMs: 86_400_000,
+    })
     for (const wrong of [
       'watched_ratio',
       'x@5s',
       'watched_ratio:new@5s',
       'label:flip=x@5s',
       'label@soon',
+      'label@5m/often',
+      'prediction:new@5m',
     ])
       expect(() => parseDrift(wrong)).toThrowError(/--drift got/)
   })

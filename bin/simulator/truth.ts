@@ -7,7 +7,7 @@
  * The expected reward is the chance that the item at the top becomes a positive: 8% over all pairs of user and item.
  */
 import { FreshetError } from '../../streams/errors.ts'
-import type { Drift } from './drift.ts'
+import { type Drift, strength } from './drift.ts'
 import { type Catalog, dimension, type Users } from './population.ts'
 
 const dayMs = 86_400_000
@@ -19,15 +19,15 @@ export const examined = (position: number): number => 1 / (1 + 0.12 * position)
 export class Truth {
   private readonly users: Users
   private readonly catalog: Catalog
-  private readonly flips: readonly { readonly fromTs: number; readonly part: number }[]
+  private readonly flips: readonly (Drift & { readonly kind: 'flip' })[]
+  private readonly startTs: number
   private readonly userIndex: ReadonlyMap<string, number>
 
   constructor(users: Users, catalog: Catalog, drifts: readonly Drift[], startTs: number) {
     this.users = users
     this.catalog = catalog
-    this.flips = drifts.flatMap(drift =>
-      drift.kind === 'flip' ? [{ fromTs: startTs + drift.afterMs, part: drift.amount }] : [],
-    )
+    this.flips = drifts.filter(drift => drift.kind === 'flip')
+    this.startTs = startTs
     this.userIndex = new Map(users.all.map(user => [user.id, user.index]))
   }
 
@@ -48,9 +48,22 @@ export class Truth {
 
   /** Probability that a play becomes a positive, a label drift at `ts` included. */
   likes(like: number, slot: number, ts: number): number {
-    let p = sigmoid(-0.2 + 4 * like + 0.3 * this.catalog.quality[slot])
-    for (const { fromTs, part } of this.flips) if (ts >= fromTs) p = p * (1 - part) + (1 - p) * part
+    let p = this.likesUndrifted(like, slot)
+    for (const flip of this.flips) {
+      const part = flip.amount * strength(flip, ts - this.startTs)
+      p = p * (1 - part) + (1 - p) * part
+    }
     return p
+  }
+
+  private likesUndrifted(like: number, slot: number): number {
+    return sigmoid(-0.2 + 4 * like + 0.3 * this.catalog.quality[slot])
+  }
+
+  /** The chance that the item, looked at by the user at `ts`, becomes a positive, were there no label drift. */
+  undrifted(user: number, slot: number, ts: number): number {
+    const like = this.like(user, slot)
+    return this.plays(like, slot, ts) * this.likesUndrifted(like, slot)
   }
 
   /**

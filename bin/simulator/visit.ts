@@ -3,7 +3,7 @@
  * time comes, so that a list read then knows what the user has done before.
  */
 import type { CandidateSource, EndReason, FeedbackKind } from '../../schemas/index.ts'
-import type { Drift } from './drift.ts'
+import { type Drift, drifted, strength } from './drift.ts'
 import { type LoggingPolicy, loggingPolicy } from './policy.ts'
 import { type Catalog, type CatalogSlot, normal, type User } from './population.ts'
 import type { ListProvider, ServedList, SimulatedEvent } from './traffic.ts'
@@ -92,12 +92,10 @@ export class Visit {
       network: user.network,
     }
     for (const drift of stage.habits.drifts)
-      if (
-        drift.kind === 'new' &&
-        startTs >= stage.habits.startTs + drift.afterMs &&
-        random() < 1 / 3
-      )
-        context[drift.key] = drift.value
+      if (drift.kind === 'new') {
+        const part = strength(drift, startTs - stage.habits.startTs)
+        if (part > 0 && random() < part / 3) context[drift.key] = drift.value
+      }
     this.context = context
   }
 
@@ -175,16 +173,24 @@ export class Visit {
     }
     return stage.policy
       .draw(user.index, size, this.random, slot => seen.has(slot))
-      .map(({ slot, score, propensity, source }) => ({
+      .map(({ slot, propensity, source }, position) => ({
         slot,
         item: stage.catalog.slots[slot],
-        score,
+        score: this.prediction(slot, position),
         listIndex: null,
         list: undefined,
         src: source,
         p: propensity,
         explore: false,
       }))
+  }
+
+  /** The log-odds that a model which knows this world, but not its drifts, gives a positive at the position. */
+  private prediction(slot: number, position: number): number {
+    const { stage, user, actAt } = this
+    const { drifts, startTs } = stage.habits
+    const p = examined(position) * stage.truth.undrifted(user.index, slot, actAt)
+    return drifted(drifts, 'prediction', Math.log(p / (1 - p)), actAt - startTs)
   }
 
   private impression(shown: Shown, position: number, ts: number): SimulatedEvent {
@@ -256,11 +262,8 @@ export class Visit {
     const skipped = !liked && random() < 0.5
     let ratio = skipped ? (random() * 1900) / durationMs : enough * (0.07 + 0.9 * random())
     if (liked) ratio = random() < 0.5 ? 1 : enough + (1 - enough) * random()
-    for (const drift of stage.habits.drifts) {
-      if (ts < stage.habits.startTs + drift.afterMs) continue
-      if (drift.kind === 'scale') ratio *= drift.amount
-      if (drift.kind === 'shift') ratio += drift.amount
-    }
+    const { drifts, startTs } = stage.habits
+    ratio = drifted(drifts, 'watched_ratio', ratio, ts - startTs)
     return { ratio: Math.min(1, Math.max(0, ratio)), skipped }
   }
 
