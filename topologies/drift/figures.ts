@@ -17,9 +17,26 @@ import { w1 } from './statistics/w1.ts'
 export interface Figure {
   readonly statistic: string
   readonly value: number | null
-  /** Above it the figure is an alarm; null where it has none. */
+  /** Beyond it the figure is an alarm; null where it has none. */
   readonly threshold: number | null
   readonly reason: string
+  /** On which side of its threshold it alarms, and whether on it: p-values alarm below. Absent: above. */
+  readonly alarmsWhen?: '>' | '>=' | '<' | '<='
+}
+
+/** Is the figure an alarm? One without a value or a threshold never is. */
+export function isOver({ value, threshold, alarmsWhen }: Figure): boolean {
+  if (value === null || threshold === null) return false
+  switch (alarmsWhen) {
+    case '>=':
+      return value >= threshold
+    case '<':
+      return value < threshold
+    case '<=':
+      return value <= threshold
+    default:
+      return value > threshold
+  }
 }
 
 export interface FigureLimits {

@@ -1,6 +1,6 @@
 /** Rows of the tables `histograms`, `drift` and `alerts`. */
 import type { TableRow } from '../../streams/topology/outbox.ts'
-import type { Figure } from './figures.ts'
+import { type Figure, isOver } from './figures.ts'
 import type { Histogram } from './histogram.ts'
 import { foldInto, type ReferenceRow } from './reference.ts'
 import { numberSubject, sizes } from './subjects.ts'
@@ -103,10 +103,6 @@ export function driftRows(
     n_current: nCurrent,
     revision,
   }))
-}
-
-export function isOver({ value, threshold }: Figure): boolean {
-  return value !== null && threshold !== null && value > threshold
 }
 
 /** The SQL that shows the figures behind an alarm. */
