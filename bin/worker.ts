@@ -19,6 +19,7 @@ import {
   type Views,
 } from './compose.ts'
 import { followModel } from './model-host.ts'
+import { writePipeline } from './pipeline.ts'
 import { outsideTopicSpecs } from './topics.ts'
 
 export interface RunningWorker {
@@ -99,6 +100,10 @@ export async function startWorker(
     })
     opened.push({ close: () => worker.stop() })
     await worker.start()
+    if (tables)
+      opened.push(
+        writePipeline(worker, tables, { everyMs: values['pipeline.interval'], clock, log }),
+      )
     return {
       worker,
       transport,

@@ -13,6 +13,7 @@ import { FollowedTables } from './followed-tables.ts'
 import { Generations } from './generations.ts'
 import { type TopicNames, taskName } from './names.ts'
 import { Task } from './task.ts'
+import { type TaskCounts, TaskMeter } from './task-meter.ts'
 import {
   countPartitions,
   ensureInternalTopics,
@@ -67,11 +68,20 @@ export interface TaskStatus {
   readonly state: string
 }
 
+/** What a task did since it was last asked for. */
+export interface TaskProgress extends TaskCounts {
+  readonly kind: string
+  readonly partition: number
+  /** Records of its outside topics that are not committed yet. */
+  readonly lag: number
+}
+
 export class Worker {
   private readonly settings: WorkerSettings
   private readonly reader: LogReader
   private readonly generations: Generations
   private readonly tasks = new Map<string, Task>()
+  private readonly meters = new WeakMap<Task, TaskMeter>()
   private readonly routes = new Map<string, Task>()
   private readonly tables: FollowedTables
   private counts: ReadonlyMap<string, number> = new Map()
@@ -181,12 +191,24 @@ export class Worker {
 
   /** Records behind the high watermark per outside topic-partition that this process owns. */
   lag(): { topic: string; partition: number; records: number }[] {
-    return [...this.tasks.values()].flatMap(task =>
-      task.committedPositions().flatMap(({ at, offset }) => {
-        const end = this.reader.highWatermark(at)
-        return end === undefined ? [] : [{ ...at, records: Math.max(0, end - offset) }]
-      }),
-    )
+    return [...this.tasks.values()].flatMap(task => this.lagOf(task))
+  }
+
+  private lagOf(task: Task): { topic: string; partition: number; records: number }[] {
+    return task.committedPositions().flatMap(({ at, offset }) => {
+      const end = this.reader.highWatermark(at)
+      return end === undefined ? [] : [{ ...at, records: Math.max(0, end - offset) }]
+    })
+  }
+
+  /** Of each task that runs, since the last call. */
+  progress(): TaskProgress[] {
+    return [...this.tasks.values()].flatMap(task => {
+      const counts = this.meters.get(task)?.take()
+      if (counts === undefined) return []
+      const lag = this.lagOf(task).reduce((sum, { records }) => sum + records, 0)
+      return [{ ...task.id, lag, ...counts }]
+    })
   }
 
   /** Settles once everything is let go after `stop`; rejects with what made it stop by itself. */
@@ -255,13 +277,14 @@ export class Worker {
         `assigned a task of kind ${id.kind}, which this application does not have`,
       )
     for (const name of kind.tables) this.tables.follow(name)
+    const metrics = new TaskMeter(settings.metrics)
     const task: Task = new Task(id, kind, {
       transport: settings.transport,
       reader: this.reader,
       outlets: settings.outlets,
       clock: settings.clock,
       log: settings.log,
-      metrics: settings.metrics,
+      metrics,
       generation: settings.generation,
       writerDeadlineMs: settings.writerDeadlineMs,
       touchMs: settings.touchMs ?? TOUCH_MS,
@@ -277,6 +300,7 @@ export class Worker {
       onLost: (lost, error) => this.lost(lost, error),
     })
     this.tasks.set(task.name, task)
+    this.meters.set(task, metrics)
     for (const topic of task.topics) this.routes.set(`${topic}-${id.partition}`, task)
     void task.open()
   }
