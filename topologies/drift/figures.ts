@@ -24,6 +24,21 @@ export interface Figure {
   readonly alarmsWhen?: '>' | '>=' | '<' | '<='
 }
 
+/** Is the figure an alarm? One without a value or a threshold never is. */
+export function isOver({ value, threshold, alarmsWhen }: Figure): boolean {
+  if (value === null || threshold === null) return false
+  switch (alarmsWhen) {
+    case '>=':
+      return value >= threshold
+    case '<':
+      return value < threshold
+    case '<=':
+      return value <= threshold
+    default:
+      return value > threshold
+  }
+}
+
 export interface FigureLimits {
   readonly alpha: number
   readonly minPsi: number

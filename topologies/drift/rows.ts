@@ -1,6 +1,6 @@
 /** Rows of the tables `histograms`, `drift` and `alerts`. */
 import type { TableRow } from '../../streams/topology/outbox.ts'
-import type { Figure } from './figures.ts'
+import { type Figure, isOver } from './figures.ts'
 import type { Histogram } from './histogram.ts'
 import { foldInto, type ReferenceRow } from './reference.ts'
 import { numberSubject, sizes } from './subjects.ts'
@@ -103,21 +103,6 @@ export function driftRows(
     n_current: nCurrent,
     revision,
   }))
-}
-
-/** Is the figure an alarm? One without a value or a threshold never is. */
-export function isOver({ value, threshold, alarmsWhen }: Figure): boolean {
-  if (value === null || threshold === null) return false
-  switch (alarmsWhen) {
-    case '>=':
-      return value >= threshold
-    case '<':
-      return value < threshold
-    case '<=':
-      return value <= threshold
-    default:
-      return value > threshold
-  }
 }
 
 /** The SQL that shows the figures behind an alarm. */
