@@ -17,7 +17,7 @@ import { noMetrics } from '../../streams/metrics.ts'
 import { type Commit, DELTAS, TaskCore } from '../../streams/runtime/core.ts'
 import { ByteReader } from '../../streams/serde/bytes.ts'
 import { partitionOfText } from '../../streams/serde/hash.ts'
-import type { ViewWrite } from '../../streams/topology/outbox.ts'
+import type { TableRow, ViewWrite } from '../../streams/topology/outbox.ts'
 import type {
   Application,
   FollowedTable,
@@ -47,6 +47,8 @@ export interface LockstepSettings {
   readonly startAt: number
   /** What would go to the view store: lists, at the event time of their commit. */
   readonly onView?: (write: ViewWrite, at: number) => void
+  /** What would go to a table, at the event time of its commit. Without it no rows are made. */
+  readonly onRows?: (table: string, rows: readonly TableRow[], at: number) => void
 }
 
 interface Followed {
@@ -145,7 +147,7 @@ export class Lockstep {
       kind: withoutUnread(kind),
       partition,
       generation: 1,
-      tables: false,
+      tables: this.settings.onRows !== undefined,
       outsideName: topic => topic,
       partitionsOf: name => this.partitionsOf(this.application.kinds.find(k => k.name === name)),
       now: () => this.time,
@@ -269,7 +271,10 @@ export class Lockstep {
     for (const { kind, partition, value } of packets) this.deliver(kind, partition, value)
     for (const { topic, headers } of records)
       if (topic === 'dead-letters') this.refused.push(`${headers.code}: ${headers.message}`)
-    for (const { number } of blocks) task.core.blockDelivered(number)
+    for (const { number, table, rows } of blocks) {
+      if (rows) this.settings.onRows?.(table, rows, this.time)
+      task.core.blockDelivered(number)
+    }
     if (this.settings.onView) for (const view of views) this.settings.onView(view, this.time)
     task.core.delivered()
   }

@@ -1,8 +1,10 @@
 /**
- * `npm run quality [-- closed-loop ... | bound ...]`: without arguments, the prequential figures of docs/quality.md on MovieTweetings 100K,
- * with one partition and with four. Arguments after the name go on: `npm run quality -- prequential --score-every 10`.
+ * `npm run quality [-- NAME ...]`, NAME one of the programs below: without arguments, the prequential figures of
+ * docs/quality.md on MovieTweetings 100K, with one partition and with four. Arguments after the name go on: `npm run quality
+ * -- prequential --score-every 10`.
  */
 import { spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { howToGetIt, realLog } from '../e2e/rating-log.ts'
@@ -46,15 +48,25 @@ function prequential(more: readonly string[]): void {
   }
 }
 
+/** Programs of this folder, by the names of their files. */
+const programs = [
+  'closed-loop',
+  'bound',
+  'drift',
+  'drift-alarms',
+  'coverage',
+  'sequential',
+  'intervals',
+].filter(name => existsSync(here(`${name}.ts`)))
 const [what = 'prequential', ...more] = process.argv.slice(2)
 if (what === 'prequential') prequential(more)
-else if (what === 'closed-loop' || what === 'bound')
+else if (programs.includes(what))
   spawnSync(process.execPath, ['--import', 'tsx', here(`${what}.ts`), ...more], {
     stdio: 'inherit',
   })
 else {
   console.error(
-    `quality got ${JSON.stringify(what)}; it takes prequential (default), closed-loop or bound, then their own options`,
+    `quality got ${JSON.stringify(what)}; it takes prequential (default), ${programs.join(', ')}, then their own options`,
   )
   process.exit(2)
 }
