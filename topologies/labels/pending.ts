@@ -14,7 +14,7 @@ import type { CandidateSource, Impression } from '../../schemas/index.ts'
 import type { Row } from '../../streams/topology/store.ts'
 import { gradedLabel, isPositive } from '../sessions/outcome.ts'
 import { intern } from '../user/codec.ts'
-import type { ShownRequest } from '../user/labels-port.ts'
+import type { RequestScratch, ShownRequest } from '../user/labels-port.ts'
 import type { StoredUser } from '../user/stored-user.ts'
 import { feedbackBit } from './target.ts'
 
@@ -49,6 +49,7 @@ export class LabelRequest implements Row, ShownRequest {
   waiting = 0
   /** Made at the first row. */
   pseudonym = ''
+  private slots: RequestScratch | null = null
 
   constructor(user: StoredUser, openedAt: number, from: RequestFields) {
     this.user = user
@@ -63,6 +64,11 @@ export class LabelRequest implements Row, ShownRequest {
     this.experiments = sameExperiments(from.experiments, noExperiments)
       ? noExperiments
       : from.experiments
+  }
+
+  get scratch(): RequestScratch {
+    this.slots ??= {}
+    return this.slots
   }
 
   /** What was shown in it, as far as that still waits. */

@@ -312,7 +312,12 @@ class LabelsStage implements Stage<UserEvent> {
     const at = pending.indexOf(entry)
     if (at >= 0) pending.splice(at, 1)
     if (pending.length === 0) user.pendingLabels = null
-    if (--request.waiting === 0) this.rows.requests.remove(request)
+    if (--request.waiting === 0) this.end(request, true)
+  }
+
+  private end(request: LabelRequest, isWhole: boolean): void {
+    this.rows.requests.remove(request)
+    for (const sink of this.deps.sinks ?? []) sink.over?.(request, isWhole)
   }
 
   /**
@@ -320,11 +325,13 @@ class LabelsStage implements Stage<UserEvent> {
    * whether it came by before must not matter (L3).
    */
   private forget(user: StoredUser): void {
-    for (const entry of user.pendingLabels ?? []) {
-      this.settle(entry)
+    const entries = user.pendingLabels ?? []
+    for (const entry of entries) {
+      if (this.settle(entry)) entry.request.waiting--
       this.rows.entries.remove(entry)
-      if (!entry.request.removed) this.rows.requests.remove(entry.request)
     }
+    for (const { request } of entries)
+      if (!request.removed) this.end(request, request.waiting === 0)
     user.pendingLabels = null
   }
 

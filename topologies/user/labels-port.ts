@@ -2,8 +2,14 @@
 import type { CandidateSource } from '../../schemas/index.ts'
 import type { User } from './user.ts'
 
+/** Later stages extend this by declaration: what they derive from a request, in memory only. */
+export interface RequestScratch {
+  readonly _?: never
+}
+
 /** What the impressions of one request have in common, as their events said. */
 export interface ShownRequest extends ShownPage {
+  readonly scratch: RequestScratch
   readonly policy: string
   readonly model: string
   readonly surface: string
@@ -71,4 +77,9 @@ export type AnswerLook = (page: ShownPage, item: number, at: number) => number
 /** Called once an impression, when its label is final, within the commit that holds it. */
 export interface LabelSink {
   label(fact: LabelFact): void
+  /**
+   * Nothing of the request is waited for any more. `isWhole`: each of its impressions got its label; else its user was removed
+   * before. Asked of `sinks` alone.
+   */
+  over?(request: ShownRequest, isWhole: boolean): void
 }
