@@ -6,6 +6,7 @@ import { Worker } from '../streams/runtime/worker.ts'
 import type { ViewStore } from '../streams/sinks.ts'
 import type { Transport } from '../streams/transport/port.ts'
 import { createApplication, parseTopologies } from '../topologies/main.ts'
+import type { Values } from './call.ts'
 import {
   generationInForce,
   isEmbedded,
@@ -72,7 +73,7 @@ export async function startWorker(
     opened.push(publisher)
     const worker = new Worker({
       application: createApplication({
-        options: views ? values : { ...values, 'session.views': false, 'covisit.similar': false },
+        options: reachable(values, views !== null, tables !== null),
         topologies: parseTopologies(values.topologies),
         schemas: registry,
         encoder,
@@ -115,6 +116,15 @@ export async function startWorker(
   } catch (error) {
     await closeAll(opened)
     throw error
+  }
+}
+
+/** Nothing is made for a sink that is left out. */
+function reachable(values: Values, views: boolean, tables: boolean): Values {
+  return {
+    ...values,
+    ...(views ? {} : { 'session.views': false, 'covisit.similar': false }),
+    ...(tables ? {} : { 'labels.examples': false }),
   }
 }
 

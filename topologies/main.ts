@@ -25,6 +25,8 @@ import { createPopularityUserStage } from './popularity/user-stage.ts'
 import { windowsTableSpec } from './popularity/windows-table.ts'
 import { answerLook } from './response/look.ts'
 import { responseUserStage } from './response/user-stage.ts'
+import { ServedFeatures } from './served/features.ts'
+import { ServedMemory } from './served/memory.ts'
 import { repeatAfterMs } from './sessions/options.ts'
 import { createSessionsStage } from './sessions/stage.ts'
 import { cohortPopularity } from './topk/cohort-popularity.ts'
@@ -118,6 +120,9 @@ function userKind(
 ): TaskKind<UserEvent> {
   const { options, topologies, encoder } = settings
   const memory = new UserMemory(options['user.unpacked'])
+  const servedMemory = new ServedMemory(options['examples.servedBytes'])
+  const keepsServed =
+    topologies.has('topk') && topologies.has('labels') && options['labels.examples']
   return {
     name: 'user',
     inputs: ['events', 'erasures'],
@@ -135,6 +140,15 @@ function userKind(
         memory,
       })
       settings.onUsers?.(ctx.partition, users)
+      const served = keepsServed
+        ? new ServedFeatures({
+            memory: servedMemory,
+            now: () => ctx.now(),
+            gapMs: options['session.gap'],
+            metrics: ctx.metrics,
+          })
+        : undefined
+      if (served) users.onRemove.push(user => served.forget(user.id))
       const isHeldOut = (userId: string): boolean => isHoldout(userId, options)
       const responses =
         topologies.has('labels') && topologies.has('learner')
@@ -159,6 +173,7 @@ function userKind(
             examples: options['labels.examples'],
             objectives: options['labels.objectives'],
             feedback: options['labels.feedback'],
+            served,
             complete: responses ? [responses] : [],
             answers: responses && answerLook(items, () => ctx.now()),
             pseudonymKey: options['privacy.pseudonymKey'],
@@ -181,6 +196,7 @@ function userKind(
               key: options['privacy.pseudonymKeyId'],
             }),
             models: settings.models && rankingModels(settings.models, options),
+            served,
           }),
         )
       return { decode: createUserDecode(ctx, { events, erasures }), stages }

@@ -9,6 +9,7 @@ import { learnerOptions } from './learner/options.ts'
 import { modelsOptions } from './models/options.ts'
 import { popularityOptions } from './popularity/options.ts'
 import { responseOptions } from './response/options.ts'
+import { servedOptions } from './served/options.ts'
 import { sessionsOptions } from './sessions/options.ts'
 import { topkOptions } from './topk/options.ts'
 
@@ -27,6 +28,7 @@ export const topologyOptions = {
   ...taskOptions,
   ...sessionsOptions,
   ...labelsOptions,
+  ...servedOptions,
   ...itemOptions,
   ...popularityOptions,
   ...covisitOptions,

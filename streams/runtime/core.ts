@@ -116,11 +116,7 @@ export class TaskCore {
         this.receivers[channel.id] = stage
         this.channels[channel.id] = channel
       }
-    this.outbox = new CommitOutbox(
-      { topology: kind.name, topicName: settings.outsideName, partition },
-      settings.now,
-      settings.tables,
-    )
+    this.outbox = new CommitOutbox({ ...settings, topology: kind.name })
   }
 
   // ---- input
@@ -225,6 +221,7 @@ export class TaskCore {
     for (const [type, count] of this.eventCounts)
       metrics.counter('freshet_events_total', { topology: kind.name, type }).add(count)
     this.eventCounts.clear()
+    this.outbox.begin(this.number + 1)
     for (const stage of this.stages) stage.flush?.(this.outbox)
     const { builder } = this
     const now = this.settings.now()

@@ -10,6 +10,7 @@ import type {
 } from '../topology/outbox.ts'
 import type { LogRecord } from '../transport/port.ts'
 import type { OutgoingRecord, Published } from './commit-record.ts'
+import { viewVersion } from './names.ts'
 import type { PacketFrame } from './packet.ts'
 
 /** What one commit's outbox holds when it is closed. */
@@ -31,14 +32,20 @@ export interface OutboxContents {
 /** A dead letter's value is cut here: a record of 10 MB must still be reported within one commit. */
 const DEAD_LETTER_LIMIT_BYTES = 256 * 1024
 
+interface OutboxSettings {
+  readonly topology: string
+  readonly partition: number
+  readonly generation: number
+  /** Offset of the ownership record; 0 where nothing is claimed. */
+  readonly token?: number
+  readonly outsideName: (topic: string) => string
+  readonly now: () => number
+  /** false: nobody takes table rows. */
+  readonly tables?: boolean
+}
+
 export class CommitOutbox implements Outbox {
-  private readonly task: {
-    topology: string
-    topicName: (topic: string) => string
-    partition: number
-  }
-  private readonly now: () => number
-  private readonly keepsRows: boolean
+  private readonly task: OutboxSettings
   private writers = new Map<
     string,
     { kind: string; partition: number; part: number; channel: number; writer: ByteWriter }
@@ -48,18 +55,19 @@ export class CommitOutbox implements Outbox {
   private views: ViewWrite[] = []
   private removedViews: string[] = []
   private published: Published[] = []
+  /** Of the commit that is under construction. */
+  version = ''
   /** Rough size of what stands in the commit record, to cut commits in time. */
   private storedBytes = 0
 
-  constructor(
-    task: { topology: string; topicName: (topic: string) => string; partition: number },
-    now: () => number,
-    /** Nobody takes table rows where not. */
-    keepsRows = true,
-  ) {
-    this.keepsRows = keepsRows
+  constructor(task: OutboxSettings) {
     this.task = task
-    this.now = now
+  }
+
+  /** What comes now leaves with this commit. */
+  begin(commit: number): void {
+    const { generation, token = 0 } = this.task
+    this.version = viewVersion(generation, token, commit)
   }
 
   delta(channel: DeltaChannel, partition: number, part = 0): ByteWriter {
@@ -74,7 +82,7 @@ export class CommitOutbox implements Outbox {
   }
 
   row(table: string, row: TableRow): void {
-    if (!this.keepsRows) return
+    if (this.task.tables === false) return
     const rows = this.tables.get(table)
     if (rows) rows.push(row)
     else this.tables.set(table, [row])
@@ -89,13 +97,13 @@ export class CommitOutbox implements Outbox {
       key,
       value,
       headers: {
-        topic: this.task.topicName(topic),
+        topic: this.task.outsideName(topic),
         partition: String(this.task.partition),
         offset: String(record.offset),
         code,
         message,
         topology: this.task.topology,
-        time: new Date(this.now()).toISOString(),
+        time: new Date(this.task.now()).toISOString(),
       },
     })
     this.storedBytes += 300 + (value?.length ?? 0) + (key?.length ?? 0)

@@ -92,6 +92,8 @@ export interface Outbox {
   deadLetter(topic: string, record: LogRecord, code: DeadLetterCode, message: string): void
   alert(alert: Alert): void
   view(write: ViewWrite): void
+  /** What the views of this commit will have as their version: whoever shows one says so of what came of it. */
+  readonly version: string
   /** To an outside topic (name without prefix), at least once; key as text. */
   publish(topic: string, key: string, value: Buffer | null): void
 }

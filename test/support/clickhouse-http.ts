@@ -81,7 +81,7 @@ async function answer(
   if (insert && data.length > 0) {
     // the settings that change what is stored are honoured
     const settings = [...given]
-      .filter(([name]) => /^(input_format_|max_partitions_per_insert_block)/.test(name))
+      .filter(([name]) => /^(input_format_|max_partitions_per_insert_block|precise_float_parsing)/.test(name))
       .map(([name, value]) => `${name}=${Number(value)}`)
     const clause = settings.length > 0 ? ` SETTINGS ${settings.join(', ')}` : ''
     const head = `INSERT INTO ${insert[1]} ${insert[2] ?? ''}${clause} FORMAT ${insert[3]} `

@@ -46,6 +46,7 @@ function outbox(): Out {
     deadLetter: () => undefined,
     view: () => undefined,
     publish: () => undefined,
+    version: '',
   }
 }
 

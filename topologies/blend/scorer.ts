@@ -20,6 +20,7 @@ export class BlendScorer implements Scorer {
   private readonly cohort: Float64Array
   /** The features of the candidates scored last, a row each. */
   readonly features: Float32Array
+  private isFilled = false
 
   constructor(capacity: number) {
     this.mix = mixScorer(capacity)
@@ -29,6 +30,7 @@ export class BlendScorer implements Scorer {
 
   score(evidence: Evidence, logits: Float64Array): void {
     const { blend } = evidence.ask.items
+    this.isFilled = false
     if (blend.learnt < enough) {
       this.name = 'mix'
       this.mix.score(evidence, logits)
@@ -52,8 +54,13 @@ export class BlendScorer implements Scorer {
     for (let i = 0; i < n; i++) logits[i] = rounded(logits[i] + filter.logWeight(items[i]))
   }
 
+  get matrix(): Float32Array | undefined {
+    return this.isFilled ? this.features : undefined
+  }
+
   /** Computes `features` of the candidates. */
   fill(evidence: Evidence): void {
+    this.isFilled = true
     const { ask, candidates } = evidence
     this.rows.begin(ask, evidence, ask.items.blend.tasteMeans)
     for (let i = 0; i < candidates.count; i++)

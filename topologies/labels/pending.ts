@@ -9,6 +9,8 @@
  *       labels do not depend on when it runs.
  *  - L4 Where the objective `return1d` counts, an impression is kept until its user opened another session, or
  *       `returnWithin` has passed: then its row is written once more. Otherwise nothing is kept for it.
+ *  - L5 Of a user who is removed no row leaves any more, not even of impressions from before in the same commit. Rows that
+ *       left before are the erasure's (docs/operating.md); withdrawn consent ends what is kept here.
  */
 import type { CandidateSource, Impression } from '../../schemas/index.ts'
 import type { Row } from '../../streams/topology/store.ts'
@@ -161,6 +163,10 @@ export class LabelEntry implements Row {
   answers = -1
   /** Feedback, ends, and times shown before, in one small integer: there are millions of these. */
   marks = 0
+  /**
+   * The features that it was ranked by, packed (served/); '' where they are not known. Not on the changelog, as `answers`.
+   */
+  features = ''
   /** The quantile in 65,535ths. */
   quantileParts = 0
   /** Of the row in `examples` that was written last. */

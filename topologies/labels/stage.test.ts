@@ -325,6 +325,26 @@ describe('a label', () => {
 })
 
 describe('labels', () => {
+  it('L5: of a user who is removed leave with no row any more, those of others do', () => {
+    const { task, facts } = labelTask()
+    task.send(shown)
+    task.send(impression('v', 'a', START, { requestId: 'r' }))
+    // the label of this one is final by the time that the user goes, the sweep has not been there yet
+    task.send(impression('w', 'a', START + 20 * MINUTE, { requestId: 'r' }))
+    task.send(impression('u', 'b', START + 21 * MINUTE, { requestId: 'r2' }))
+    task.send(impression('u', 'b', START + 22 * MINUTE, { consent: 'none' }))
+    task.commit()
+    const names = new Set(rowsOf(task).map(row => row.user))
+    expect(names).toEqual(
+      new Set(['v', 'w'].map(id => createHmac('sha256', 'the key').update(id).digest('hex'))),
+    )
+    expect(facts.map(fact => fact.userId)).toEqual(['u'])
+    // who comes back begins anew
+    task.send(impression('u', 'c', START + 23 * MINUTE, { requestId: 'r3' }))
+    task.commit()
+    expect(rowsOf(task).at(-1)).toMatchObject({ item: 'c' })
+  })
+
   it('L3: do not depend on when the sweep runs, nor on crashes', () => {
     const step = fc.record({
       kind: fc.constantFrom('impression', 'watch', 'watch', 'feedback'),
@@ -350,6 +370,9 @@ describe('labels', () => {
         const eager = labelTask(asks)
         const broken = labelTask(asks)
         let now = START
+        // impressions of users who were removed: how many of their rows had left before is another matter (L5)
+        const before = new Map<string, string[]>()
+        const gone = new Set<string>()
         for (const [k, one] of steps.entries()) {
           now += one.wait
           const { consent } = one
@@ -367,6 +390,12 @@ describe('labels', () => {
                     endReason: one.end,
                   })
           for (const { task } of [lazy, eager, broken]) task.send(event)
+          const name = createHmac('sha256', 'the key').update(one.user).digest('hex')
+          const own = before.get(one.user) ?? []
+          if (lazy.task.users.get(one.user) === undefined) for (const key of own) gone.add(key)
+          else if (one.kind === 'impression')
+            own.push(`${name}/${one.request}/${one.item}/${event.ts}`)
+          before.set(one.user, own)
           eager.task.tick()
           eager.task.commit()
           if (one.next === 'tick') broken.task.tick()
@@ -381,7 +410,9 @@ describe('labels', () => {
             )
             .sort()
         const named = ({ task, facts, complete }: typeof lazy) => ({
-          rows: [...newest(task).entries()].sort(([a], [b]) => (a < b ? -1 : 1)),
+          rows: [...newest(task).entries()]
+            .filter(([key]) => !gone.has(key))
+            .sort(([a], [b]) => (a < b ? -1 : 1)),
           facts: told(facts),
           complete: told(complete),
           left: task.users.get('u')?.pendingLabels ?? null,

@@ -5,13 +5,14 @@
 import type { Feedback, Impression, Watch } from '../../schemas/index.ts'
 import type { Outbox, TableRow } from '../../streams/topology/outbox.ts'
 import type { Stage, TaskContext } from '../../streams/topology/stage.ts'
-import { featureHash } from '../blend/features.ts'
 import type { ItemTable } from '../items/table.ts'
+import type { ServedFeatures } from '../served/features.ts'
 import type { FeedbackEvent, ImpressionEvent, UserEvent, WatchEvent } from '../user/event.ts'
 import type { AnswerLook, LabelFact, LabelSink } from '../user/labels-port.ts'
 import { hashOfPlay } from '../user/plays.ts'
 import type { StoredUser } from '../user/stored-user.ts'
 import type { UserTable } from '../user/users.ts'
+import { exampleRow } from './example-row.ts'
 import {
   entriesOfFeedback,
   findEntry,
@@ -25,13 +26,7 @@ import {
 import { pseudonym } from './pseudonym.ts'
 import { ShareQuantiles } from './quantiles.ts'
 import { createLabelStores, type LabelStores } from './rows.ts'
-import {
-  type FeedbackWeights,
-  feedbackBit,
-  feedbackKinds,
-  type Objectives,
-  targetOf,
-} from './target.ts'
+import { type FeedbackWeights, feedbackBit, type Objectives, targetOf } from './target.ts'
 
 const MINUTE = 60_000
 /** Impressions looked at in one tick: their rows stay far below a commit's size. */
@@ -48,6 +43,8 @@ export interface LabelsDeps {
   readonly pseudonymKeyId: string
   readonly objectives: Objectives
   readonly feedback: FeedbackWeights
+  /** Knows what lists were ranked by; without it examples have no features. */
+  readonly served?: ServedFeatures
   /** Asked for each impression. */
   readonly answers?: AnswerLook
   /** Get each final label. */
@@ -116,7 +113,13 @@ class LabelsStage implements Stage<UserEvent> {
     if (this.deps.answers) entry.answers = this.deps.answers(request, event.item, event.ts)
     this.rows.entries.touch(entry)
     this.enqueue(entry)
-    this.emit(entry, null)
+    if (this.deps.examples) this.emitShown(entry, event)
+  }
+
+  private emitShown(entry: LabelEntry, event: ImpressionEvent): void {
+    const { served } = this.deps
+    this.emit(entry, null, served?.of(event))
+    if (served) entry.features = served.hold(event)
   }
 
   private requestOf(user: StoredUser, event: ImpressionEvent): LabelRequest {
@@ -307,7 +310,7 @@ class LabelsStage implements Stage<UserEvent> {
   private drop(entry: LabelEntry): void {
     const { request } = entry
     const { user } = request
-    this.rows.entries.remove(entry)
+    this.remove(entry)
     const pending = user.pendingLabels ?? []
     const at = pending.indexOf(entry)
     if (at >= 0) pending.splice(at, 1)
@@ -321,59 +324,51 @@ class LabelsStage implements Stage<UserEvent> {
   }
 
   /**
-   * The user is removed: all that waits goes without a word. A label whose time has come is given, as the sweep would have:
-   * whether it came by before must not matter (L3).
+   * The user is removed: all that waits goes without a word. A label whose time has come is given to other stages, as the
+   * sweep would have: whether it came by before must not matter (L3). Rows that have not left yet never do: L5.
    */
   private forget(user: StoredUser): void {
     const entries = user.pendingLabels ?? []
     for (const entry of entries) {
       if (this.settle(entry)) entry.request.waiting--
-      this.rows.entries.remove(entry)
+      this.remove(entry)
     }
     for (const { request } of entries)
       if (!request.removed) this.end(request, request.waiting === 0)
     user.pendingLabels = null
+    if (this.waitingRows.length === 0) return
+    const name = pseudonym(user.id, this.deps.pseudonymKey)
+    this.waitingRows = this.waitingRows.filter(row => row.user !== name)
+  }
+
+  private remove(entry: LabelEntry): void {
+    this.rows.entries.remove(entry)
+    this.deps.served?.release(entry.features)
+    entry.features = ''
   }
 
   private emitNewer(entry: LabelEntry): void {
     entry.revision++
-    this.emit(entry, entry.positive ? 1 : 0)
+    const { features } = entry
+    this.emit(
+      entry,
+      entry.positive ? 1 : 0,
+      features === '' ? undefined : this.deps.served?.unpack(features),
+    )
   }
 
-  private emit(entry: LabelEntry, label: 0 | 1 | null): void {
+  private emit(entry: LabelEntry, label: 0 | 1 | null, features?: Float32Array): void {
     if (!this.deps.examples) return
     const { request } = entry
-    const known = label !== null
     if (request.pseudonym === '') request.pseudonym = this.pseudonymOf(request.user)
-    this.waitingRows.push({
-      revision: entry.revision,
-      ts: entry.shownAt,
-      request: request.requestId,
-      user: request.pseudonym,
-      user_key: this.deps.pseudonymKeyId,
-      item: this.items.idOf(entry.item),
-      position: entry.position,
-      propensity: entry.propensity,
-      policy: request.policy,
-      model: request.model,
-      surface: request.surface,
-      cohort: request.cohort,
-      experiments: request.experiments,
-      explore: entry.explore,
-      source: entry.source,
-      list_version: request.listVersion,
-      feature_hash: featureHash,
-      prediction: entry.prediction,
+    const row = exampleRow(entry, {
+      itemId: this.items.idOf(entry.item),
+      userKey: this.deps.pseudonymKeyId,
       label,
-      graded: known ? entry.graded : null,
-      watched_ms: known ? entry.watchedMs : null,
-      clicked: known ? entry.clicked : null,
-      completed: known ? entry.completed : null,
-      returned: entry.state === RETURNING ? entry.returned : null,
-      feedback: feedbackKinds.filter((_, k) => (entry.feedback >> k) & 1),
-      graded_quantile: known ? entry.quantile : null,
-      target: known ? this.targetOf(entry) : null,
+      target: label === null ? null : this.targetOf(entry),
+      features,
     })
+    this.waitingRows.push(row)
   }
 
   /** That of another pending request of the user where there is one: making it costs more than the rest of the row. */
@@ -389,6 +384,11 @@ class LabelsStage implements Stage<UserEvent> {
   }
 
   restored(): void {
-    this.rows.restored(entry => this.enqueue(entry))
+    let restored = 0
+    this.rows.restored(entry => {
+      this.enqueue(entry)
+      restored++
+    })
+    if (this.deps.examples) this.deps.served?.lost(restored)
   }
 }

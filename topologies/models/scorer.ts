@@ -57,6 +57,9 @@ export function cascadeScorer(
     get model() {
       return model
     },
+    get matrix() {
+      return blend.matrix
+    },
     score(evidence, logits) {
       blend.score(evidence, logits)
       name = blend.name

@@ -62,6 +62,8 @@ export class SurfaceDraws implements ListedCandidates {
   /** Item and source of each candidate that the surface of the last draw allows. */
   private readonly drawable: number[] = []
   private readonly drawableSource: number[] = []
+  /** Its place among the candidates. */
+  private readonly drawableAt: number[] = []
   /** What `traits` hold; undefined: what a list before this one had. */
   private filled: string | undefined
 
@@ -145,6 +147,11 @@ export class SurfaceDraws implements ListedCandidates {
     return this.drawable[candidate]
   }
 
+  /** Where a drawn candidate stands among those that were scored. */
+  placeOf(candidate: number): number {
+    return this.drawableAt[candidate]
+  }
+
   /** Restricted items are no candidates where the surface must not show them. */
   private fill(policy: SurfacePolicy, { candidates, logits, now }: Prepared): void {
     const { traits, items, groups } = this
@@ -154,6 +161,7 @@ export class SurfaceDraws implements ListedCandidates {
     const anyFinite = hasFinite(logits, candidates.count)
     this.drawable.length = 0
     this.drawableSource.length = 0
+    this.drawableAt.length = 0
     let n = 0
     for (let i = 0; i < candidates.count; i++) {
       const item = candidates.items[i]
@@ -175,6 +183,7 @@ export class SurfaceDraws implements ListedCandidates {
       if (rules.policy === 'thompson') this.addRate(item, n, rules.rateWeight)
       this.drawable.push(item)
       this.drawableSource.push(candidates.source[i])
+      this.drawableAt.push(i)
       n++
     }
     traits.count = n

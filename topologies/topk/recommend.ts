@@ -7,6 +7,7 @@ import { BlendScorer } from '../blend/scorer.ts'
 import type { ItemTable } from '../items/table.ts'
 import { bucketOf } from '../learner/positive.ts'
 import { ResponseScores } from '../response/serve.ts'
+import type { RankedItems } from '../served/packed-rows.ts'
 import type { User } from '../user/user.ts'
 import { type Prepared, SurfaceDraws } from './draw.ts'
 import { Filter } from './filter.ts'
@@ -56,6 +57,8 @@ export class Recommender implements ListedCandidates {
   private readonly history = new Int32Array(covisitWindow)
   private readonly logits: Float64Array
   private readonly prepared: Prepared
+  /** The list drawn last, as rows of `matrix`. */
+  readonly ranked: RankedItems
 
   /** @param surfaces that can be drawn from the same candidates; all, where they are alike in that. */
   constructor(
@@ -83,6 +86,15 @@ export class Recommender implements ListedCandidates {
       ranker: () => this.scorer.name,
       capacity,
     })
+    const { draws } = this
+    const { slate } = draws
+    this.ranked = {
+      get count() {
+        return slate.count
+      },
+      item: place => draws.itemOf(slate.picked[place]),
+      row: place => draws.placeOf(slate.picked[place]),
+    }
   }
 
   /**
@@ -167,6 +179,11 @@ export class Recommender implements ListedCandidates {
 
   get policy(): string {
     return this.draws.policy
+  }
+
+  /** The features that the list prepared last was ranked by; undefined: it was ranked without. */
+  get matrix(): Float32Array | undefined {
+    return this.scorer.matrix
   }
 
   /** Of what ranked the list prepared last. */

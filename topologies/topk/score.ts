@@ -31,6 +31,8 @@ export interface Scorer {
   /** Version of what it ranks with, for `model` in the list; '' for none. */
   readonly model: string
   score(evidence: Evidence, logits: Float64Array): void
+  /** Candidates x features of the registry (blend/features.ts), row-major, of the list scored last; undefined: it did without. */
+  readonly matrix?: Float32Array | undefined
 }
 
 /**

@@ -14,6 +14,7 @@ import type { ViewWrite } from '../../streams/topology/outbox.ts'
 import type { RefillExtent, Stage, TaskContext } from '../../streams/topology/stage.ts'
 import type { ItemTable } from '../items/table.ts'
 import type { RankingModels } from '../models/scorer.ts'
+import type { ServedFeatures } from '../served/features.ts'
 import type { UserEvent } from '../user/event.ts'
 import type { User, Users } from '../user/user.ts'
 import { contextHash, countExplored } from './exploration.ts'
@@ -66,6 +67,8 @@ export interface TopkDeps {
   readonly pseudonym?: (userId: string) => Pseudonym
   /** What ranks, where it is not the blend (models/). */
   readonly models?: RankingModels
+  /** Keeps what lists were ranked by. */
+  readonly served?: ServedFeatures
 }
 
 export function createTopkStage(ctx: TaskContext, deps: TopkDeps): Stage<UserEvent> {
@@ -98,9 +101,9 @@ class TopkStage implements Stage<UserEvent> {
   constructor(ctx: TaskContext, deps: TopkDeps) {
     this.ctx = ctx
     this.deps = deps
-    const { options, pseudonym, models } = deps
+    const { options, pseudonym, models, served } = deps
     const items = ctx.table<ItemTable>('items')
-    this.lists = new UserLists({ options, items, pseudonym, scorer: models?.scorer })
+    this.lists = new UserLists({ options, items, pseudonym, served, scorer: models?.scorer })
     this.contextKeys = options['topk.policies'].context
     this.budgeted = new Map(
       surfacePolicies(options)
@@ -245,15 +248,17 @@ class TopkStage implements Stage<UserEvent> {
   }
 
   flush(out: Parameters<NonNullable<Stage['flush']>>[0]): void {
-    const { users } = this.deps
+    const { users, served } = this.deps
     this.inFlight = []
     for (const [user, writes] of this.pending) {
       if (users.get(user.id) !== user) continue
       for (const write of writes) out.view(write)
+      served?.left(user.id, out.version)
       this.inFlight.push(user)
     }
     for (const { user, row } of this.sampled)
       if (users.get(user.id) === user) out.row('slates', row)
+    served?.endCommit()
     this.pending.clear()
     this.sampled = []
     if (this.refillOf?.isLast && this.refillOf.waiting.size === 0) this.refillOf = undefined

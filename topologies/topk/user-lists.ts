@@ -9,6 +9,7 @@
 import { hash53 } from '../../streams/serde/hash.ts'
 import type { ViewWrite } from '../../streams/topology/outbox.ts'
 import type { ItemTable } from '../items/table.ts'
+import type { ServedFeatures } from '../served/features.ts'
 import type { User } from '../user/user.ts'
 import { listBody } from './list.ts'
 import { type Recommender, recommendersOf, type ScorerFor } from './recommend.ts'
@@ -31,6 +32,8 @@ export interface UserListsDeps {
   readonly scorer?: ScorerFor
   /** How users are named in the table `slates`; without it no draws are sampled. */
   readonly pseudonym?: (userId: string) => Pseudonym
+  /** Keeps what lists were ranked by. */
+  readonly served?: ServedFeatures
 }
 
 export class UserLists {
@@ -93,7 +96,7 @@ export class UserLists {
     now: number,
     subject: string,
   ): ViewWrite {
-    const { options, pseudonym } = this.deps
+    const { options, pseudonym, served } = this.deps
     const { name, number } = surface
     const slate = recommender.draw(name, subject)
     const { scratch } = user
@@ -114,6 +117,7 @@ export class UserLists {
     const recordTs = scratch.listRecordTs === undefined ? {} : { recordTs: scratch.listRecordTs }
     // an empty list would hide the cohort's from the reader
     if (slate.count === 0) return { op: 'delete', key, ...recordTs }
+    served?.drawn(user.id, name, recommender.ranked, recommender.matrix)
     const { policy, model } = recommender
     const lifeMs = options['topk.life']
     const head = {
