@@ -1,7 +1,7 @@
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type RedisService, startRedis, uniqueName } from '../../../test/support/services.ts'
-import { impressionFields, readPage } from './reader.ts'
+import { assign, impressionFields, readPage } from './reader.ts'
 
 const list = (user: string, ids: string[]) =>
   JSON.stringify({
@@ -62,6 +62,14 @@ describe('reading lists', () => {
     await redis.del(`${prefix}blocked`)
     const last = await readPage(redis, { prefix, random, userId: 'u1', drop: id => id === 'd' })
     expect(last.items.map(({ p }) => p)).toEqual([0.5, 0.25, 0.5 / 3])
+  })
+
+  it('deals arms for what comes from no list', () => {
+    const arms = [{ name: 'a', share: 0.5 }]
+    const dealt = ['u1', 'u2', 'u3', 'u4', 'u5', 'u6'].map(userId =>
+      assign({ experiment: 'rank7', salt: '', arms }, userId),
+    )
+    expect(new Set(dealt)).toEqual(new Set(['a', null]))
   })
 
   it('gives the fields to log', async () => {

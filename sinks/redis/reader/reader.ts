@@ -7,6 +7,9 @@
  */
 import { itemsOfList, type ListedItem } from './items.ts'
 
+/** Lists carry the arms; this deals them for what comes from elsewhere (schemas/arms.ts says how). */
+export { assign } from '../../../schemas/arms.ts'
+
 export interface RedisLike {
   get(key: string): Promise<string | null>
   mget?(...keys: string[]): Promise<(string | null)[]>
