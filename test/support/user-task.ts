@@ -54,6 +54,8 @@ export interface UserTaskOptions {
   /** 0: every user is packed whenever nothing of it waits for a commit. */
   readonly unpackedUsers?: number
   readonly erasures?: Decoder<'erasures'>
+  /** Made anew at each restart; by default names alone. */
+  readonly items?: () => ItemTable
 }
 
 export class UserTask {
@@ -75,8 +77,11 @@ export class UserTask {
 
   private build(): void {
     const noSchemas = { find: async () => null }
-    this.items = namedItems()
-    this.items.index(`decoy-${this.commits.length}`)
+    if (this.options.items) this.items = this.options.items()
+    else {
+      this.items = namedItems()
+      this.items.index(`decoy-${this.commits.length}`)
+    }
     this.core = new TaskCore({
       kind: {
         name: 'user',

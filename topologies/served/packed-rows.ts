@@ -26,8 +26,9 @@ let scratchFloats = new Float32Array(0)
 /** `matrix`: rows of `featureCount`. Hot: once a list. */
 export function packRows(ranked: RankedItems, matrix: Float32Array): Uint32Array {
   const { count } = ranked
-  if (scratch.length < count * rowWords) {
-    scratch = new Uint32Array(count * rowWords)
+  // one more: a 0 is written and not counted
+  if (scratch.length <= count * rowWords) {
+    scratch = new Uint32Array(count * rowWords + 1)
     scratchFloats = new Float32Array(scratch.buffer)
   }
   let to = 0
@@ -42,9 +43,11 @@ export function packRows(ranked: RankedItems, matrix: Float32Array): Uint32Array
       let mask = 0
       for (let f = first; f < end; f++) {
         const value = matrix[from + f]
-        if (value === 0) continue
-        mask |= 1 << (f - first)
-        scratchFloats[to++] = value
+        // without a branch, which would be guessed wrong every other time
+        const isThere = Number(value !== 0)
+        scratchFloats[to] = value
+        mask |= isThere << (f - first)
+        to += isThere
       }
       scratch[maskAt + word] = mask
     }

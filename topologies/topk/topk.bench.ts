@@ -4,8 +4,12 @@
  * median of seven rounds. The item table is the real one, users are faked, with 60 impressions they did not watch; with the
  * response model in force, and without it. Not measured: Kafka, Redis, the commit.
  */
+import { noMetrics } from '../../streams/metrics.ts'
 import { resolveOptions } from '../../streams/options.ts'
 import { randomFrom } from '../../streams/serde/hash.ts'
+import { ServedFeatures } from '../served/features.ts'
+import { ServedMemory } from '../served/memory.ts'
+import { servedOptions } from '../served/options.ts'
 import { benchNow, benchTable } from './bench-items.ts'
 import { fakeUser } from './fakes.ts'
 import { listBody } from './list.ts'
@@ -26,12 +30,27 @@ const users = Array.from({ length: 1_000 }, (_, u) => {
 })
 const weights = items.blend.sets.map(() => 0.4 * (random() - 0.3))
 
-function measure(name: string, flags: Record<string, string>, learnt: number, response = 0) {
+interface Measured {
+  readonly flags?: Record<string, string>
+  /** Positives that the blend has learnt; at 0 the mix ranks. */
+  readonly learnt?: number
+  /** Strength of the response model. */
+  readonly response?: number
+  /** What lists were ranked by is kept for their impressions, as much as the option says. */
+  readonly keeps?: boolean
+}
+
+function measure(
+  name: string,
+  { flags = {}, learnt = 1_000, response = 0, keeps = false }: Measured = {},
+) {
   items.response.strength = response
   items.blend.learnt = learnt
   items.blend.sets.set(weights)
   const options = resolveOptions(topkOptions, { flags, environment: {}, file: {} }).values
   const recommender = new Recommender(options, items)
+  const memory = new ServedMemory(servedOptions['examples.servedBytes'].default)
+  const served = new ServedFeatures({ memory, now: () => benchNow, gapMs: 1, metrics: noMetrics })
   const at = benchNow
   const microseconds: number[] = []
   let bytes = 0
@@ -42,6 +61,11 @@ function measure(name: string, flags: Record<string, string>, learnt: number, re
       const user = users[n++ % users.length]
       recommender.prepare(user, at, `${user.id} ${n}`)
       const slate = recommender.draw('home', `${user.id} ${n}`)
+      if (keeps) {
+        served.drawn(user.id, 'home', recommender.ranked, recommender.matrix)
+        served.left(user.id, String(n))
+        served.endCommit()
+      }
       const { policy, model } = recommender
       const head = {
         user: user.id,
@@ -69,12 +93,15 @@ function measure(name: string, flags: Record<string, string>, learnt: number, re
   }
 }
 
+const withoutMmr = { 'topk.mmr': '0' }
 console.table([
-  measure('blend, MMR', {}, 1_000),
-  measure('blend, without MMR', { 'topk.mmr': '0' }, 1_000),
-  measure('blend, MMR, compact', { 'topk.format': 'compact' }, 1_000),
-  measure('blend and response, MMR', {}, 1_000, 1),
-  measure('blend and response, without MMR', { 'topk.mmr': '0' }, 1_000, 1),
-  measure('mix, MMR', {}, 0),
-  measure('mix, without MMR', { 'topk.mmr': '0' }, 0),
+  measure('blend, MMR'),
+  measure('blend, MMR, features kept', { keeps: true }),
+  measure('blend, without MMR', { flags: withoutMmr }),
+  measure('blend, MMR, compact', { flags: { 'topk.format': 'compact' } }),
+  measure('blend and response, MMR', { response: 1 }),
+  measure('blend and response, MMR, features kept', { response: 1, keeps: true }),
+  measure('blend and response, without MMR', { flags: withoutMmr, response: 1 }),
+  measure('mix, MMR', { learnt: 0 }),
+  measure('mix, without MMR', { flags: withoutMmr, learnt: 0 }),
 ])
