@@ -26,6 +26,7 @@ const mendedBy = {
   DELTA_GENERATION: 'final',
   ROW_TOO_LARGE: 'final',
   ROW_REFUSED: 'task',
+  ARCHIVE_DAMAGED: 'final',
   STALLED: 'task',
   CLOSED: 'task',
   BUG: 'process',
