@@ -2,6 +2,7 @@
 import Fastify from 'fastify'
 import { FreshetError, messageOf } from '../streams/errors.ts'
 import type { Worker } from '../streams/runtime/worker.ts'
+import type { Webhook } from './alerts-webhook.ts'
 import type { PrometheusMetrics } from './metrics.ts'
 
 export interface HealthServer {
@@ -14,9 +15,15 @@ export async function serveHealth(
   port: number,
   worker: Worker,
   metrics: PrometheusMetrics,
+  webhook: Webhook | null = null,
 ): Promise<HealthServer> {
   const server = Fastify({ logger: false })
-  const state = () => ({ waitingFor: worker.waiting(), tasks: worker.status() })
+  // a webhook that is away holds up nothing: it is told and makes nobody unready
+  const state = () => ({
+    waitingFor: worker.waiting(),
+    tasks: worker.status(),
+    ...(webhook ? { webhook: webhook.state() } : {}),
+  })
   server.get('/healthz', async () => ({ status: 'ok', ...state() }))
   server.get('/readyz', async (_request, reply) => {
     const ready = worker.ready && worker.waiting().length === 0

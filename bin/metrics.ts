@@ -14,6 +14,7 @@ const help: Readonly<Record<string, string>> = {
   freshet_duplicates_total: 'Events seen before',
   freshet_topk_seconds: 'Time per list, by stage',
   freshet_state_bytes: 'Memory of a store, estimated',
+  freshet_webhook_waiting: 'Alerts that wait to be posted to the webhook',
   freshet_waiting: '1 while something outside is waited for',
   freshet_changelog_bytes_total: 'Bytes of commit batches',
 }

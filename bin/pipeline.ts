@@ -5,6 +5,7 @@ import { messageOf } from '../streams/errors.ts'
 import type { Logger } from '../streams/log.ts'
 import type { Worker } from '../streams/runtime/worker.ts'
 import type { TableRow } from '../streams/topology/outbox.ts'
+import type { PipelineAlerts } from './alerts-pipeline.ts'
 
 /** @param at wall clock, ms. @param overMs what the counts are of, ms. */
 export function pipelineRows(
@@ -27,23 +28,31 @@ export function pipelineRows(
   }))
 }
 
-/** Writes them until it is closed. While the store is away the counts go on and stand in the first row after it. */
+/**
+ * Writes them, and shows them to their alarms, until it is closed. While the store is away the counts go on and stand in the
+ * first row after it. `tables` null: the alarms alone.
+ */
 export function writePipeline(
   worker: Worker,
-  tables: ClickHouseStore,
-  { everyMs, clock, log }: { everyMs: number; clock: Clock; log: Logger },
+  tables: ClickHouseStore | null,
+  {
+    everyMs,
+    clock,
+    log,
+    alerts,
+  }: { everyMs: number; clock: Clock; log: Logger; alerts: PipelineAlerts },
 ): { close(): void } {
   let since = clock.now()
   let writing = false
   const timer = setInterval(() => {
-    if (writing || tables.waiting() !== undefined) return
+    if (writing || tables?.waiting() !== undefined) return
     writing = true
     const now = clock.now()
     const rows = pipelineRows(worker, clock.wall(), Math.max(1, now - since))
     since = now
-    tables
-      .insert('pipeline', rows)
+    Promise.resolve(tables?.insert('pipeline', rows))
       .catch(error => log.warn({}, `the table pipeline is not written: ${messageOf(error)}`))
+      .then(() => alerts.judge(rows))
       .finally(() => {
         writing = false
       })

@@ -5,7 +5,12 @@ import { proveFence } from '../streams/runtime/fence-probe.ts'
 import { Worker } from '../streams/runtime/worker.ts'
 import type { ViewStore } from '../streams/sinks.ts'
 import type { Transport } from '../streams/transport/port.ts'
+import { webhookHeaders } from '../topologies/alerts/options.ts'
+import { alertRules } from '../topologies/alerts/rules.ts'
 import { createApplication, parseTopologies } from '../topologies/main.ts'
+import { PipelineAlerts } from './alerts-pipeline.ts'
+import { alertPublisher } from './alerts-publisher.ts'
+import { Webhook } from './alerts-webhook.ts'
 import type { Values } from './call.ts'
 import {
   generationInForce,
@@ -28,6 +33,8 @@ export interface RunningWorker {
   readonly transport: Transport
   readonly views: Views | null
   readonly tables: ClickHouseStore | null
+  /** null where none is named. */
+  readonly webhook: Webhook | null
   /** What is embedded or left out, a line each, for a person to know. */
   readonly notes: readonly string[]
   /** Stops the worker, then closes what it used. */
@@ -69,8 +76,13 @@ export async function startWorker(
       await transport.topics.create(outsideTopicSpecs(names, values['topics.partitions']))
     const model = await followModel(around, transport, names, registry)
     if (model) opened.push(model)
-    const publisher = transport.publisher()
+    const rules = alertRules(values)
+    const webhook = openWebhook(around)
+    if (webhook) opened.push(webhook)
+    const topic = names.outside('alerts')
+    const publisher = alertPublisher(transport.publisher(), { topic, encoder, webhook })
     opened.push(publisher)
+    const silent = new Set(values['topics.silent'].split(',').map(name => name.trim()))
     const worker = new Worker({
       application: createApplication({
         options: reachable(values, views !== null, tables !== null),
@@ -87,7 +99,7 @@ export async function startWorker(
         tables,
         publisher,
         names,
-        silent: new Set(values['topics.silent'].split(',').map(name => name.trim())),
+        silent,
       },
       clock,
       log,
@@ -101,15 +113,23 @@ export async function startWorker(
     })
     opened.push({ close: () => worker.stop() })
     await worker.start()
-    if (tables)
-      opened.push(
-        writePipeline(worker, tables, { everyMs: values['pipeline.interval'], clock, log }),
-      )
+    const alerts = new PipelineAlerts({
+      rules,
+      database: values['clickhouse.database'],
+      publisher,
+      topic: silent.has('alerts') ? null : topic,
+      tables,
+      log,
+    })
+    opened.push(
+      writePipeline(worker, tables, { everyMs: values['pipeline.interval'], clock, log, alerts }),
+    )
     return {
       worker,
       transport,
       views,
       tables,
+      webhook,
       notes: notesOf(around),
       close: () => closeAll(opened),
     }
@@ -126,6 +146,13 @@ function reachable(values: Values, views: boolean, tables: boolean): Values {
     ...(views ? {} : { 'session.views': false, 'covisit.similar': false }),
     ...(tables ? {} : { 'labels.examples': false }),
   }
+}
+
+function openWebhook({ values, log, metrics, clock = systemClock }: Surroundings): Webhook | null {
+  const url = values['alerts.webhook']
+  if (url === '') return null
+  const headers = webhookHeaders(values['alerts.webhookHeaders']) ?? {}
+  return new Webhook({ url, headers, clock, log, metrics })
 }
 
 async function closeAll(opened: { close(): Promise<void> | void }[]): Promise<void> {

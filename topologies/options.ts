@@ -1,6 +1,7 @@
 /** Every option of the recommender, gathered from beside what it steers. */
 import { duration, durationTakes } from '../streams/option-types.ts'
 import { defineOptions, type OptionValues, option } from '../streams/options.ts'
+import { alertOptions } from './alerts/options.ts'
 import { covisitOptions } from './covisit/options.ts'
 import { driftOptions } from './drift/options.ts'
 import { itemOptions } from './items/options.ts'
@@ -37,6 +38,7 @@ export const topologyOptions = {
   ...topkOptions,
   ...modelsOptions,
   ...driftOptions,
+  ...alertOptions,
 }
 
 export type TopologyOptions = OptionValues<typeof topologyOptions>

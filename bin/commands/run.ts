@@ -48,7 +48,7 @@ async function work(call: Call, log: Logger): Promise<number> {
   for (const note of running.notes) log.info({}, note)
   let health: HealthServer | undefined
   try {
-    health = await serveHealth(call.values['http.port'], running.worker, metrics)
+    health = await serveHealth(call.values['http.port'], running.worker, metrics, running.webhook)
     log.info(
       { port: health.port, pid: process.pid },
       'running; /healthz, /readyz and /metrics are served',

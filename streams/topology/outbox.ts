@@ -79,6 +79,8 @@ export interface Alert {
   readonly value: number
   readonly threshold: number
   readonly message: string
+  /** SQL that shows the figures behind it. */
+  readonly query?: string
 }
 
 export interface Outbox {

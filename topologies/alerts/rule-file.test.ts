@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { resolveOptions } from '../../streams/options.ts'
 import { driftOptions } from '../drift/options.ts'
 import { defaultRules } from './default-rules.ts'
-import { alertOptions } from './options.ts'
+import { alertOptions, webhookHeaders } from './options.ts'
 import { ruleFile, rulesInForce } from './rule-file.ts'
 
 const { values: drift } = resolveOptions(driftOptions, { flags: {}, environment: {}, file: {} })
@@ -91,7 +91,7 @@ describe('the webhook options', () => {
       'alerts.webhook': 'https://hooks.example/x',
       'alerts.webhookHeaders': 'Authorization: Bearer a:b; X-Team: one',
     })
-    expect(values['alerts.webhookHeaders']).toEqual({
+    expect(webhookHeaders(values['alerts.webhookHeaders'])).toEqual({
       Authorization: 'Bearer a:b',
       'X-Team': 'one',
     })
