@@ -9,7 +9,7 @@ const packages = [
   'numpy==2.2.6',
   'scipy==1.15.3',
   'pandas==2.3.3',
-  'obp==0.5.5 --no-deps --ignore-requires-python',
+  '--no-deps obp==0.5.5',
 ]
 
 const prelude = `
@@ -36,5 +36,7 @@ A = lambda x, t=float: np.array(x, dtype=t)
 
 /** Runs a script that has obp's estimators as E, its slate estimators as S, its helpers as H, and prints JSON. */
 export function runObp(script: string, input: unknown): unknown {
-  return runPython(`${prelude}\n${script}`, input, packages)
+  // the wheel is plain Python and asks for no later than 3.9
+  process.env.PIP_IGNORE_REQUIRES_PYTHON = '1'
+  return runPython(`${prelude}\n${script}`, input, packages, 'obp')
 }

@@ -5,6 +5,7 @@
  * numbers that mean the same within the row only (-1: unknown), the groups and marks of rules.ts, and the unit vector that
  * likeness is measured by (absent: none). `list` and `propensities` are by position. The rules are the surface's, from the
  * run's options and policy file; temperature stands beside them, epsilon and budget in the policy's name (variants.ts).
+ * `list_version` is that of the list in the view store, so that of its impressions in `examples`.
  * p of a row = `propensitiesOf(drawOfRow(row, rules))`, but of thompson, whose samples no row holds.
  */
 import type { TableRow } from '../../streams/topology/outbox.ts'
@@ -24,6 +25,7 @@ export interface Pseudonym {
 }
 
 export interface SlateRow extends TableRow {
+  readonly surface: string
   readonly policy: string
   readonly temperature: number
   readonly candidates: readonly {
@@ -48,6 +50,7 @@ export function slateRow(
   const topics = new Map<number, number>()
   return {
     ts: at,
+    // the commit's that it leaves with, which gives it
     list_version: '',
     user: user.user,
     user_key: user.key,

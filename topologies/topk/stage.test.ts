@@ -26,12 +26,14 @@ function setUp(flags: Record<string, string> = {}, size = 300) {
     activeMs: 30 * 60_000,
     pseudonym: userId => ({ user: `~${userId}`, key: 'k' }),
   })
+  let commits = 0
   const flush = () => {
     const writes: ViewWrite[] = []
     const rows: TableRow[] = []
     stage.flush?.({
       view: (write: ViewWrite) => writes.push(write),
       row: (_table: string, row: TableRow) => rows.push(row),
+      version: `v${++commits}`,
     } as unknown as Outbox)
     return { writes, rows }
   }
@@ -295,6 +297,21 @@ describe("users' lists", () => {
     const { rows } = flush()
     expect(rows).toMatchObject([{ user: '~secret', user_key: 'k', surface: 'home' }])
     expect(JSON.stringify(rows)).not.toContain('"secret')
+  })
+
+  it('are sampled under the version that the list has, and only if it left: a newer draw takes its place', () => {
+    const { users, clock, stage, flush, event } = setUp({ 'slates.share': '1' })
+    const user = users.add({ ...fakeUser('u1', [1, 2]), lastOffset: 1 })
+    flush()
+    event(user)
+    stage.tick?.(5)
+    clock.now += 600
+    event(Object.assign(user, { lastOffset: 2 }))
+    stage.tick?.(5)
+    const { writes, rows } = flush()
+    expect(writes).toHaveLength(1)
+    expect(rows).toMatchObject([{ list_version: 'v2', list: idsOf(writes[0]) }])
+    expect(flush().rows).toEqual([])
   })
 
   it('K5: makes the lists of active users again, a few at a time, and fresh events first', () => {

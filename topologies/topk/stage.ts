@@ -22,7 +22,7 @@ import { ListQueue } from './queue.ts'
 import type { Pseudonym, SlateRow } from './slates-row.ts'
 import { surfacePolicies, type TopkOptions } from './surfaces.ts'
 import { WithdrawalSweep } from './sweep.ts'
-import { UserLists } from './user-lists.ts'
+import { listKey, UserLists } from './user-lists.ts'
 
 /** Kept of a user in memory only, beside what `user.ts` names. */
 declare module '../user/user.ts' {
@@ -88,7 +88,8 @@ class TopkStage implements Stage<UserEvent> {
   private readonly sweep: WithdrawalSweep
   /** Written with the next commit; one list a user and surface, the newest. */
   private readonly pending = new Map<User, readonly ViewWrite[]>()
-  private sampled: { readonly user: User; readonly row: SlateRow }[] = []
+  /** Of the lists in `pending` alone: a draw that a newer one replaced before it left is no one's list. */
+  private readonly sampled = new Map<User, readonly SlateRow[]>()
   /** Users whose lists left with the last commit and are not acknowledged. */
   private inFlight: User[] = []
   /** Users whose list came out empty, the one that was tried longest ago first. */
@@ -185,7 +186,7 @@ class TopkStage implements Stage<UserEvent> {
       return
     }
     const writes = lists.build(user, now, scratch.listPlace === 'urgent')
-    for (const row of lists.sampled) this.sampled.push({ user, row })
+    this.sample(user, writes)
     const isWhole = scratch.surfacesOwed === undefined
     if (writes.length > 0) {
       this.metrics.wait.observe((now - (scratch.listDirtySince ?? now)) / 1000)
@@ -199,6 +200,15 @@ class TopkStage implements Stage<UserEvent> {
       scratch.listRecordTs = undefined
       this.noteEmpty(user, now)
     } else queue.owe(user, now, lists.owedAt(user))
+  }
+
+  private sample(user: User, writes: readonly ViewWrite[]): void {
+    const { sampled } = this.lists
+    const before = this.sampled.get(user)
+    if (before === undefined && sampled.length === 0) return
+    const keys = new Set(writes.map(({ key }) => key))
+    const kept = (before ?? []).filter(({ surface }) => !keys.has(listKey(surface, user.id)))
+    this.sampled.set(user, [...kept, ...sampled])
   }
 
   refill(extent: RefillExtent): void {
@@ -256,11 +266,12 @@ class TopkStage implements Stage<UserEvent> {
       served?.left(user.id, out.version)
       this.inFlight.push(user)
     }
-    for (const { user, row } of this.sampled)
-      if (users.get(user.id) === user) out.row('slates', row)
+    for (const [user, rows] of this.sampled)
+      if (users.get(user.id) === user)
+        for (const row of rows) out.row('slates', { ...row, list_version: out.version })
     served?.endCommit()
     this.pending.clear()
-    this.sampled = []
+    this.sampled.clear()
     if (this.refillOf?.isLast && this.refillOf.waiting.size === 0) this.refillOf = undefined
     this.metrics.coalesced.add(this.queue.coalesced - this.coalescedTold)
     this.coalescedTold = this.queue.coalesced

@@ -113,7 +113,7 @@ export class UserLists {
     }
     if (pseudonym && hash53(`slate ${name} ${subject}`) * 2 ** -53 < options['slates.share'])
       this.sampled.push(slateRow(recommender, pseudonym(user.id), name, now))
-    const key = `topk:${name}:u:${user.id}`
+    const key = listKey(name, user.id)
     const recordTs = scratch.listRecordTs === undefined ? {} : { recordTs: scratch.listRecordTs }
     // an empty list would hide the cohort's from the reader
     if (slate.count === 0) return { op: 'delete', key, ...recordTs }
@@ -152,6 +152,11 @@ export class UserLists {
     const left = owed.filter(number => !this.builtNow.includes(number))
     scratch.surfacesOwed = left.length > 0 ? left : undefined
   }
+}
+
+/** In the view store, without the prefix. */
+export function listKey(surface: string, userId: string): string {
+  return `topk:${surface}:u:${userId}`
 }
 
 function isDue(
