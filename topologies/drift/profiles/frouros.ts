@@ -101,8 +101,8 @@ function ofCells(a: Float64Array, b: Float64Array): Figure[] {
   const p = cells(a, low, high)
   const q = cells(b, low, high)
   if (p === null || q === null) return ['js', 'kl'].map(name => told(name, tooClose))
-  // of a constant on both sides every point is the same
-  if (low === high) return ['js', 'kl'].map(name => told(name, 'one distinct value'))
+  // of a constant on both sides every point is the same, and every cell empty
+  if (low === high) return [told('js', 'one distinct value'), told('kl', 0)]
   const divergence = kl(q, p)
   return [
     told('js', js(normal(p), normal(q))),

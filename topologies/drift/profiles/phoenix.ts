@@ -4,7 +4,8 @@
  *
  *  - Numbers are grouped at the reference's deciles (linear between values, equal ones once), left-closed, the outer
  *    groups open. One or two distinct cuts leave two groups, at the smaller one.
- *  - Missing values are a group of their own where either side has some.
+ *  - Missing values are a group of their own. Groups that are empty on both sides are left out before the pseudocount (so
+ *    in 4.0; its first versions kept them).
  *  - It has no thresholds: these figures never alarm.
  */
 import type { Figure } from '../figures.ts'
@@ -31,7 +32,7 @@ export function phoenixNumbers(reference: Float64Array, current: Float64Array): 
   const counts = [known, now].map((side, s) => {
     const groups = new Float64Array(edges.length + 1)
     for (const value of side) groups[binOf(edges, value)]++
-    return missing[0] + missing[1] > 0 ? Float64Array.of(...groups, missing[s]) : groups
+    return Float64Array.of(...groups, missing[s])
   })
   return divergences(counts[0], counts[1])
 }
@@ -47,8 +48,9 @@ export function phoenixCategories(
 }
 
 function divergences(reference: Float64Array, current: Float64Array): Figure[] {
-  const p = shares(reference, pseudocount)
-  const q = shares(current, pseudocount)
+  const isFilled = (_: number, i: number): boolean => reference[i] + current[i] > 0
+  const p = shares(reference.filter(isFilled), pseudocount)
+  const q = shares(current.filter(isFilled), pseudocount)
   return [told('psi', psi(p, q)), told('kl', kl(q, p)), told('js', js(p, q))]
 }
 
