@@ -99,7 +99,7 @@ describe('an alarm', () => {
     expect(feed(engine, 'drift', rows).map(({ since }) => since)).toEqual([t0 + 3 * minute])
   })
 
-  it('is judged by first revisions alone, in order of time, each window once (R1)', () => {
+  it('is judged by each window once, in order of time: corrections change nothing (R1)', () => {
     const engine = engineOf([{ ...psi, clear: 1 }])
     const rows = [
       driftRow(0, 0.5),
@@ -109,6 +109,12 @@ describe('an alarm', () => {
       driftRow(1, 0.01),
       driftRow(2, 0.01, { revision: 2 }),
     ]
+    expect(feed(engine, 'drift', rows)).toMatchObject([{ state: 'raised', since: t0 }])
+  })
+
+  it('takes a window whose figure is told later, by a newer revision, when it is told (R1)', () => {
+    const engine = engineOf([psi])
+    const rows = [driftRow(0, null), driftRow(0, 0.5, { revision: 3 }), driftRow(1, 0.5)]
     expect(feed(engine, 'drift', rows)).toMatchObject([{ state: 'raised', since: t0 }])
   })
 
@@ -246,6 +252,22 @@ describe('a drop', () => {
     expect(run(fall, () => ({ high: 0.11 }))).toEqual([])
     expect(run(fall, h => ({ n: h > 3 ? 999 : 5_000 }))).toEqual([])
     expect(run(fall, h => ({ high: h > 3 ? 0.06 : 0.11 }))).toHaveLength(1)
+  })
+
+  it('of the only policy on the only surface is that of the whole, told once', () => {
+    const commit = (engine: RuleEngine, h: number, nOfPolicy: number) => {
+      const value = h < 4 ? 0.1 : 0.05
+      engine.observe('quality', quality(h, value, { n: nOfPolicy }))
+      engine.observe('quality', quality(h, value, { policy: '', surface: '' }))
+      engine.observe('quality', quality(h, value, { n: nOfPolicy, surface: '' }))
+      return engine.judge()
+    }
+    const subjects = (nOfPolicy: number) => {
+      const engine = engineOf([rule])
+      return [0, 1, 2, 3, 4, 5].flatMap(h => commit(engine, h, nOfPolicy)).map(n => n.subject)
+    }
+    expect(subjects(5_000)).toEqual(['ctr'])
+    expect(subjects(3_000)).toEqual(['ctr', 'ctr policy=p', 'ctr policy=p surface=home'])
   })
 
   it('of a constant 0 is none, and nothing is NaN', () => {

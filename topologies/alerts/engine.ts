@@ -2,8 +2,9 @@
  * The rule engine: is shown the rows of a commit, judges each series of each rule window by window, and says which alarms
  * were raised and which are over. Without clock, sink or stream.
  *
- *  - R1 Only a row's first revision is judged. A correction says what a window was in the end; alarms are about what comes,
- *       are counted in windows in a row, and one that was raised and read can't be unsaid.
+ *  - R1 A window is judged once, in order of time, by the first revision that tells its figure. A correction says what a
+ *       window was in the end; alarms are about what comes, are counted in windows in a row, and one that was raised and
+ *       read can't be unsaid.
  *  - R2 A figure that can't be told (null, of too few rows, before there is a history) is not shown to its alarm: it neither
  *       raises nor ends one.
  *  - R3 Every alarm ends: its figures are back, or none came for `silentMs`, or its rule is gone.
@@ -75,7 +76,7 @@ export class RuleEngine {
   /** Hot where many figures are written: most rows fit no rule. */
   observe(table: string, row: TableRow): void {
     const rules = this.byTable.get(table)
-    if (rules === undefined || row.revision !== 1) return
+    if (rules === undefined) return
     for (const rule of rules) if (fits(rule, row)) this.take(rule, row)
   }
 
@@ -86,23 +87,20 @@ export class RuleEngine {
     const figure = row[rule.column]
     if (figure === null || figure === undefined) return
     const hasSegment = keysOf(rule.table, rule.column).includes('segment')
-    const id = {
-      rule: rule.name,
-      subject: subjectOf(rule, row),
-      segment: hasSegment ? String(row.segment) : '',
-    }
+    const segment = hasSegment ? String(row.segment) : ''
+    const id = { rule: rule.name, subject: subjectOf(rule, row), segment }
     const key = `${seriesKey(id)}\n${start}`
     const n = hasN(rule.table, rule.column) ? rowsOf(row[spec.n ?? '']) : 0
     const known = this.observed.get(key)
-    if (known) known.n += n
-    else this.observed.set(key, { rule, id, row, start, end, n })
+    if (known === undefined) this.observed.set(key, { rule, id, row, start, end, n })
+    else if (known.row.revision === row.revision) known.n += n
   }
 
   /** Judges what was observed since the last call, in order of time. */
   judge(): News[] {
     const news: News[] = []
     if (this.observed.size > 0) {
-      // a segment comes after the whole, by which it is known to say the same
+      // a part comes after the whole, by which it is known to say the same
       const all = [...this.observed.values()].sort(
         (a, b) => a.end - b.end || a.start - b.start || bySegment(a, b),
       )
@@ -118,7 +116,7 @@ export class RuleEngine {
   private judgeOne(each: Observed): News | undefined {
     const { rule, id, start, end, n } = each
     this.newest = Math.max(this.newest, end)
-    if (n < rule.minN || this.saysTheSame(id, start, n)) return undefined
+    if (n < rule.minN || this.saysTheSame(each)) return undefined
     const series = this.seriesOf(id)
     if (series === undefined || start <= series.newest) return undefined
     const news = this.show(series, each)
@@ -158,10 +156,12 @@ export class RuleEngine {
     return { ...told, state: 'cleared', until: end, message, query }
   }
 
-  /** With one surface its segment is the whole: an alarm of each would be the same alarm twice. */
-  private saysTheSame(id: SeriesId, start: number, n: number): boolean {
-    if (id.segment === '' || n === 0) return false
-    const whole = this.series.get(seriesKey({ ...id, segment: '' }))
+  /** With one surface, or one policy, its figures are those of the whole: their alarm would be the same one twice. */
+  private saysTheSame({ rule, id, row, start, n }: Observed): boolean {
+    const { parts } = tables[rule.table]
+    if (n === 0 || parts.every(part => (row[part] ?? '') === '')) return false
+    const subject = subjectOf(rule, { ...row, ...noParts(parts) })
+    const whole = this.series.get(seriesKey({ rule: id.rule, subject, segment: '' }))
     return whole !== undefined && whole.newest === start && whole.n === n
   }
 
@@ -270,4 +270,8 @@ function numberOrNull(value: unknown): number | null {
 
 function rowsOf(value: unknown): number {
   return Math.max(0, Math.round(Number(value) || 0))
+}
+
+function noParts(parts: readonly string[]): TableRow {
+  return Object.fromEntries(parts.map(part => [part, '']))
 }

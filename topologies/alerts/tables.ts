@@ -28,6 +28,8 @@ export interface TableSpec {
   readonly windows: boolean
   /** With `segment`, where the table has it. The first is what the row is about. */
   readonly keys: readonly string[]
+  /** Of these, those where '' stands for all there is. */
+  readonly parts: readonly string[]
   readonly columns: Readonly<Record<string, Column>>
   /** The column that says of how many rows a figure was made; undefined: nothing says so. */
   readonly n?: string
@@ -42,6 +44,7 @@ export const tables: Readonly<Record<JudgedTable, TableSpec>> = {
   drift: {
     windows: true,
     keys: ['subject', 'segment', 'profile', 'statistic'],
+    parts: ['segment'],
     columns: { value: number },
     n: 'n_current',
     shown: ['threshold', 'n_current'],
@@ -49,6 +52,7 @@ export const tables: Readonly<Record<JudgedTable, TableSpec>> = {
   calibration: {
     windows: true,
     keys: ['model', 'segment'],
+    parts: ['segment'],
     // the same in each of a window's bins, whose n add up to the window's
     columns: { ece: ofWindow, normalised_entropy: ofWindow, expected_observed: ofWindow },
     n: 'n',
@@ -57,6 +61,7 @@ export const tables: Readonly<Record<JudgedTable, TableSpec>> = {
   evaluation: {
     windows: true,
     keys: ['metric', 'segment', 'policy_evaluated', 'policy_logged', 'estimator'],
+    parts: ['segment'],
     columns: { value: number, low: number, high: number, effective_sample_size: number },
     n: 'n',
     shown: ['low', 'high', 'n'],
@@ -64,6 +69,7 @@ export const tables: Readonly<Record<JudgedTable, TableSpec>> = {
   quality: {
     windows: true,
     keys: ['metric', 'segment', 'policy', 'arm', 'surface'],
+    parts: ['segment', 'policy', 'arm', 'surface'],
     columns: { value: number, low: number, high: number },
     n: 'n',
     shown: ['low', 'high', 'n'],
@@ -71,6 +77,7 @@ export const tables: Readonly<Record<JudgedTable, TableSpec>> = {
   experiments: {
     windows: false,
     keys: ['experiment', 'metric', 'arm'],
+    parts: [],
     columns: {
       mean: number,
       effect: number,
@@ -87,6 +94,7 @@ export const tables: Readonly<Record<JudgedTable, TableSpec>> = {
   pipeline: {
     windows: false,
     keys: ['topology', 'partition'],
+    parts: [],
     columns: {
       lag: number,
       events_per_second: number,
