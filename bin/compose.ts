@@ -147,13 +147,19 @@ export function openStoredViews({ values }: Call): Views {
   return views
 }
 
+/** Where ClickHouse is; undefined where it is left out by `none`. */
+export function tablesUrl(values: Values): string | undefined {
+  const given = values['clickhouse.url']
+  if (given === 'none') return undefined
+  return given === '' ? `chdb:${embeddedFolder(values, 'clickhouse')}` : given
+}
+
 /** null where ClickHouse is left out by `none`. Not yet migrated. */
 export async function openTables(
   { values, log, metrics, clock = systemClock }: Surroundings,
   run = 'live',
 ): Promise<ClickHouseStore | null> {
-  const given = values['clickhouse.url']
-  if (given === 'none') return null
-  const url = given === '' ? `chdb:${embeddedFolder(values, 'clickhouse')}` : given
+  const url = tablesUrl(values)
+  if (url === undefined) return null
   return createClickHouseStore({ ...clickhouseSettings(values), url, run, log, metrics, clock })
 }

@@ -5,11 +5,11 @@
  * The engine knows one directory per process, and one process per directory; both are said in a sentence. Several stores
  * of one process share the session; the last one to close ends it.
  */
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Session } from 'chdb'
 import { FreshetError, messageOf } from '../../streams/errors.ts'
-import { type Connection, insertSettings } from './connection.ts'
+import { type Connection, insertSettings, parquetSettings } from './connection.ts'
 
 interface Opened {
   readonly directory: string
@@ -48,6 +48,19 @@ export async function connectChdb(directory: string): Promise<Connection> {
         .split('\n')
         .filter(line => line !== '')
         .map(line => JSON.parse(line) as T)
+    },
+    async parquet(sql, file, onBytes) {
+      const settings = Object.entries(parquetSettings).map(([name, value]) => `${name} = ${value}`)
+      const to = resolve(file).replaceAll('\\', '\\\\').replaceAll("'", "\\'")
+      const look = (): void => onBytes(statSync(file, { throwIfNoEntry: false })?.size ?? 0)
+      const looking = setInterval(look, 500)
+      try {
+        await session.queryAsync(
+          `${sql} INTO OUTFILE '${to}' FORMAT Parquet SETTINGS ${settings.join(', ')}`,
+        )
+      } finally {
+        clearInterval(looking)
+      }
     },
     async insert(table, lines) {
       await session.insert({

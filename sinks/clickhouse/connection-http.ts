@@ -1,11 +1,13 @@
 /** ClickHouse over http(s), through @clickhouse/client. */
+import { createWriteStream } from 'node:fs'
 import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
 import { ClickHouseLogLevel, createClient } from '@clickhouse/client'
 import { FreshetError } from '../../streams/errors.ts'
-import { type Connection, insertSettings } from './connection.ts'
+import { type Connection, insertSettings, parquetSettings } from './connection.ts'
 
-/** Errors: OPTION_INVALID for a url that is none. */
-export function connectHttp(url: string): Connection {
+/** @param timeoutMs how long an answer may stand still. Errors: OPTION_INVALID for a url that is none. */
+export function connectHttp(url: string, timeoutMs = 30_000): Connection {
   const parsed = URL.canParse(url) ? new URL(url) : undefined
   if (!parsed?.hostname || !/^https?:$/.test(parsed.protocol))
     throw new FreshetError(
@@ -24,7 +26,7 @@ export function connectHttp(url: string): Connection {
     application: 'freshet',
     // an outage is told once, by the store
     log: { level: ClickHouseLogLevel.OFF },
-    request_timeout: 30_000,
+    request_timeout: timeoutMs,
     max_open_connections: 4,
     // a server closes idle sockets; a pooled one that is just being closed would fail an insert
     keep_alive: { enabled: true, idle_socket_ttl: 1_000 },
@@ -37,6 +39,18 @@ export function connectHttp(url: string): Connection {
     async query<T>(sql: string) {
       const result = await client.query({ query: sql, format: 'JSONEachRow' })
       return await result.json<T>()
+    },
+    async parquet(sql, file, onBytes) {
+      const { stream } = await client.exec({
+        query: `${sql} FORMAT Parquet`,
+        clickhouse_settings: parquetSettings,
+      })
+      let bytes = 0
+      stream.on('data', (chunk: Buffer) => {
+        bytes += chunk.length
+        onBytes(bytes)
+      })
+      await pipeline(stream, createWriteStream(file, { flags: 'wx' }))
     },
     async insert(table, lines) {
       const { stream } = await client.exec({

@@ -3,11 +3,16 @@
  * Statements name their tables with the database; a connection has no current database (a server refuses one that does
  * not exist yet).
  */
-export interface Connection {
-  /** For messages: the url without its password, or chdb:DIR. */
-  readonly address: string
+export interface SqlPort {
   command(sql: string): Promise<void>
   query<T>(sql: string): Promise<T[]>
+}
+
+export interface Connection extends SqlPort {
+  /** For messages: the url without its password, or chdb:DIR. */
+  readonly address: string
+  /** Writes what a SELECT gives to a new file, as Parquet; tells how many bytes it has by now. */
+  parquet(sql: string, file: string, onBytes: (bytes: number) => void): Promise<void>
   /** `lines`: rows in JSONEachRow. Resolves when they are stored. */
   insert(table: string, lines: Buffer): Promise<void>
   close(): Promise<void>
@@ -23,6 +28,9 @@ export const insertSettings = {
   max_partitions_per_insert_block: '0',
   precise_float_parsing: 1,
 } as const
+
+/** Of a Parquet file: texts are texts, not bytes, whatever the server's default. */
+export const parquetSettings = { output_format_parquet_string_as_string: 1 } as const
 
 /** The code of a ClickHouse exception; undefined where no server answered. */
 export function exceptionCode(error: unknown): number | undefined {

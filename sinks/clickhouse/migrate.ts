@@ -3,6 +3,7 @@
  * that start together do no harm, and a worker killed in the middle goes on at its next start.
  */
 import { FreshetError } from '../../streams/errors.ts'
+import type { SqlPort } from './connection.ts'
 import { tablesMigration } from './migrations/0001-tables.ts'
 import { outcomesMigration } from './migrations/0002-outcomes.ts'
 
@@ -14,12 +15,6 @@ export interface Migration {
 
 /** In order; numbers are 1, 2, 3, ... */
 export const migrations: readonly Migration[] = [tablesMigration, outcomesMigration]
-
-/** What migrating needs of a connection. */
-export interface SqlPort {
-  command(sql: string): Promise<void>
-  query<T>(sql: string): Promise<T[]>
-}
 
 export interface Retention {
   /** How long stored rows of a table live, ms. */

@@ -11,9 +11,8 @@ import type { OptionValues } from '../../streams/options.ts'
 import type { TableStore } from '../../streams/sinks.ts'
 import type { TableRow } from '../../streams/topology/outbox.ts'
 import { TableBatches } from './batches.ts'
-import { type Connection, exceptionCode, mayPass } from './connection.ts'
-import { connectChdb } from './connection-chdb.ts'
-import { connectHttp } from './connection-http.ts'
+import { connect } from './connect.ts'
+import { exceptionCode, mayPass } from './connection.ts'
 import { migrate } from './migrate.ts'
 import type { clickhouseOptions } from './options.ts'
 import { Outage } from './outage.ts'
@@ -50,9 +49,7 @@ const dayMs = 86_400_000
 
 /** Errors: OPTION_INVALID for a url that is none; DEPENDENCY_UNSUITABLE where chdb can't be opened. */
 export async function createClickHouseStore(spec: ClickHouseStoreSpec): Promise<ClickHouseStore> {
-  const connection: Connection = spec.url.startsWith('chdb:')
-    ? await connectChdb(spec.url.slice('chdb:'.length))
-    : connectHttp(spec.url)
+  const connection = await connect(spec.url)
   const { database, clock } = spec
   const outage = new Outage(
     connection.address,

@@ -77,11 +77,13 @@ async function answer(
   const inUrl = given.get('query')
   const insert =
     inUrl && /^\s*insert\s+into\s+([\w.`]+)\s*(\([^)]*\))?\s+format\s+(\w+)\s*$/i.exec(inUrl)
-  let text = ''
+  let answered: string | Uint8Array = ''
   if (insert && data.length > 0) {
     // the settings that change what is stored are honoured
     const settings = [...given]
-      .filter(([name]) => /^(input_format_|max_partitions_per_insert_block|precise_float_parsing)/.test(name))
+      .filter(([name]) =>
+        /^(input_format_|max_partitions_per_insert_block|precise_float_parsing)/.test(name),
+      )
       .map(([name, value]) => `${name}=${Number(value)}`)
     const clause = settings.length > 0 ? ` SETTINGS ${settings.join(', ')}` : ''
     const head = `INSERT INTO ${insert[1]} ${insert[2] ?? ''}${clause} FORMAT ${insert[3]} `
@@ -98,10 +100,10 @@ async function answer(
       Object.keys(parameters).length > 0
         ? await session.queryBindAsync(sql, parameters, { format })
         : await session.queryAsync(sql, { format })
-    text = result.text()
+    answered = /\bformat\s+parquet\s*$/i.test(sql) ? result.bytes() : result.text()
   }
   response.setHeader('X-ClickHouse-Summary', '{}')
-  response.end(text)
+  response.end(answered)
 }
 
 function refuse(response: ServerResponse, error: unknown): void {
