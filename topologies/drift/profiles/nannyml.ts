@@ -64,7 +64,7 @@ export function nannymlCategories(
   ]
 }
 
-/** Mean + 3 standard deviations (over n) of what the chunks gave, at most `most`; null without a chunk. */
+/** Mean + 3 standard deviations (over n) of what the chunks gave, at most `most`; null without a chunk, or where it is infinite. */
 export function chunkThreshold(
   values: readonly number[],
   most = Number.POSITIVE_INFINITY,
@@ -72,7 +72,8 @@ export function chunkThreshold(
   const finite = values.filter(Number.isFinite)
   if (finite.length === 0) return null
   const { mean, deviation } = moments(finite)
-  return Math.min(most, mean + deviations * deviation)
+  const threshold = Math.min(most, mean + deviations * deviation)
+  return Number.isFinite(threshold) ? threshold : null
 }
 
 function judged(values: Values, ofChunks: readonly Values[]): Figure[] {
@@ -81,7 +82,10 @@ function judged(values: Values, ofChunks: readonly Values[]): Figure[] {
     const threshold = chunkThreshold(numbers, name === 'ks_d' ? 1 : undefined)
     if (threshold !== null) return told(name, value, { threshold })
     const figure = told(name, value)
-    return { ...figure, reason: figure.reason || 'the reference has no chunks: no threshold' }
+    return {
+      ...figure,
+      reason: figure.reason || 'the reference has no chunks to tell a threshold from',
+    }
   })
 }
 
