@@ -9,6 +9,7 @@ import type { Application, Stage, TableSpec, TaskKind } from '../streams/topolog
 import { createCovisitUserStage } from './covisit/user-stage.ts'
 import { createStatisticsKind } from './drift/topology.ts'
 import { createDriftUserStage } from './drift/user-stage.ts'
+import { createErasureStage } from './erasure/stage.ts'
 import { itemTableSpec } from './items/memory-table.ts'
 import type { ItemTable } from './items/table.ts'
 import { itemKind } from './items/topology.ts'
@@ -23,6 +24,7 @@ import type { TopologyOptions } from './options.ts'
 import { createPopularityGlobalStage } from './popularity/global-stage.ts'
 import { createPopularityUserStage } from './popularity/user-stage.ts'
 import { windowsTableSpec } from './popularity/windows-table.ts'
+import { qualityStatisticsStage, qualityUserStage } from './quality/topology.ts'
 import { answerLook } from './response/look.ts'
 import { responseUserStage } from './response/user-stage.ts'
 import { ServedFeatures } from './served/features.ts'
@@ -50,6 +52,7 @@ export const topologyNames = [
   'learner',
   'topk',
   'drift',
+  'quality',
 ] as const
 export type TopologyName = (typeof topologyNames)[number]
 
@@ -76,7 +79,10 @@ export function parseTopologies(given: string): ReadonlySet<TopologyName> {
         `option topologies got ${JSON.stringify(name)}; it takes all, or some of ${topologyNames.join(', ')}`,
       )
   // sessions keeps the user that all others read
-  return new Set(['sessions', ...names] as TopologyName[])
+  const needed: TopologyName[] = ['sessions']
+  // figures are made of labels, in windows that drift closes
+  if (names.includes('quality')) needed.push('labels', 'drift')
+  return new Set([...needed, ...(names as TopologyName[])])
 }
 
 export function createApplication(settings: ApplicationSettings): Application {
@@ -100,7 +106,10 @@ export function createApplication(settings: ApplicationSettings): Application {
   tables.push(itemTableSpec(options, attributesOf(options['topk.policies'])))
   if (topologies.has('learner')) kinds.push(learnerKind(options) as TaskKind)
   else tables[0] = { ...tables[0], follows: ['item'] }
-  if (topologies.has('drift')) kinds.push(createStatisticsKind(options) as TaskKind)
+  if (topologies.has('drift')) {
+    const further = topologies.has('quality') ? [qualityStatisticsStage(options)] : []
+    kinds.push(createStatisticsKind(options, further) as TaskKind)
+  }
   if (topologies.has('popularity')) {
     kinds.push(globalKind(settings))
     tables.push(windowsTableSpec(options))
@@ -154,6 +163,7 @@ function userKind(
         topologies.has('labels') && topologies.has('learner')
           ? responseUserStage({ items, isHeldOut })
           : undefined
+      const quality = topologies.has('quality') ? qualityUserStage(options, ctx, users) : undefined
       const stages: Stage<UserEvent>[] = [
         createSessionsStage(ctx, {
           users,
@@ -164,6 +174,14 @@ function userKind(
           surfaces: options['topk.surfaces'],
         }),
       ]
+      const erasure = createErasureStage(ctx, {
+        users,
+        keys: [
+          options['privacy.pseudonymKey'],
+          ...options['privacy.formerKeys'].map(({ key }) => key),
+        ],
+        views: 1 + options['topk.surfaces'].length,
+      })
       if (topologies.has('labels'))
         stages.push(
           createLabelsStage(ctx, {
@@ -174,6 +192,7 @@ function userKind(
             objectives: options['labels.objectives'],
             feedback: options['labels.feedback'],
             served,
+            sinks: quality ? [quality] : [],
             complete: responses ? [responses] : [],
             answers: responses && answerLook(items, () => ctx.now()),
             pseudonymKey: options['privacy.pseudonymKey'],
@@ -185,6 +204,7 @@ function userKind(
       if (topologies.has('covisit')) stages.push(createCovisitUserStage(ctx, isHeldOut))
       if (topologies.has('learner')) stages.push(learnerUserStage({ items, isHeldOut }))
       if (topologies.has('drift')) stages.push(createDriftUserStage(options, ctx))
+      if (quality) stages.push(quality)
       if (topologies.has('topk'))
         stages.push(
           createTopkStage(ctx, {
@@ -199,6 +219,7 @@ function userKind(
             served,
           }),
         )
+      stages.push(erasure)
       return { decode: createUserDecode(ctx, { events, erasures }), stages }
     },
   }

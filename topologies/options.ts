@@ -2,6 +2,7 @@
 import { duration, durationTakes } from '../streams/option-types.ts'
 import { defineOptions, type OptionValues, option } from '../streams/options.ts'
 import { alertOptions } from './alerts/options.ts'
+import { calibrationOptions } from './calibration/options.ts'
 import { covisitOptions } from './covisit/options.ts'
 import { driftOptions } from './drift/options.ts'
 import { itemOptions } from './items/options.ts'
@@ -9,6 +10,7 @@ import { labelsOptions } from './labels/options.ts'
 import { learnerOptions } from './learner/options.ts'
 import { modelsOptions } from './models/options.ts'
 import { popularityOptions } from './popularity/options.ts'
+import { qualityOptions } from './quality/options.ts'
 import { responseOptions } from './response/options.ts'
 import { servedOptions } from './served/options.ts'
 import { sessionsOptions } from './sessions/options.ts'
@@ -38,6 +40,8 @@ export const topologyOptions = {
   ...topkOptions,
   ...modelsOptions,
   ...driftOptions,
+  ...qualityOptions,
+  ...calibrationOptions,
   ...alertOptions,
 }
 

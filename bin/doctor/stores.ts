@@ -1,6 +1,6 @@
 /** Redis and ClickHouse: there, new enough, kept as they must be. Nothing is written. */
 import { createRequire } from 'node:module'
-import { migrations } from '../../sinks/clickhouse/migrate.ts'
+import { newestMigration } from '../../sinks/clickhouse/migrate.ts'
 import type { ClickHouseStore } from '../../sinks/clickhouse/store.ts'
 import type { RedisCondition } from '../../sinks/redis/store.ts'
 import { messageOf } from '../../streams/errors.ts'
@@ -57,17 +57,17 @@ export async function checkClickHouse(tables: ClickHouseStore, database: string)
             `SELECT max(number) AS newest FROM ${database}.migrations`,
           )
     const where = `${tables.name} ${version}, database ${database}`
-    if (Number(newest) > migrations.length)
+    if (Number(newest) > newestMigration)
       return wrong(
         check,
-        `${where} stands at migration ${newest}, this freshet knows up to ${migrations.length}`,
+        `${where} stands at migration ${newest}, this freshet knows up to ${newestMigration}`,
         'run the newer freshet, or name another database with clickhouse.database',
       )
     return ok(
       check,
-      Number(newest) === migrations.length
+      Number(newest) === newestMigration
         ? `${where}, migrated to ${newest}`
-        : `${where}; \`freshet run\` migrates it from ${newest} to ${migrations.length}`,
+        : `${where}; \`freshet run\` migrates it from ${newest} to ${newestMigration}`,
     )
   } catch (error) {
     return wrong(

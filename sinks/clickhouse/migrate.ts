@@ -6,6 +6,7 @@ import { FreshetError } from '../../streams/errors.ts'
 import type { SqlPort } from './connection.ts'
 import { tablesMigration } from './migrations/0001-tables.ts'
 import { outcomesMigration } from './migrations/0002-outcomes.ts'
+import { calibrationMigration } from './migrations/0004-calibration.ts'
 
 export interface Migration {
   readonly number: number
@@ -13,8 +14,15 @@ export interface Migration {
   statements(database: string): readonly string[]
 }
 
-/** In order; numbers are 1, 2, 3, ... */
-export const migrations: readonly Migration[] = [tablesMigration, outcomesMigration]
+/** In order of their numbers. */
+export const migrations: readonly Migration[] = [
+  tablesMigration,
+  outcomesMigration,
+  calibrationMigration,
+]
+
+/** The number that a database of this version stands at. */
+export const newestMigration = Math.max(...migrations.map(({ number }) => number))
 
 export interface Retention {
   /** How long stored rows of a table live, ms. */
@@ -42,12 +50,11 @@ export async function migrate(
     `SELECT DISTINCT number FROM ${database}.migrations`,
   )
   const done = new Set(rows.map(row => Number(row.number)))
-  const newest = migrations.length
   const beyond = Math.max(0, ...done)
-  if (beyond > newest)
+  if (beyond > newestMigration)
     throw new FreshetError(
       'DEPENDENCY_UNSUITABLE',
-      `ClickHouse database ${database} stands at migration ${beyond}, this freshet knows up to ${newest}; run the newer freshet, or name another database with clickhouse.database`,
+      `ClickHouse database ${database} stands at migration ${beyond}, this freshet knows up to ${newestMigration}; run the newer freshet, or name another database with clickhouse.database`,
     )
   const applied: number[] = []
   for (const migration of migrations) {
