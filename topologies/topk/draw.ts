@@ -71,9 +71,14 @@ export class SurfaceDraws implements ListedCandidates {
     options: TopkOptions,
     surfaces: readonly SurfacePolicy[],
     items: ItemTable,
-    settings: { readonly ranker: () => string; readonly capacity: number },
+    settings: {
+      readonly ranker: () => string
+      readonly capacity: number
+      /** Behind the policies' names: the arms that changed them. */
+      readonly arms: string
+    },
   ) {
-    const { capacity, ranker } = settings
+    const { capacity, ranker, arms } = settings
     const file = options['topk.policies']
     this.options = options
     this.items = items
@@ -88,7 +93,7 @@ export class SurfaceDraws implements ListedCandidates {
         policy,
         variants: new Variants(policy, {
           ranker,
-          version: file.version,
+          version: `${file.version}${arms}`,
           capacity,
           holdoutTemperature: options['explore.holdoutTemperature'],
         }),

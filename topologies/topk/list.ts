@@ -1,7 +1,7 @@
 /**
  * A list as it stands in the view store: the JSON of CONTRACT 2. The store writes `{"version":"...",` before the body.
  *
- * `json`: `"user":"u1","surface":"home","cohort":"","at":ms,"expires":ms,"policy":"mix-pl@1","model":"","experiments":{},
+ * `json`: `"user":"u1","surface":"home","cohort":"","at":ms,"expires":ms,"policy":"mix-pl@1","model":"","experiments":{"rank7":"b"},
  * "items":[{"id":"i9","score":1.234,"p":0.041,"src":"covisit","x":false}]}`
  *
  * `compact`: the same head, then parallel arrays by position instead of `items`:
@@ -27,6 +27,8 @@ export interface ListHead {
   readonly expires: number
   readonly policy: string
   readonly model: string
+  /** The user's arms as JSON; '{}' where there are none. */
+  readonly experiments?: string
 }
 
 /** Ids and sources of the candidates that a slate's `picked` points at. */
@@ -41,7 +43,7 @@ export function listBody(
   candidates: ListedCandidates,
   format: 'json' | 'compact',
 ): string {
-  const start = `"user":${text(head.user)},"surface":${text(head.surface)},"cohort":${text(head.cohort)},"at":${head.at},"expires":${head.expires},"policy":${text(head.policy)},"model":${text(head.model)},"experiments":{}`
+  const start = `"user":${text(head.user)},"surface":${text(head.surface)},"cohort":${text(head.cohort)},"at":${head.at},"expires":${head.expires},"policy":${text(head.policy)},"model":${text(head.model)},"experiments":${head.experiments ?? '{}'}`
   return format === 'json'
     ? `${start},"items":[${items(slate, candidates)}]}`
     : `${start},${arrays(slate, candidates)}}`

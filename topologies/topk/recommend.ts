@@ -4,6 +4,7 @@
  */
 import { hash53, randomFrom } from '../../streams/serde/hash.ts'
 import { BlendScorer } from '../blend/scorer.ts'
+import { type Overrides, overriddenSurface } from '../experiments/overrides.ts'
 import type { ItemTable } from '../items/table.ts'
 import { bucketOf } from '../learner/positive.ts'
 import { ResponseScores } from '../response/serve.ts'
@@ -37,6 +38,23 @@ export function recommendersOf(
   )
 }
 
+/** As `recommendersOf`, with what arms of experiments change. @param tag of their names, behind the policies'. */
+export function recommendersOfArms(
+  options: TopkOptions,
+  items: ItemTable,
+  scorer: ScorerFor | undefined,
+  overrides: Overrides,
+  tag: string,
+): Recommender[] {
+  const own = {
+    ...options,
+    'topk.fatigue': (overrides.values['topk.fatigue'] as boolean) ?? options['topk.fatigue'],
+  }
+  const surfaces = surfacePolicies(options).map(policy => overriddenSurface(policy, overrides))
+  const ranks = overrides.blend ? undefined : scorer
+  return byCandidates(surfaces).map(group => new Recommender(own, items, ranks, group, tag))
+}
+
 /** Makes what scores lists of at most `capacity` candidates. */
 export type ScorerFor = (capacity: number) => Scorer
 
@@ -60,12 +78,14 @@ export class Recommender implements ListedCandidates {
   /** The list drawn last, as rows of `matrix`. */
   readonly ranked: RankedItems
 
-  /** @param surfaces that can be drawn from the same candidates; all, where they are alike in that. */
+  /** @param surfaces that can be drawn from the same candidates; all, where they are alike in that. @param arms of experiments that
+   * changed the policy, behind its name. */
   constructor(
     options: TopkOptions,
     items: ItemTable,
     scorer: Scorer | ScorerFor = capacity => new BlendScorer(capacity),
     surfaces = byCandidates(surfacePolicies(options))[0],
+    arms = '',
   ) {
     this.options = options
     this.items = items
@@ -85,6 +105,7 @@ export class Recommender implements ListedCandidates {
     this.draws = new SurfaceDraws(options, surfaces, items, {
       ranker: () => this.scorer.name,
       capacity,
+      arms,
     })
     const { draws } = this
     const { slate } = draws

@@ -22,7 +22,7 @@ import { ListQueue } from './queue.ts'
 import type { Pseudonym, SlateRow } from './slates-row.ts'
 import { surfacePolicies, type TopkOptions } from './surfaces.ts'
 import { WithdrawalSweep } from './sweep.ts'
-import { listKey, UserLists } from './user-lists.ts'
+import { type ListExperiments, listKey, UserLists } from './user-lists.ts'
 
 /** Kept of a user in memory only, beside what `user.ts` names. */
 declare module '../user/user.ts' {
@@ -69,6 +69,8 @@ export interface TopkDeps {
   readonly models?: RankingModels
   /** Keeps what lists were ranked by. */
   readonly served?: ServedFeatures
+  /** Deals users to the arms of experiments. */
+  readonly experiments?: ListExperiments
 }
 
 export function createTopkStage(ctx: TaskContext, deps: TopkDeps): Stage<UserEvent> {
@@ -102,9 +104,16 @@ class TopkStage implements Stage<UserEvent> {
   constructor(ctx: TaskContext, deps: TopkDeps) {
     this.ctx = ctx
     this.deps = deps
-    const { options, pseudonym, models, served } = deps
+    const { options, pseudonym, models, served, experiments } = deps
     const items = ctx.table<ItemTable>('items')
-    this.lists = new UserLists({ options, items, pseudonym, served, scorer: models?.scorer })
+    this.lists = new UserLists({
+      options,
+      items,
+      pseudonym,
+      served,
+      experiments,
+      scorer: models?.scorer,
+    })
     this.contextKeys = options['topk.policies'].context
     this.budgeted = new Map(
       surfacePolicies(options)

@@ -8,11 +8,17 @@
  */
 import { hash53 } from '../../streams/serde/hash.ts'
 import type { ViewWrite } from '../../streams/topology/outbox.ts'
+import type { ExperimentBook, ListArms } from '../experiments/book.ts'
 import type { ItemTable } from '../items/table.ts'
 import type { ServedFeatures } from '../served/features.ts'
 import type { User } from '../user/user.ts'
 import { listBody } from './list.ts'
-import { type Recommender, recommendersOf, type ScorerFor } from './recommend.ts'
+import {
+  type Recommender,
+  recommendersOf,
+  recommendersOfArms,
+  type ScorerFor,
+} from './recommend.ts'
 import { type Pseudonym, type SlateRow, slateRow } from './slates-row.ts'
 import type { SurfacePolicy, TopkOptions } from './surfaces.ts'
 
@@ -34,7 +40,15 @@ export interface UserListsDeps {
   readonly pseudonym?: (userId: string) => Pseudonym
   /** Keeps what lists were ranked by. */
   readonly served?: ServedFeatures
+  /** Deals users to the arms of experiments. */
+  readonly experiments?: ListExperiments
 }
+
+/** The experiments as lists know them (experiments/book.ts). */
+export type ListExperiments = Pick<ExperimentBook, 'version' | 'armsFor'>
+
+/** Each holds arrays for a list's candidates, and a board over all items. */
+const mostOfArms = 64
 
 export class UserLists {
   /** The shortest of any surface. */
@@ -44,6 +58,9 @@ export class UserLists {
   isEmpty = true
   private readonly deps: UserListsDeps
   private readonly recommenders: readonly Recommender[]
+  /** Of the arms that change something, by their tag; as of the experiments' version. */
+  private readonly ofArms = new Map<string, readonly Recommender[]>()
+  private armsVersion = -1
   private readonly isUneven: boolean
   /** By number of the surface. */
   private readonly intervals: readonly number[]
@@ -74,13 +91,14 @@ export class UserLists {
     this.listed.length = 0
     this.builtNow.length = 0
     const owed = this.isUneven ? this.startUneven(user) : undefined
-    for (const recommender of this.recommenders) {
+    const arms = this.deps.experiments?.armsFor(user.id, now)
+    for (const recommender of this.recommendersFor(arms)) {
       let isPrepared = false
       for (const surface of recommender.surfaces) {
         if (owed !== undefined && !all && !isDue(surface, user, now, owed)) continue
         if (!isPrepared) recommender.prepare(user, now, subject)
         isPrepared = true
-        writes.push(this.draw(recommender, surface, user, now, subject))
+        writes.push(this.draw(recommender, surface, user, now, subject, arms))
       }
     }
     if (owed === undefined) scratch.list = Int32Array.from(this.listed)
@@ -89,12 +107,28 @@ export class UserLists {
     return writes
   }
 
+  private recommendersFor(arms: ListArms | undefined): readonly Recommender[] {
+    const { options, items, scorer, experiments } = this.deps
+    if (arms === undefined || arms.overrides === null || experiments === undefined)
+      return this.recommenders
+    if (this.armsVersion !== experiments.version || this.ofArms.size >= mostOfArms) {
+      this.ofArms.clear()
+      this.armsVersion = experiments.version
+    }
+    const known = this.ofArms.get(arms.tag)
+    if (known !== undefined) return known
+    const made = recommendersOfArms(options, items, scorer, arms.overrides, arms.tag)
+    this.ofArms.set(arms.tag, made)
+    return made
+  }
+
   private draw(
     recommender: Recommender,
     surface: SurfacePolicy,
     user: User,
     now: number,
     subject: string,
+    arms: ListArms | undefined,
   ): ViewWrite {
     const { options, pseudonym, served } = this.deps
     const { name, number } = surface
@@ -128,6 +162,7 @@ export class UserLists {
       expires: now + lifeMs,
       policy,
       model,
+      experiments: arms?.text,
     }
     const body = listBody(head, slate, recommender, options['topk.format'])
     return { op: 'json', key, body, ttlMs: lifeMs, ...recordTs }

@@ -7,7 +7,8 @@
  *  - `ts32`: thompson, with 32 samples; p is an estimate with as many re-draws (thompson.ts)
  *  - `holdout`: plackett-luce at the holdout's temperature, for users who train nobody
  *
- * and `-b2`: at most two more explored positions, by the budget of the list and of the user's day.
+ * and `-b2`: at most two more explored positions, by the budget of the list and of the user's day. Behind the version: the arms of
+ * experiments that change the policy, `+rank7.b`.
  */
 import type { SlateRules } from './rules.ts'
 import { SlateDrawer } from './slate.ts'
@@ -75,7 +76,7 @@ export class Variants {
 export interface VariantSettings {
   /** Its name as of now: another one may take over. */
   readonly ranker: () => string
-  readonly version: number
+  readonly version: string
   readonly capacity: number
   readonly holdoutTemperature: number
 }
