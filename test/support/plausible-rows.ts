@@ -22,6 +22,54 @@ export function driftHours(now: number): Map<string, readonly TableRow[]> {
   return new Map(['drift', 'histograms', 'alerts'].map(table => [table, pipeline.rows(table)]))
 }
 
+/** Figures of two days of hours and of the last minutes, one subject of which drifts. */
+export function driftRows(now: number): TableRow[] {
+  const random = randomFrom(hash53('drift'))
+  const rows: TableRow[] = []
+  for (const [size, count] of [
+    [day, 2],
+    [hour, 40],
+    [minute, 30],
+  ])
+    for (let back = count; back >= 1; back--)
+      for (const subject of ['feature:watched_ratio', 'feature:position', 'prediction:ranker'])
+        for (const segment of ['', 'surface=home']) {
+          const value = (subject === 'feature:position' ? 0.1 : 0.005) * (0.5 + random())
+          rows.push({
+            ...window(floor(now, size) - back * size, size),
+            subject,
+            segment,
+            profile: 'freshet',
+            statistic: 'psi',
+            value,
+            threshold: 0.02,
+            alert: value > 0.02,
+            reason: '',
+            reference: 'first',
+            n_reference: 10_000,
+            n_current: 5_000,
+            revision: 1,
+          })
+        }
+  return rows
+}
+
+/** One that is open and one that is over. */
+export function alertRows(now: number): TableRow[] {
+  return [9, 5].map((hours, k) => ({
+    rule: 'drift_1h',
+    since: floor(now, hour) - hours * hour,
+    until: k === 0 ? floor(now, hour) - hours * hour + 4 * hour : null,
+    subject: 'feature:position',
+    segment: '',
+    value: 0.1,
+    threshold: 0.02,
+    query: 'SELECT 1',
+    message: 'feature:position: psi 0.1 is above 0.02 (5 times)',
+    revision: k === 0 ? 2 : 1,
+  }))
+}
+
 const window = (start: number, size: number) => ({ window_start: start, window_end: start + size })
 
 export function calibrationRows(now: number): TableRow[] {
