@@ -10,6 +10,8 @@ import { createCovisitUserStage } from './covisit/user-stage.ts'
 import { createStatisticsKind } from './drift/topology.ts'
 import { createDriftUserStage } from './drift/user-stage.ts'
 import { createErasureStage } from './erasure/stage.ts'
+import { ExperimentBook } from './experiments/book.ts'
+import { experimentsStatisticsStage, experimentsUserStage } from './experiments/topology.ts'
 import { itemTableSpec } from './items/memory-table.ts'
 import type { ItemTable } from './items/table.ts'
 import { itemKind } from './items/topology.ts'
@@ -53,6 +55,7 @@ export const topologyNames = [
   'topk',
   'drift',
   'quality',
+  'experiments',
 ] as const
 export type TopologyName = (typeof topologyNames)[number]
 
@@ -64,6 +67,8 @@ export interface ApplicationSettings {
   readonly clock: Clock
   /** Pushed models that rank; without it the blend alone does. */
   readonly models?: ModelHost
+  /** Followed from their topic; without it only the built-in one is known. */
+  readonly experiments?: ExperimentBook
   /** Told the users of each task that is created: for replays that look on. */
   readonly onUsers?: (partition: number, users: Users) => void
 }
@@ -81,7 +86,7 @@ export function parseTopologies(given: string): ReadonlySet<TopologyName> {
   // sessions keeps the user that all others read
   const needed: TopologyName[] = ['sessions']
   // figures are made of labels, in windows that drift closes
-  if (names.includes('quality')) needed.push('labels', 'drift')
+  if (names.includes('quality') || names.includes('experiments')) needed.push('labels', 'drift')
   return new Set([...needed, ...(names as TopologyName[])])
 }
 
@@ -95,7 +100,8 @@ export function createApplication(settings: ApplicationSettings): Application {
     erasures: new Decoder('erasures', schemas, clock),
     items: new Decoder('items', schemas, clock),
   }
-  const kinds: TaskKind[] = [userKind(settings, decoders) as TaskKind]
+  const book = settings.experiments ?? new ExperimentBook(options)
+  const kinds: TaskKind[] = [userKind(settings, decoders, book) as TaskKind]
   const tables: TableSpec[] = []
   kinds.push(
     itemKind(options, decoders.items, {
@@ -108,6 +114,7 @@ export function createApplication(settings: ApplicationSettings): Application {
   else tables[0] = { ...tables[0], follows: ['item'] }
   if (topologies.has('drift')) {
     const further = topologies.has('quality') ? [qualityStatisticsStage(options)] : []
+    if (topologies.has('experiments')) further.push(experimentsStatisticsStage(options, book))
     kinds.push(createStatisticsKind(options, further) as TaskKind)
   }
   if (topologies.has('popularity')) {
@@ -126,6 +133,7 @@ function waitingOf(decoders: readonly { waiting(): string | null }[]): string | 
 function userKind(
   settings: ApplicationSettings,
   { events, erasures }: UserDecodeDeps,
+  book: ExperimentBook,
 ): TaskKind<UserEvent> {
   const { options, topologies, encoder } = settings
   const memory = new UserMemory(options['user.unpacked'])
@@ -164,6 +172,9 @@ function userKind(
           ? responseUserStage({ items, isHeldOut })
           : undefined
       const quality = topologies.has('quality') ? qualityUserStage(options, ctx, users) : undefined
+      const experiments = topologies.has('experiments')
+        ? experimentsUserStage(options, ctx, users, book)
+        : undefined
       const stages: Stage<UserEvent>[] = [
         createSessionsStage(ctx, {
           users,
@@ -192,7 +203,7 @@ function userKind(
             objectives: options['labels.objectives'],
             feedback: options['labels.feedback'],
             served,
-            sinks: quality ? [quality] : [],
+            sinks: [quality, experiments].filter(sink => sink !== undefined),
             complete: responses ? [responses] : [],
             answers: responses && answerLook(items, () => ctx.now()),
             pseudonymKey: options['privacy.pseudonymKey'],
@@ -205,6 +216,11 @@ function userKind(
       if (topologies.has('learner')) stages.push(learnerUserStage({ items, isHeldOut }))
       if (topologies.has('drift')) stages.push(createDriftUserStage(options, ctx))
       if (quality) stages.push(quality)
+      if (experiments) {
+        stages.push(experiments)
+        // after the labels of a user that is removed were given
+        users.onRemove.push(user => experiments.forget(user.id))
+      }
       if (topologies.has('topk'))
         stages.push(
           createTopkStage(ctx, {
@@ -217,6 +233,7 @@ function userKind(
             }),
             models: settings.models && rankingModels(settings.models, options),
             served,
+            experiments: book,
           }),
         )
       stages.push(erasure)

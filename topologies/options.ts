@@ -5,6 +5,7 @@ import { alertOptions } from './alerts/options.ts'
 import { calibrationOptions } from './calibration/options.ts'
 import { covisitOptions } from './covisit/options.ts'
 import { driftOptions } from './drift/options.ts'
+import { experimentsOptions } from './experiments/options.ts'
 import { itemOptions } from './items/options.ts'
 import { labelsOptions } from './labels/options.ts'
 import { learnerOptions } from './learner/options.ts'
@@ -42,6 +43,7 @@ export const topologyOptions = {
   ...driftOptions,
   ...qualityOptions,
   ...calibrationOptions,
+  ...experimentsOptions,
   ...alertOptions,
 }
 

@@ -7,6 +7,7 @@ import type { SqlPort } from './connection.ts'
 import { tablesMigration } from './migrations/0001-tables.ts'
 import { outcomesMigration } from './migrations/0002-outcomes.ts'
 import { calibrationMigration } from './migrations/0004-calibration.ts'
+import { experimentsMigration } from './migrations/0006-experiments.ts'
 
 export interface Migration {
   readonly number: number
@@ -19,6 +20,7 @@ export const migrations: readonly Migration[] = [
   tablesMigration,
   outcomesMigration,
   calibrationMigration,
+  experimentsMigration,
 ]
 
 /** The number that a database of this version stands at. */
