@@ -6,7 +6,9 @@
  *  B2 Rows of one table keep the order in which they were given; one block a table is under way at a time.
  *  B3 An outage is waited for without limit and repeats the same block; a row that can never be stored is found by
  *     halving, left out, and fails the promise it came with. Its neighbours are stored.
- *  B4 What waits is bounded by the callers, who hold their next rows until the promise resolves.
+ *  B4 A block of fewer than `maxRows` rows goes out only by the timer, `flushMs` after its first row came (or at the end):
+ *     a quick server is not given smaller blocks.
+ *  B5 What waits is bounded by the callers, who hold their next rows until the promise resolves.
  */
 import type { Clock } from '../../streams/clock.ts'
 import { FreshetError, messageOf } from '../../streams/errors.ts'
@@ -38,6 +40,8 @@ export class TableBatches {
   private chars = 0
   private timer: NodeJS.Timeout | undefined
   private running: Promise<void> | undefined
+  /** The timer ran out while a block was under way. */
+  private isDue = false
   private closed = false
 
   constructor(
@@ -62,15 +66,22 @@ export class TableBatches {
       this.parts.push({ lines, resolve, reject })
       this.rows += lines.length
       for (const line of lines) this.chars += line.length + 1
-      if (this.rows >= this.limits.maxRows || this.chars >= this.limits.maxChars) this.flush()
-      else this.timer ??= setTimeout(() => this.flush(), this.limits.flushMs)
+      if (this.isFull) this.flush()
+      else this.timer ??= setTimeout(() => this.timeIsUp(), this.limits.flushMs)
     })
+  }
+
+  /** Resolves when all rows given so far are stored, or refused. Errors: CLOSED. */
+  async passed(): Promise<void> {
+    if (this.running || this.parts.length > 0) await this.add([])
   }
 
   /** Sends what waits, now. Resolves when nothing is left or under way. */
   async drain(): Promise<void> {
-    this.flush()
-    while (this.running) await this.running
+    while (this.running || this.parts.length > 0) {
+      this.flush()
+      await this.running
+    }
   }
 
   /** Sends what waits; an outage is not waited for any more. */
@@ -79,18 +90,28 @@ export class TableBatches {
     await this.drain()
   }
 
+  private get isFull(): boolean {
+    return this.rows >= this.limits.maxRows || this.chars >= this.limits.maxChars
+  }
+
+  private timeIsUp(): void {
+    this.timer = undefined
+    this.isDue = true
+    this.flush()
+  }
+
   private flush(): void {
+    if (this.running || this.parts.length === 0) return
     clearTimeout(this.timer)
     this.timer = undefined
-    if (this.running || this.parts.length === 0) return
+    this.isDue = false
     const parts = this.parts
     this.parts = []
     this.rows = 0
     this.chars = 0
     this.running = this.send(parts).finally(() => {
       this.running = undefined
-      // what came meanwhile has waited at least as long as the block took
-      this.flush()
+      if (this.isDue || this.isFull) this.flush()
     })
   }
 
@@ -117,6 +138,7 @@ export class TableBatches {
     lines: readonly string[],
     offset = 0,
   ): Promise<{ row: number; reason: string }[]> {
+    if (lines.length === 0) return []
     const body = Buffer.from(lines.join('\n'))
     for (let attempt = 0; ; attempt++) {
       try {
