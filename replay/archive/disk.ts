@@ -1,0 +1,162 @@
+/**
+ * What an archive asks of a file system, as a port: tests run the archive on one that dies at every call and forgets what
+ * was not synced. Paths are relative to the archive's folder.
+ */
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  fsync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  truncateSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs'
+import { dirname, join } from 'node:path'
+import { promisify } from 'node:util'
+import { FreshetError, messageOf } from '../../streams/errors.ts'
+
+export interface AppendFile {
+  write(bytes: Buffer): void
+  sync(): Promise<void>
+  /** May be repeated. */
+  close(): void
+}
+
+export interface Disk {
+  /** The folder, for messages. */
+  readonly dir: string
+  read(path: string): Buffer | undefined
+  /** undefined where there is none. */
+  size(path: string): number | undefined
+  /** All files below the folder, however deep. */
+  files(): string[]
+  /** A new file; its folder is made. One that is there is replaced. */
+  create(path: string): AppendFile
+  truncate(path: string, bytes: number): Promise<void>
+  rename(from: string, to: string): void
+  remove(path: string): void
+  /** Makes names in the file's folder last: of what was made, renamed or removed there. */
+  syncFolderOf(path: string): Promise<void>
+}
+
+const fsyncAsync = promisify(fsync)
+
+export function nodeDisk(dir: string): Disk {
+  const at = (path: string): string => join(dir, path)
+  const unsynced = new Set<string>()
+  return {
+    dir,
+    read: path => guard(dir, () => (existsSync(at(path)) ? readFileSync(at(path)) : undefined)),
+    size: path => guard(dir, () => statSync(at(path), { throwIfNoEntry: false })?.size),
+    files: () =>
+      guard(dir, () =>
+        readdirSync(dir, { recursive: true, withFileTypes: true })
+          .filter(entry => entry.isFile())
+          .map(entry => join(entry.parentPath, entry.name).slice(dir.length + 1)),
+      ),
+    create(path) {
+      return guard(dir, () => {
+        const folder = dirname(path)
+        if (mkdirSync(at(folder), { recursive: true }) !== undefined) unsynced.add(folder)
+        return appendFile(dir, openSync(at(path), 'w'))
+      })
+    },
+    async truncate(path, bytes) {
+      guard(dir, () => truncateSync(at(path), bytes))
+      await syncPath(dir, at(path))
+    },
+    rename: (from, to) => guard(dir, () => renameSync(at(from), at(to))),
+    remove: path => guard(dir, () => unlinkSync(at(path))),
+    async syncFolderOf(path) {
+      const folder = dirname(path)
+      await syncPath(dir, at(folder))
+      if (!unsynced.delete(folder)) return
+      // a new folder's own name stands in the one above
+      for (let above = folder; above !== '.'; ) {
+        above = dirname(above)
+        await syncPath(dir, at(above))
+      }
+    },
+  }
+}
+
+function appendFile(dir: string, fd: number): AppendFile {
+  let isClosed = false
+  return {
+    write(bytes) {
+      guard(dir, () => {
+        for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at)
+      })
+    },
+    sync: () => guardAsync(dir, () => fsyncAsync(fd)),
+    close() {
+      if (isClosed) return
+      isClosed = true
+      guard(dir, () => closeSync(fd))
+    },
+  }
+}
+
+async function syncPath(dir: string, path: string): Promise<void> {
+  await guardAsync(dir, async () => {
+    const fd = openSync(path, 'r')
+    try {
+      await fsyncAsync(fd)
+    } catch (error) {
+      // some file systems can't sync a folder
+      if (!fstatSync(fd).isDirectory()) throw error
+    } finally {
+      closeSync(fd)
+    }
+  })
+}
+
+function guard<T>(dir: string, work: () => T): T {
+  try {
+    return work()
+  } catch (error) {
+    throw explain(dir, error)
+  }
+}
+
+async function guardAsync<T>(dir: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    throw explain(dir, error)
+  }
+}
+
+function explain(dir: string, error: unknown): FreshetError {
+  const { code } = error as NodeJS.ErrnoException
+  const full = code === 'ENOSPC' || code === 'EDQUOT'
+  return new FreshetError(
+    'DEPENDENCY_UNREACHABLE',
+    full
+      ? `the disk of the archive ${dir} is full: make room, then call the same again; it goes on where its manifest stands`
+      : `the archive ${dir} can't be read or written: ${messageOf(error)}`,
+    error,
+  )
+}
+
+/** Replaces a file whole: whoever reads it sees the old bytes or the new ones, also after a power cut. */
+export async function replaceFile(disk: Disk, path: string, bytes: Buffer): Promise<void> {
+  const temporary = `${path}${TEMPORARY}`
+  const file = disk.create(temporary)
+  try {
+    file.write(bytes)
+    await file.sync()
+  } finally {
+    file.close()
+  }
+  disk.rename(temporary, path)
+  await disk.syncFolderOf(path)
+}
+
+export const TEMPORARY = '.tmp'

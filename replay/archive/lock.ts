@@ -1,0 +1,127 @@
+/**
+ * One writer at a time: the file `lock` in the archive's folder names the process that has it. It comes into being with its
+ * content (a hard link), so that nobody reads half of it. One whose process is gone, after a kill, is taken over; by one only,
+ * as whoever does it holds `lock.takeover`.
+ */
+import { linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { hostname } from 'node:os'
+import { join } from 'node:path'
+import { FreshetError, messageOf } from '../../streams/errors.ts'
+
+interface Owner {
+  readonly pid: number
+  readonly host: string
+  /** The process' start in kernel ticks where /proc tells it: a pid may be given anew. */
+  readonly startedAt: string
+  /** What it does: "archive", "erase". */
+  readonly work: string
+}
+
+/** Files of the lock, which are no part of the archive. */
+export const isLockFile = (path: string): boolean => /^lock(\.|$)/.test(path)
+
+/** Takes the lock and gives its release. Errors: CALL_INVALID where another process has it. */
+export function takeLock(dir: string, work: string): () => void {
+  try {
+    mkdirSync(dir, { recursive: true })
+  } catch (error) {
+    throw new FreshetError(
+      'CALL_INVALID',
+      `the folder ${dir} can't be made: ${messageOf(error)}`,
+      error,
+    )
+  }
+  const lock = join(dir, 'lock')
+  const me: Owner = {
+    pid: process.pid,
+    host: hostname(),
+    startedAt: startOf(process.pid) ?? '',
+    work,
+  }
+  for (;;) {
+    if (claim(lock, me)) return () => rmSync(lock, { force: true })
+    const owner = ownerOf(lock)
+    if (owner === undefined) continue
+    if (isAlive(owner)) throw inUse(dir, owner)
+    const takeover = join(dir, 'lock.takeover')
+    if (!claim(takeover, me)) {
+      const other = ownerOf(takeover)
+      if (other === undefined) continue
+      if (isAlive(other)) throw inUse(dir, other)
+      throw new FreshetError(
+        'CALL_INVALID',
+        `process ${other.pid} died while it took the archive ${dir} over: remove ${takeover} and ${lock}`,
+      )
+    }
+    try {
+      const still = ownerOf(lock)
+      if (still !== undefined && !isAlive(still)) rmSync(lock, { force: true })
+    } finally {
+      rmSync(takeover, { force: true })
+    }
+  }
+}
+
+let claims = 0
+
+function claim(path: string, owner: Owner): boolean {
+  const candidate = `${path}.${owner.pid}.${claims++}`
+  try {
+    writeFileSync(candidate, JSON.stringify(owner))
+    linkSync(candidate, path)
+    return true
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
+    throw new FreshetError(
+      'DEPENDENCY_UNREACHABLE',
+      `the lock of the archive ${path} can't be written: ${messageOf(error)}`,
+      error,
+    )
+  } finally {
+    rmSync(candidate, { force: true })
+  }
+}
+
+/** undefined: it is gone by now. */
+function ownerOf(path: string): Owner | undefined {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8')) as Owner
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw new FreshetError('CALL_INVALID', `${path} is no lock of freshet's: remove it`, error)
+  }
+}
+
+function isAlive(owner: Owner): boolean {
+  // of another machine's processes nothing can be known
+  if (owner.host !== hostname()) return true
+  try {
+    process.kill(owner.pid, 0)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false
+  }
+  const startedAt = startOf(owner.pid)
+  return startedAt === undefined || owner.startedAt === '' || startedAt === owner.startedAt
+}
+
+/** Field 22 of /proc/<pid>/stat; undefined where there is no /proc. */
+function startOf(pid: number): string | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    // the process' name, in brackets, may hold blanks
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]
+  } catch {
+    return undefined
+  }
+}
+
+function inUse(dir: string, owner: Owner): FreshetError {
+  const elsewhere =
+    owner.host === hostname()
+      ? 'stop that one first, or wait for it'
+      : `stop that one first; if it is gone, remove ${join(dir, 'lock')}`
+  return new FreshetError(
+    'CALL_INVALID',
+    `the archive ${dir} is being written by process ${owner.pid} on ${owner.host} (${owner.work}): ${elsewhere}`,
+  )
+}
