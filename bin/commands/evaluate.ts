@@ -16,13 +16,12 @@ import { duration, durationTakes } from '../../streams/option-types.ts'
 import { badLines } from '../bad-lines.ts'
 import { action, answer, type Call, command, EXIT, wholeNumber } from '../call.ts'
 import { count, Progress, paint, table } from '../terminal.ts'
+import { policyCommand } from './evaluate-policy.ts'
 
 export function evaluateCommand() {
-  return command(
-    'evaluate',
-    'How good lists are',
-    'freshet evaluate prequential --help',
-  ).addCommand(prequentialCommand())
+  return command('evaluate', 'How good lists are', 'freshet evaluate policy --help')
+    .addCommand(prequentialCommand())
+    .addCommand(policyCommand())
 }
 
 function prequentialCommand() {

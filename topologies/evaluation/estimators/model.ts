@@ -80,6 +80,11 @@ export class RewardModel {
     this.halves[halfOf(user)].add(item, position, reward)
   }
 
+  /** Users of the same half are told the same. */
+  halfOf(user: string): 0 | 1 {
+    return halfOf(user)
+  }
+
   /** Mean reward of the item at the position, as told by the users of the half that `user` is not of. */
   q(user: string, item: string, position: number): number {
     return this.halves[1 - halfOf(user)].q(item, position)
