@@ -3,7 +3,7 @@ import { allOptions } from '../all-options.ts'
 import { action, answer, command, EXIT } from '../call.ts'
 import { paint } from '../terminal.ts'
 
-const SECRET = /password|key$|webhook/i
+const SECRET = /password|keys?$|webhook/i
 
 /** A URL's password has no place on a screen. */
 const withoutPassword = (value: unknown): unknown =>

@@ -31,7 +31,12 @@ export function rebuildCommand() {
 async function rebuildRedis(call: Call): Promise<number> {
   const log = createLogger(call.values['log.level'])
   // what else the stages make is not sent: it need not be made
-  const values = { ...call.values, 'session.features': false, 'slates.share': 0 }
+  const values = {
+    ...call.values,
+    'session.features': false,
+    'slates.share': 0,
+    'labels.examples': false,
+  }
   const around = { values, log, metrics: noMetrics }
   const views = openViews(around)
   if (views === null)

@@ -13,6 +13,7 @@ import type { TableRow } from '../../streams/topology/outbox.ts'
 import { TableBatches } from './batches.ts'
 import { connect } from './connect.ts'
 import { exceptionCode, mayPass } from './connection.ts'
+import { Eraser, isOrder } from './eraser.ts'
 import { migrate } from './migrate.ts'
 import type { clickhouseOptions } from './options.ts'
 import { Outage } from './outage.ts'
@@ -31,6 +32,7 @@ export interface ClickHouseStoreSpec {
   readonly maxRows?: number
   readonly examplesRetentionMs?: number
   readonly slatesRetentionMs?: number
+  readonly eraseEveryMs?: number
 }
 
 export interface ClickHouseStore extends TableStore {
@@ -85,12 +87,38 @@ export async function createClickHouseStore(spec: ClickHouseStoreSpec): Promise<
     return batches
   }
 
+  const insert = async (table: string, rows: readonly TableRow[]): Promise<void> => {
+    if (rows.length === 0) return
+    await batchesOf(table).add(rows.map(row => line(start, row)))
+    rowsStored.add(rows.length)
+  }
+
+  const eraser = new Eraser({
+    sql: connection,
+    database,
+    run: spec.run,
+    everyMs: spec.eraseEveryMs ?? 10_000,
+    clock,
+    outage,
+    stored: async names => {
+      await Promise.all(names.map(name => tables.get(name)?.passed()))
+    },
+    insert: rows => insert('erasures', rows),
+  })
+
   return {
     name: `ClickHouse ${connection.address}`,
     async insert(table, rows) {
-      if (rows.length === 0) return
-      await batchesOf(table).add(rows.map(row => line(start, row)))
-      rowsStored.add(rows.length)
+      const orders = table === 'erasures' ? rows.filter(isOrder) : []
+      if (orders.length === 0) return insert(table, rows)
+      // also of the rows beside an order a block is stored only once it is carried out
+      await Promise.all([
+        insert(
+          table,
+          rows.filter(row => !isOrder(row)),
+        ),
+        eraser.erase(orders),
+      ])
     },
     waiting: () => outage.waiting(),
     async migrate(waitMs = 10_000) {
@@ -128,9 +156,12 @@ export async function createClickHouseStore(spec: ClickHouseStoreSpec): Promise<
     query: sql => connection.query(sql),
     async drain() {
       await Promise.all([...tables.values()].map(batches => batches.drain()))
+      await eraser.drain()
     },
     async close() {
-      await Promise.all([...tables.values()].map(batches => batches.close()))
+      // what an erasure waits for must not be waited for any more
+      const erased = eraser.close()
+      await Promise.all([erased, ...[...tables.values()].map(batches => batches.close())])
       await connection.close()
     },
   }
@@ -147,7 +178,13 @@ export function clickhouseSettings(
   options: OptionValues<typeof clickhouseOptions>,
 ): Pick<
   ClickHouseStoreSpec,
-  'url' | 'database' | 'flushMs' | 'maxRows' | 'examplesRetentionMs' | 'slatesRetentionMs'
+  | 'url'
+  | 'database'
+  | 'flushMs'
+  | 'maxRows'
+  | 'examplesRetentionMs'
+  | 'slatesRetentionMs'
+  | 'eraseEveryMs'
 > {
   return {
     url: options['clickhouse.url'],
@@ -156,5 +193,6 @@ export function clickhouseSettings(
     maxRows: options['clickhouse.maxRows'],
     examplesRetentionMs: options['clickhouse.examples.retention'],
     slatesRetentionMs: options['clickhouse.slates.retention'],
+    eraseEveryMs: options['clickhouse.eraseEvery'],
   }
 }

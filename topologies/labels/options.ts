@@ -29,6 +29,17 @@ function weights<N extends string>(
 const objectivesTakes = `weights from 0 to 1 such as graded=1,completion=.3, of ${objectiveNames.join(', ')}; at least one above 0`
 const feedbackTakes = `weights from -1 to 1 such as like=.2,hide=-1, of ${feedbackKinds.join(', ')}`
 
+/** Keys of pseudonyms by their names: id=key,id=key. */
+const namedKeys = z.string().transform((given, ctx) => {
+  const pairs = given
+    .split(',')
+    .filter(pair => pair.trim() !== '')
+    .map(pair => /^\s*([^=\s]+)\s*=(.{16,})$/.exec(pair))
+  if (pairs.every(pair => pair !== null)) return pairs.map(([, id, key]) => ({ id, key }))
+  ctx.addIssue({ code: 'custom', message: 'not keys' })
+  return z.NEVER
+})
+
 const waiting = () => duration().refine(ms => ms > 0)
 
 export const labelsOptions = defineOptions({
@@ -79,6 +90,10 @@ export const labelsOptions = defineOptions({
   'privacy.pseudonymKey': option(z.string().min(16), 'freshet-development-key-not-secret', {
     help: 'Key of the pseudonyms (HMAC-SHA256) that stand for users in ClickHouse. The default is public, for development alone: set your own, and destroy it to make all pseudonyms meaningless',
     takes: 'a text of at least 16 characters',
+  }),
+  'privacy.formerKeys': option(namedKeys, [], {
+    help: 'Earlier pseudonym keys under which rows may still stand in ClickHouse: erasures remove those too. Drop one once its newest rows have expired (clickhouse.examples.retention)',
+    takes: 'id=key,id=key with keys of at least 16 characters and without commas',
   }),
   'privacy.pseudonymKeyId': option(z.string().min(1), 'development', {
     help: 'Name of the pseudonym key, written beside every pseudonym so that keys can be changed',
