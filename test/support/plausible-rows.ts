@@ -89,7 +89,8 @@ export function calibrationRows(now: number): TableRow[] {
               bin,
               mean_prediction: mean,
               mean_label: mean / ratio,
-              n: segment === 'cohort=de' ? 9 : 150 + Math.floor(random() * 100),
+              n: segment === 'cohort=de' ? 9 : 150,
+              n_window: segment === 'cohort=de' ? 90 : 2_500,
               ece: Math.abs(mean - mean / ratio),
               normalised_entropy: 0.8 + 0.1 * random(),
               expected_observed: ratio,
@@ -133,10 +134,10 @@ export function experimentRows(now: number): TableRow[] {
   const rows: TableRow[] = []
   for (let back = 12; back >= 0; back--)
     for (const experiment of ['rank7', 'exploration'])
-      for (const metric of ['watch_time', 'watch_time.cuped', 'ctr', 'return_1d'])
+      for (const metric of ['watch_time', 'watch_time.cuped', 'ctr', 'return_1d', 'verdict'])
         for (const arm of experiment === 'rank7' ? ['a', 'b'] : ['on', 'holdout']) {
           const isControl = arm === 'a' || arm === 'holdout'
-          const effect = isControl ? null : 0.02 + 0.01 * random()
+          const effect = isControl || metric === 'verdict' ? null : 0.02 + 0.01 * random()
           rows.push({
             time: floor(now, 5 * minute) - back * 5 * minute,
             experiment,
@@ -149,7 +150,8 @@ export function experimentRows(now: number): TableRow[] {
             high: effect === null ? null : effect + 0.03,
             p: effect === null ? null : random(),
             srm_p: 0.4,
-            guardrail_verdict: isControl ? '' : 'hold',
+            p_adjusted: null,
+            guardrail_verdict: isControl ? '' : metric === 'verdict' ? 'hold' : 'open',
             revision: 1,
           })
         }

@@ -108,6 +108,18 @@ export function defaultRules(options: DriftAlertOptions): readonly DefaultRule[]
     },
     {
       rule: {
+        name: 'experiment_stop',
+        table: 'experiments',
+        where: { metric: 'verdict' },
+        column: 'guardrail_verdict',
+        is: 'stop',
+        raise: 1,
+        clear: 3,
+      },
+      why: 'an arm fails a guardrail or is surely worse. Its intervals hold however often one looks, so once is enough',
+    },
+    {
+      rule: {
         name: 'freshness_p99',
         table: 'pipeline',
         where: { topology: 'user' },

@@ -278,7 +278,7 @@ describe('a drop', () => {
 describe('other conditions', () => {
   const moment = (t: number, given: TableRow): TableRow => ({ time: t0 + t, revision: 1, ...given })
 
-  it('a ratio outside its bounds; the n of a window is that of all its bins, its figure is judged once', () => {
+  it('a ratio outside its bounds; the figure that all bins of a window repeat is judged once', () => {
     const rule = {
       name: 'calibration',
       table: 'calibration',
@@ -294,7 +294,8 @@ describe('other conditions', () => {
         model: 'm',
         segment: '',
         bin,
-        n,
+        n: n / 10,
+        n_window: n,
         window_start: t0 + h * hour,
         window_end: t0 + (h + 1) * hour,
         expected_observed: ratio,
@@ -305,12 +306,12 @@ describe('other conditions', () => {
       for (const row of rows) engine.observe('calibration', row)
       return engine.judge()
     }
-    expect(commit(bins(0, 1.5, 100))).toEqual([])
-    expect(commit(bins(1, 1.5, 99))).toEqual([])
-    expect(commit(bins(2, 0.5, 100))).toMatchObject([
+    expect(commit(bins(0, 1.5, 1_000))).toEqual([])
+    expect(commit(bins(1, 1.5, 999))).toEqual([])
+    expect(commit(bins(2, 0.5, 1_000))).toMatchObject([
       { subject: 'm', value: 0.5, threshold: 0.8, since: t0 },
     ])
-    expect(commit(bins(3, null, 100))).toEqual([])
+    expect(commit(bins(3, null, 1_000))).toEqual([])
   })
 
   it('one alert of an experiment whose arms are not as they were dealt, and one of a metric that says stop', () => {

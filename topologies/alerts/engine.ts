@@ -43,14 +43,14 @@ export interface EngineSettings {
   refused?(): void
 }
 
-/** What is to be judged of one series and window: a row, or several that repeat the figure. */
+/** What is to be judged of one series and window: its row, or the first of several that repeat the figure. */
 interface Observed {
   readonly rule: Rule
   readonly id: SeriesId
   readonly row: TableRow
   readonly start: number
   readonly end: number
-  n: number
+  readonly n: number
 }
 
 export class RuleEngine {
@@ -90,10 +90,9 @@ export class RuleEngine {
     const segment = hasSegment ? String(row.segment) : ''
     const id = { rule: rule.name, subject: subjectOf(rule, row), segment }
     const key = `${seriesKey(id)}\n${start}`
+    if (this.observed.has(key)) return
     const n = hasN(rule.table, rule.column) ? rowsOf(row[spec.n ?? '']) : 0
-    const known = this.observed.get(key)
-    if (known === undefined) this.observed.set(key, { rule, id, row, start, end, n })
-    else if (known.row.revision === row.revision) known.n += n
+    this.observed.set(key, { rule, id, row, start, end, n })
   }
 
   /** Judges what was observed since the last call, in order of time. */

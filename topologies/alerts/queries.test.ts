@@ -60,9 +60,13 @@ function rowOf(rule: Rule, k: number, from: number, other: boolean): TableRow {
   )
   if (table === 'pipeline') Object.assign(keys, { topology: 'user', partition: other ? 1 : 0 })
   const over = k >= from && !other
-  const value = { above: [0, 1e6], below: [1, 0], outside: [1, 3], drop: [1, 0.1], is: [0, 0] }[
-    condition.kind
-  ][over ? 1 : 0]
+  const value = {
+    above: [0, 1e6],
+    below: [1, 0],
+    outside: [1, 3],
+    drop: [1, 0.1],
+    is: ['hold', 'stop'],
+  }[condition.kind][over ? 1 : 0]
   const n = tables[table].n ? { [tables[table].n]: 5_000 } : {}
   const more = table === 'drift' ? { threshold: 0.1 } : table === 'calibration' ? { bin: 0 } : {}
   return { ...time, ...keys, ...n, ...more, [column]: value, revision: 1 }
@@ -91,5 +95,7 @@ it.each(builtIn.map(rule => [rule.name, rule] as const))('%s', async (_name, rul
   const before = rule.window === undefined ? from : 24
   expect(shown).toHaveLength(before + rule.raise)
   const column = tables[rule.table].columns[rule.column].of ? 'figure' : rule.column
-  expect(Number(shown.at(-1)?.[column])).toBe(news[0].value)
+  const last = shown.at(-1)?.[column]
+  if (rule.condition.kind === 'is') expect(last).toBe('stop')
+  else expect(Number(last)).toBe(news[0].value)
 })

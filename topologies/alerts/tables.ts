@@ -53,10 +53,17 @@ export const tables: Readonly<Record<JudgedTable, TableSpec>> = {
     windows: true,
     keys: ['model', 'segment'],
     parts: ['segment'],
-    // the same in each of a window's bins, whose n add up to the window's
-    columns: { ece: ofWindow, normalised_entropy: ofWindow, expected_observed: ofWindow },
-    n: 'n',
-    shown: ['n'],
+    // all of the whole window, the same in each of its bins
+    columns: {
+      ece: ofWindow,
+      normalised_entropy: ofWindow,
+      expected_observed: ofWindow,
+      log_loss: ofWindow,
+      brier: ofWindow,
+      base_rate: ofWindow,
+    },
+    n: 'n_window',
+    shown: [],
   },
   evaluation: {
     windows: true,
@@ -84,6 +91,7 @@ export const tables: Readonly<Record<JudgedTable, TableSpec>> = {
       low: number,
       high: number,
       p: number,
+      p_adjusted: number,
       // of the whole experiment, whatever the metric and arm
       srm_p: { of: ['experiment'], withoutN: true },
       guardrail_verdict: { text: true },

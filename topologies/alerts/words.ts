@@ -108,7 +108,7 @@ export function queryOf(rule: Rule, row: TableRow, since: number, database: stri
   holds.push(`${time} >= toDateTime64('${from}', 3, 'UTC')`)
   const repeated = spec.columns[column].of !== undefined
   const shown = repeated
-    ? [`any(${column}) AS figure`, ...(hasN(table, column) ? [`sum(${spec.n}) AS total_n`] : [])]
+    ? [`any(${column}) AS figure`, ...(hasN(table, column) ? [`any(${spec.n}) AS n`] : [])]
     : [column, ...spec.shown.filter(each => each !== column)]
   const grouped = repeated ? ` GROUP BY ${time}` : ''
   return `SELECT ${[time, ...shown].join(', ')} FROM ${database}.v_${table} WHERE ${holds.join(' AND ')}${grouped} ORDER BY ${time}`
