@@ -61,7 +61,7 @@ let seen: Seen
 
 beforeAll(() => {
   seen = runTools(script, { streams: all.map(({ values }) => values), errors }) as Seen
-}, 180_000)
+}, 300_000)
 
 const places = (values: readonly number[], detector: { update(value: number): boolean }) =>
   values.flatMap((value, i) => (detector.update(value) ? [i] : []))

@@ -28,7 +28,7 @@ let told: { numbers: Answers; categories: Answers }
 
 beforeAll(() => {
   told = runTools(script, { numbers, categories }) as typeof told
-}, 180_000)
+}, 300_000)
 
 const sampleOf = (values: readonly number[] | readonly string[]): Sample =>
   typeof values[0] === 'number'

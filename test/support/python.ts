@@ -15,7 +15,7 @@ const patienceMs = 300_000
 
 /**
  * Runs a Python script with JSON on its standard input; gives what it prints, parsed. `packages`: each `name==version` or
- * `--no-deps name==version`. `environment`: one of its own, for versions that clash with others'; without, the common one,
+ * `--no-deps name==version`, which are installed last. `environment`: one of its own, for versions that clash with others'; without, the common one,
  * which has fastavro. What is missing is installed by whichever process comes first.
  * Errors: one sentence where there is no Python 3, or a package cannot be had.
  */
@@ -51,17 +51,29 @@ function python(venv: string, packages: readonly string[]): string {
       writeFileSync(made, '')
     }
     const missing = packages.filter(name => !existsSync(stamp(name)))
-    for (const name of missing) {
-      const flags = name.startsWith(alone) ? ['--no-deps'] : []
-      const wanted = name.replace(alone, '')
-      const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check']
-      run(binary, [...pip, ...flags, wanted], `pip cannot install ${wanted}`)
-      writeFileSync(stamp(name), '')
-    }
+    install(
+      binary,
+      missing.filter(name => !name.startsWith(alone)),
+      [],
+    )
+    install(
+      binary,
+      missing.filter(name => name.startsWith(alone)),
+      ['--no-deps'],
+    )
+    for (const name of missing) writeFileSync(stamp(name), '')
   } finally {
     release()
   }
   return binary
+}
+
+/** All at once: pip takes longer to begin than to install a small package. What is never imported is never compiled. */
+function install(binary: string, packages: readonly string[], flags: readonly string[]): void {
+  if (packages.length === 0) return
+  const names = packages.map(name => name.replace(alone, ''))
+  const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '--no-compile']
+  run(binary, [...pip, ...flags, ...names], `pip cannot install ${names.join(' ')}`)
 }
 
 /** Waits for the lock and takes it; what a process that is gone has left behind is taken over. Gives its release. */

@@ -17,7 +17,7 @@ import { contingency } from '../statistics/contingency.ts'
 import { w1Of } from '../statistics/ecdf.ts'
 import { hellinger } from '../statistics/hellinger.ts'
 import { js } from '../statistics/js.ts'
-import { ksOf } from '../statistics/ks-samples.ts'
+import { ksDistance } from '../statistics/ks-samples.ts'
 import { total } from '../statistics/shares.ts'
 import { tally } from '../statistics/tally.ts'
 import { present } from './sample.ts'
@@ -104,7 +104,7 @@ function numbersAgainst(reference: Float64Array): (side: Float64Array) => Values
     return {
       js: p && q ? js(p, q, 2) : tooClose,
       w1: w1Of(sorted, own),
-      ks_d: ksOf(sorted, own).d,
+      ks_d: ksDistance(sorted, own),
       hellinger: p && q ? hellinger(p, q) : tooClose,
     }
   }

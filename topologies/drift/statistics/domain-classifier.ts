@@ -10,7 +10,7 @@ import { randomFrom } from '../../../streams/serde/hash.ts'
 import { auc } from './auc.ts'
 
 const folds = 2
-export const maxDimensions = 64
+const maxDimensions = 64
 /** Rows that each side must have: a fold must teach something. */
 export const minVectors = 20
 /** Part of the mean variance that is added to each: rows may be fewer than dimensions. */

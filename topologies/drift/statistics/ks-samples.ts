@@ -6,7 +6,7 @@
 import { walk } from './ecdf.ts'
 import { kolmogorovSurvival } from './special.ts'
 
-/** Steps of the count: some 0.5 s. Two sides of equal size never need it. */
+/** Cells of the count: some 0.5 s. Two sides of equal size never need it. */
 const affordable = 1e8
 
 export interface KolmogorovSmirnov {
@@ -21,22 +21,33 @@ export function ksOf(a: ArrayLike<number>, b: ArrayLike<number>): KolmogorovSmir
   const n = a.length
   const m = b.length
   const divisor = gcd(n, m)
-  const n1 = n / divisor
-  const m1 = m / divisor
-  /** D in units of 1 / lcm(n, m), so that it is whole. */
+  const h = steps(a, b, divisor)
+  const d = h / ((n / divisor) * m)
+  return { d, p: Math.min(1, Math.max(0, pOf(n, m, divisor, h, d))) }
+}
+
+/** D alone, which costs no count. */
+export function ksDistance(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  const divisor = gcd(a.length, b.length)
+  return steps(a, b, divisor) / ((a.length / divisor) * b.length)
+}
+
+/** D in units of 1 / lcm(n, m), so that it is whole. */
+function steps(a: ArrayLike<number>, b: ArrayLike<number>, divisor: number): number {
+  const perI = b.length / divisor
+  const perJ = a.length / divisor
   let h = 0
   walk(a, b, (i, j) => {
-    h = Math.max(h, Math.abs(i * m1 - j * n1))
+    h = Math.max(h, Math.abs(i * perI - j * perJ))
   })
-  const d = h / (n1 * m)
-  return { d, p: Math.min(1, Math.max(0, pOf(n, m, divisor, h, d))) }
+  return h
 }
 
 function pOf(n: number, m: number, divisor: number, h: number, d: number): number {
   if (h === 0) return 1
   if (n === m) return equalSides(n, h)
-  const steps = Math.max(n, m) * Math.min(Math.min(n, m), 2 * d * Math.min(n, m) + 2)
-  if (steps > affordable) return kolmogorovSurvival(d * Math.sqrt((n * m) / (n + m)))
+  const cells = Math.max(n, m) * Math.min(Math.min(n, m), 2 * d * Math.min(n, m) + 2)
+  if (cells > affordable) return kolmogorovSurvival(d * Math.sqrt((n * m) / (n + m)))
   return outside(Math.max(n, m), Math.min(n, m), divisor, h)
 }
 
