@@ -70,15 +70,15 @@ describe.each(profileNames)('%s', profile => {
     pairs.forEach(({ name, reference, current }, i) => {
       const answers = told[kind][i][profile]
       const figures = profileFigures(profile, sampleOf(reference), sampleOf(current))
-      compared += Object.keys(answers).length
+      compared += Object.values(answers).filter(({ value }) => typeof value === 'number').length
       found.push(...differences(figures, answers).map(each => `${name}: ${each}`))
     })
     expect(found).toEqual([])
-    expect(compared).toBeGreaterThan(60)
+    expect(compared).toBeGreaterThan(90)
   })
 })
 
-it('missing and infinite values: what the tools do after evidently drops them, nannyml drops NaN, phoenix counts them', () => {
+it('missing values: nannyml leaves them out, phoenix counts them', () => {
   const withGaps = (values: readonly number[]) =>
     values.map((value, i) => (i % 7 === 3 ? Number.NaN : value))
   const pair = { reference: withGaps(golden.reference), current: withGaps(golden.current.slice(5)) }
@@ -90,7 +90,7 @@ it('missing and infinite values: what the tools do after evidently drops them, n
   }
 })
 
-it('the share of drifted columns is evidently’s', () => {
+it('the share of drifted columns is what evidently would say', () => {
   const columns = numbers.map(({ reference, current }) =>
     profileFigures('evidently', sampleOf(reference), sampleOf(current)),
   )
