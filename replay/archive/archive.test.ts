@@ -340,7 +340,9 @@ describe('an archive', () => {
     const clock = {
       now: Date.now,
       wall: Date.now,
-      sleep: async () => void (away = false),
+      sleep: async () => {
+        away = false
+      },
       turn: async () => undefined,
     }
     const { schemaProblem } = await run(dir, { transport: log.transport, source, clock })

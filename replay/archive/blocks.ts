@@ -196,7 +196,7 @@ export function readBlock(
     const schemaId = readLong(bytes) === 0 ? null : readLong(bytes)
     const key = readLong(bytes) === 0 ? null : readBytes(bytes)
     const value = readLong(bytes) === 0 ? null : readBytes(bytes)
-    const headers = bytes[position] === 0 ? (position++, NO_HEADERS) : readHeaders(bytes)
+    const headers = readHeaders(bytes)
     if (!(position <= end))
       throw damaged(of.path, at, `record ${i} of ${count} runs past its block`)
     records.push({ offset, timestamp, key, value, headers, topic, partition, arrival, schemaId })
@@ -219,7 +219,11 @@ function readBytes(b: Buffer): Buffer {
 }
 
 /** Other writers may cut an array into several blocks, and tell the bytes of one by a negative count. */
-function readHeaders(b: Buffer): RecordHeader[] {
+function readHeaders(b: Buffer): readonly RecordHeader[] {
+  if (b[position] === 0) {
+    position++
+    return NO_HEADERS
+  }
   const headers: RecordHeader[] = []
   for (;;) {
     let count = readLong(b)

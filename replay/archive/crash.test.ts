@@ -4,6 +4,7 @@ import { readdirSync, truncateSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterEach, describe, expect, it } from 'vitest'
+import { systemClock } from '../../streams/clock.ts'
 import {
   HOUR,
   logged,
@@ -13,6 +14,7 @@ import {
   readArchive,
   removeFolders,
   run,
+  slowly,
   T0,
 } from '../../test/support/archived-log.ts'
 import { type Disk, nodeDisk } from './disk.ts'
@@ -120,10 +122,12 @@ async function smallLog() {
 }
 
 const settingsOf = (log: Awaited<ReturnType<typeof smallLog>>) => ({
-  transport: log.transport,
+  transport: slowly(log.transport),
   source: log.registry,
+  // a checkpoint after each poll
+  clock: { ...systemClock, now: () => 0 },
   checkpointMs: 0,
-  fileBytes: 200,
+  fileBytes: 500,
 })
 
 async function expectWhole(dir: string, log: Awaited<ReturnType<typeof smallLog>>) {
@@ -147,7 +151,7 @@ describe('archiving', () => {
       const settings = settingsOf(log)
       const counted = dyingDisk(newFolder(), Number.POSITIVE_INFINITY, how)
       await run(counted.disk.dir, { ...settings, disk: counted.disk })
-      expect(counted.calls()).toBeGreaterThan(40)
+      expect(counted.calls()).toBeGreaterThan(150)
       await fc.assert(
         fc.asyncProperty(
           fc.array(fc.integer({ min: 1, max: counted.calls() }), { minLength: 1, maxLength: 4 }),
@@ -166,7 +170,7 @@ describe('archiving', () => {
             removeFolders()
           },
         ),
-        { numRuns: 15 },
+        { numRuns: 12 },
       )
     },
     60_000,
@@ -175,7 +179,7 @@ describe('archiving', () => {
   it('stops with a sentence where the disk is full, and goes on once there is room', async () => {
     const log = await smallLog()
     const settings = settingsOf(log)
-    for (let at = 2; at < 60; at += 7) {
+    for (let at = 2; at < 150; at += 37) {
       const dir = newFolder()
       const { disk } = dyingDisk(dir, at, 'full')
       await expect(run(dir, { ...settings, disk })).rejects.toThrow(/ENOSPC/)
@@ -199,7 +203,7 @@ describe('an erasure', () => {
       now: Date.now,
     })
     await run(dir, settingsOf(log))
-    for (let at = 1; ; at += 3) {
+    for (let at = 1; ; at += 5) {
       const dying = dyingDisk(dir, at, 'power')
       const done = await erase(of(dying.disk)).then(
         () => true,

@@ -9,7 +9,12 @@ import { Encoder, SchemaRegistry } from '../../schemas/index.ts'
 import { systemClock } from '../../streams/clock.ts'
 import { silentLogger } from '../../streams/log.ts'
 import { createEmbeddedTransport } from '../../streams/transport/embedded/index.ts'
-import type { OutsideRecord, TopicPartition, Transport } from '../../streams/transport/port.ts'
+import type {
+  FetchedBatch,
+  OutsideRecord,
+  TopicPartition,
+  Transport,
+} from '../../streams/transport/port.ts'
 
 export const HOUR = 3_600_000
 /** An hour's beginning, long ago. */
@@ -37,11 +42,11 @@ export async function newLog(
 ) {
   const transport = createEmbeddedTransport({ memory: true, cleanEveryMs: 1_000_000 })
   await transport.topics.create(
-    names.map(name => ({
-      topic: `freshet.${name}`,
-      partitions,
-      config: name === 'items' ? { 'cleanup.policy': 'compact' } : {},
-    })),
+    names.map(name => {
+      const config: Record<string, string> = {}
+      if (name === 'items') config['cleanup.policy'] = 'compact'
+      return { topic: `freshet.${name}`, partitions, config }
+    }),
   )
   const registry = new SchemaRegistry({ url: 'mock://archive-tests' })
   const encoder = await Encoder.open(registry, 'freshet.')
@@ -50,6 +55,27 @@ export async function newLog(
     publisher.send(`freshet.${name}`, records)
   return { transport, registry, encoder, send }
 }
+
+/** Its readers give one batch a poll. */
+export const slowly = (transport: Transport): Transport => ({
+  ...transport,
+  reader() {
+    const reader = transport.reader()
+    const waiting: FetchedBatch[] = []
+    return new Proxy(reader, {
+      get(of, name) {
+        if (name !== 'poll') {
+          const value: unknown = Reflect.get(of, name)
+          return typeof value === 'function' ? value.bind(of) : value
+        }
+        return async (maxWaitMs: number) => {
+          if (waiting.length === 0) waiting.push(...(await of.poll(maxWaitMs)))
+          return waiting.splice(0, 1)
+        }
+      },
+    })
+  },
+})
 
 export type Archiving = Pick<ArchiveSettings, 'transport' | 'source'> & Partial<ArchiveSettings>
 
