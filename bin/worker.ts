@@ -91,6 +91,7 @@ export async function startWorker(
         encoder,
         clock,
         models: model?.host,
+        database: values['clickhouse.database'],
       }),
       transport: between.transport?.(transport) ?? transport,
       names,

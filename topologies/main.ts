@@ -6,6 +6,7 @@ import { Decoder, type Encoder, type SchemaSource } from '../schemas/index.ts'
 import type { Clock } from '../streams/clock.ts'
 import { FreshetError } from '../streams/errors.ts'
 import type { Application, Stage, TableSpec, TaskKind } from '../streams/topology/stage.ts'
+import { alertRules } from './alerts/rules.ts'
 import { createCovisitUserStage } from './covisit/user-stage.ts'
 import { createStatisticsKind } from './drift/topology.ts'
 import { createDriftUserStage } from './drift/user-stage.ts'
@@ -69,6 +70,8 @@ export interface ApplicationSettings {
   readonly models?: ModelHost
   /** Followed from their topic; without it only the built-in one is known. */
   readonly experiments?: ExperimentBook
+  /** Of ClickHouse, named in the queries of alerts; 'freshet' where it is not given. */
+  readonly database?: string
   /** Told the users of each task that is created: for replays that look on. */
   readonly onUsers?: (partition: number, users: Users) => void
 }
@@ -92,8 +95,9 @@ export function parseTopologies(given: string): ReadonlySet<TopologyName> {
 
 export function createApplication(settings: ApplicationSettings): Application {
   const { topologies, options } = settings
-  // a policy file that does not fit is refused before anything runs
+  // files that do not fit are refused before anything runs
   surfacePolicies(options)
+  const rules = alertRules(options)
   const { schemas, clock } = settings
   const decoders = {
     events: new Decoder('events', schemas, clock),
@@ -115,7 +119,10 @@ export function createApplication(settings: ApplicationSettings): Application {
   if (topologies.has('drift')) {
     const further = topologies.has('quality') ? [qualityStatisticsStage(options)] : []
     if (topologies.has('experiments')) further.push(experimentsStatisticsStage(options, book))
-    kinds.push(createStatisticsKind(options, further) as TaskKind)
+    // the drift stage tells of these itself
+    const others = rules.filter(({ name }) => !name.startsWith('drift_1'))
+    const alerts = { rules: others, database: settings.database ?? 'freshet' }
+    kinds.push(createStatisticsKind(options, further, alerts) as TaskKind)
   }
   if (topologies.has('popularity')) {
     kinds.push(globalKind(settings))

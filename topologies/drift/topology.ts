@@ -1,9 +1,11 @@
 /**
  * The task kind `statistics`: fed by the user tasks' deltas alone, writes tables and alerts. The drift stage stands first
- * and moves the task's one watermark on; the stages after it read it in the same commit.
+ * and moves the task's one watermark on; the stages after it read it in the same commit. The last one judges the rows
+ * that all of them write.
  */
 import type { OptionValues } from '../../streams/options.ts'
 import type { Stage, TaskContext, TaskKind } from '../../streams/topology/stage.ts'
+import { type AlertsSettings, createAlertsStage } from '../alerts/statistics-stage.ts'
 import { statisticsKind } from './deltas.ts'
 import type { driftOptions } from './options.ts'
 import { createDriftStatisticsStage } from './statistics-stage.ts'
@@ -17,7 +19,8 @@ export type StatisticsStageFactory = (
 
 export function createStatisticsKind(
   options: OptionValues<typeof driftOptions>,
-  further: readonly StatisticsStageFactory[] = [],
+  further: readonly StatisticsStageFactory[],
+  alerts: AlertsSettings,
 ): TaskKind<never> {
   return {
     name: statisticsKind,
@@ -29,13 +32,12 @@ export function createStatisticsKind(
     tables: [],
     create(ctx) {
       const watermark = new Watermark(options['drift.idle'], () => ctx.partitionsOf('user'))
-      return {
-        decode: () => 'skip',
-        stages: [
-          createDriftStatisticsStage(options, ctx, watermark),
-          ...further.map(create => create(ctx, watermark)),
-        ],
-      }
+      const judging = createAlertsStage(alerts, ctx)
+      const stages = [
+        createDriftStatisticsStage(options, ctx, watermark),
+        ...further.map(create => create(ctx, watermark)),
+      ]
+      return { decode: () => 'skip', stages: [...stages.map(judging.watch), judging.stage] }
     },
   }
 }
