@@ -1,6 +1,7 @@
 /** The command `freshet` (CONTRACT 4). */
 import { Command, CommanderError } from 'commander'
 import { EXIT, report } from './call.ts'
+import { archiveCommand } from './commands/archive.ts'
 import { configCommand } from './commands/config.ts'
 import { demoCommand } from './commands/demo.ts'
 import { doctorCommand } from './commands/doctor.ts'
@@ -31,6 +32,7 @@ for (const made of [
   topicsCommand(),
   simulateCommand(),
   importCommand(),
+  archiveCommand(),
   topkCommand(),
   explainCommand(),
   inspectCommand(),
