@@ -5,6 +5,7 @@ import { archiveCommand } from './commands/archive.ts'
 import { configCommand } from './commands/config.ts'
 import { demoCommand } from './commands/demo.ts'
 import { doctorCommand } from './commands/doctor.ts'
+import { eraseCommand } from './commands/erase.ts'
 import { evaluateCommand } from './commands/evaluate.ts'
 import { explainCommand } from './commands/explain.ts'
 import { featuresCommand } from './commands/features.ts'
@@ -39,6 +40,7 @@ for (const made of [
   modelsCommand(),
   featuresCommand(),
   rebuildCommand(),
+  eraseCommand(),
   doctorCommand(),
   evaluateCommand(),
   configCommand(),
