@@ -39,6 +39,12 @@ function streams(): Stream[] {
       const values = Array.from({ length: rows }, (_, i) => value(draw, level(i)))
       list.push({ kind, values })
     }
+  // so sharp that the fewest newest values suffice for a cut
+  for (let k = 0; k < 32; k++) {
+    const draw = randomFrom(seed++)
+    const values = Array.from({ length: 400 }, (_, i) => draw() + (i < 160 + k ? 0 : 1000))
+    list.push({ kind: 'cliff', values })
+  }
   return list
 }
 
