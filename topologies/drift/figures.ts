@@ -40,8 +40,8 @@ export function isOver({ value, threshold, alarmsWhen }: Figure): boolean {
 }
 
 export interface FigureLimits {
+  /** How often chance alone may lift PSI over its threshold: of this subject and window alone. */
   readonly alpha: number
-  readonly minPsi: number
   readonly minRows: number
   /** Windows that a reference is made of, for the reason while it is not whole. */
   readonly wantedWindows: number
@@ -104,7 +104,7 @@ function compare(
   const m = total(c)
   const p = shares(r, pseudocount)
   const q = shares(c, pseudocount)
-  const threshold = thresholdOf(referenceShards, currentShards, n, m, limits)
+  const threshold = thresholdOf(limits.alpha, referenceShards, currentShards)
   const few = threshold === null ? `rows of fewer than ${minShards} user shards: no threshold` : ''
   const figure = (
     statistic: string,
@@ -141,24 +141,21 @@ function compare(
 }
 
 function thresholdOf(
-  referenceShards: readonly Float64Array[],
-  currentShards: readonly Float64Array[],
-  n: number,
-  m: number,
-  limits: FigureLimits,
+  alpha: number,
+  reference: readonly Float64Array[],
+  current: readonly Float64Array[],
 ): number | null {
-  const referenceDesign = designEffect(referenceShards)
-  const currentDesign = designEffect(currentShards)
-  if (!referenceDesign || !currentDesign) return null
-  // groups that the reference found empty are not expected to hold anything
-  const filled = sumShards(referenceShards).filter(count => count > 0).length
-  const chance = psiThreshold(
-    limits.alpha,
-    Math.max(2, filled),
-    { n, design: referenceDesign },
-    { n: m, design: currentDesign },
+  const sides = [reference, current].map(shards => ({
+    counts: sumShards(shards),
+    design: designEffect(shards),
+  }))
+  const [r, c] = sides
+  if (!r.design || !c.design) return null
+  return psiThreshold(
+    alpha,
+    { counts: r.counts, design: r.design },
+    { counts: c.counts, design: c.design },
   )
-  return Math.max(limits.minPsi, chance)
 }
 
 function sumShards(shards: readonly Float64Array[]): Float64Array {

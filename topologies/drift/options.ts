@@ -39,16 +39,16 @@ export const driftOptions = defineOptions({
     help: "How long after the stream's first event the first reference begins (six times as long for session lengths, which are known only when sessions end). 30m: in the first minutes there are only young plays and short sessions, and a reference of them would alarm for ever",
     takes: durationTakes,
   }),
-  'drift.alpha': option(z.coerce.number().gt(0).lt(0.5), 0.001, {
-    help: 'How often chance alone may lift PSI over its threshold in one window. .001: with two windows in a row asked for, 50 subjects give a false alarm in about two weeks',
+  'drift.alpha': option(z.coerce.number().gt(0).lt(0.5), 0.01, {
+    help: 'How often chance alone may lift the PSI of any subject over its threshold in one window: shared out among all subjects that are compared. .01: with two windows in a row asked for, some false alarms a week, which drift.minPsi makes rarer still where there are many rows',
     takes: 'a number between 0 and 0.5',
   }),
   'drift.minPsi': option(z.coerce.number().min(0).max(10), 0.02, {
-    help: 'PSI below this never alarms, however many rows say it is real. .02 is a rate moving from 30% to 37%; PSI over .1 is what is commonly called moderate',
+    help: 'PSI below this raises no alert, however many rows say it is real (rows of the table drift are marked by their threshold alone). .02 is a rate moving from 30% to 37%; PSI over .1 is what is commonly called moderate',
     takes: 'a number from 0 to 10',
   }),
   'drift.alert.raise': option(count, 2, {
-    help: 'One-minute windows in a row over the threshold that raise an alert (hours and days: one). 2: the second minute rules out a burst',
+    help: 'One-minute windows in a row over both the threshold and drift.minPsi that raise an alert (hours and days: one). 2: the second minute rules out a burst',
     takes: countTakes,
   }),
   'drift.alert.clear': option(count, 3, {

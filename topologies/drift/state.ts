@@ -40,6 +40,35 @@ class BySeries<T> {
   }
 }
 
+/** The references, and which subjects of a segment and window size are compared with one: they share the false alarms. */
+class References extends BySeries<ReferenceRow> {
+  private readonly subjects = new Map<string, Set<string>>()
+
+  override set(id: SeriesId, row: ReferenceRow): void {
+    super.set(id, row)
+    if (row.groups !== null) this.froze(id)
+  }
+
+  override delete(id: SeriesId): void {
+    super.delete(id)
+    this.subjects.get(familyKey(id))?.delete(id.subject)
+  }
+
+  froze(id: SeriesId): void {
+    const key = familyKey(id)
+    const known = this.subjects.get(key)
+    if (known) known.add(id.subject)
+    else this.subjects.set(key, new Set([id.subject]))
+  }
+
+  /** Subjects of the segment and size that have a whole reference. */
+  compared(id: Omit<SeriesId, 'subject'>): number {
+    return this.subjects.get(familyKey(id))?.size ?? 0
+  }
+}
+
+const familyKey = ({ segment, size }: Omit<SeriesId, 'subject'>): string => `${segment}\n${size}`
+
 const writeSeries = (row: SeriesId, w: ByteWriter): ByteWriter =>
   w.string(row.subject).string(row.segment).u8(row.size)
 
@@ -52,7 +81,7 @@ const readSeries = (key: ByteReader): SeriesId => ({
 /** The stores of the drift stage, which keep the task's watermark too. */
 export function statisticsState(watermark: Watermark) {
   const windows = new Windows()
-  const references = new BySeries<ReferenceRow>()
+  const references = new References()
   const alarms = new BySeries<AlarmRow>()
   const progress: Progress = { dirty: false, removed: false, startedAt: 0, surfaces: [] }
 

@@ -18,6 +18,7 @@ import type { driftOptions } from './options.ts'
 import { collect, newReference, type ReferenceRow, referenceWindows } from './reference.ts'
 import { alarmQuery, driftRows, histogramRows, referenceRows } from './rows.ts'
 import { type AlarmRow, statisticsState } from './state.ts'
+import { levelOfEach } from './statistics/threshold.ts'
 import { numberSubject, shardCount, sizes } from './subjects.ts'
 import type { Watermark } from './watermark.ts'
 import type { WindowRow } from './windows.ts'
@@ -123,11 +124,10 @@ export function createDriftStatisticsStage(
     }
   }
 
-  const limitsOf = (size: number): FigureLimits => ({
-    alpha: options['drift.alpha'],
-    minPsi: options['drift.minPsi'],
+  const limitsOf = (row: WindowRow): FigureLimits => ({
+    alpha: levelOfEach(options['drift.alpha'], references.compared(row)),
     minRows: options['drift.minRows'],
-    wantedWindows: referenceWindows(options['drift.reference.windows'], size),
+    wantedWindows: referenceWindows(options['drift.reference.windows'], row.size),
   })
 
   const referenceOf = (row: WindowRow): ReferenceRow => {
@@ -144,7 +144,7 @@ export function createDriftStatisticsStage(
     const histogram = row.unpacked()
     const n = histogram.n
     const reference = referenceOf(row)
-    const limits = limitsOf(row.size)
+    const limits = limitsOf(row)
     const known = numberSubject(row.subject)
     // the window in which the stream began is not whole
     const begins = progress.startedAt + options['drift.reference.warmUp'] * (known?.warmUps ?? 1)
@@ -154,8 +154,10 @@ export function createDriftStatisticsStage(
     if (n > 0 || reference.windows > 0)
       for (const each of driftRows(row, found, reference, n, revision)) out.row('drift', each)
     if (first && reference.groups === null && row.start > begins && n >= limits.minRows) {
-      if (collect(reference, row.start, histogram, limits.wantedWindows))
+      if (collect(reference, row.start, histogram, limits.wantedWindows)) {
+        references.froze(row)
         for (const each of referenceRows(reference)) out.row('histograms', each)
+      }
       state.referenceStore.touch(reference)
       return
     }
@@ -163,7 +165,8 @@ export function createDriftStatisticsStage(
     // with one surface its segment says the same as the whole
     if (!first || psi.threshold === null) return
     if (row.segment !== '' && progress.surfaces.length < 2) return
-    judge(row, psi.value ?? 0, psi.threshold, isOver(psi), reference, out)
+    const threshold = Math.max(psi.threshold, options['drift.minPsi'])
+    judge(row, psi.value ?? 0, threshold, isOver({ ...psi, threshold }), reference, out)
   }
 
   const judge = (

@@ -6,7 +6,7 @@
  * where they are unequal the sum behaves as if there were fewer groups (Satterthwaite).
  */
 export interface DesignEffect {
-  /** Mean design effect, at least 1: what is found below it is chance. */
+  /** Mean design effect. Below 1 too, by chance or because users hold one row of each kind: the threshold allows for chance. */
   readonly effect: number
   /** Groups less one, as many as they are worth: tr(D)^2 / tr(D^2), from 1 to B - 1. */
   readonly df: number
@@ -16,6 +16,9 @@ export interface DesignEffect {
 
 /** Shards that must hold rows: fewer say too little about the scatter between them. */
 export const minShards = 8
+
+/** Shares that hardly scatter at all would make a threshold of nothing. */
+const leastEffect = 0.2
 
 /** `shards[s][b]`: counts. null where fewer than `minShards` hold rows. */
 export function designEffect(shards: readonly ArrayLike<number>[]): DesignEffect | null {
@@ -51,10 +54,9 @@ export function designEffect(shards: readonly ArrayLike<number>[]): DesignEffect
       if (b === c) trace += d
       squares += d * d
     }
-  if (trace <= free) return { effect: 1, df: free, shards: filled }
   // tr(D^2) of a matrix estimated with v degrees of freedom is too large; its unbiased form
   const v = filled - 1
   const unbiased = ((squares - trace ** 2 / v) * v ** 2) / ((v - 1) * (v + 2))
   const df = unbiased > 0 ? Math.min(free, Math.max(1, trace ** 2 / unbiased)) : free
-  return { effect: trace / free, df, shards: filled }
+  return { effect: Math.max(leastEffect, trace / free), df, shards: filled }
 }

@@ -1,4 +1,4 @@
-/** Half a count in each group: the shares stay positive, and a group empty on both sides adds nothing to speak of. */
+/** Half a count in each group: the shares stay positive, and a group empty on both sides adds a constant next to nothing. */
 export const pseudocount = 0.5
 
 export function total(counts: ArrayLike<number>): number {
