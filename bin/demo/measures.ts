@@ -72,7 +72,8 @@ export class Measures {
       threshold: threshold ?? Number.NaN,
     }))
     const alerts = await this.tables.query<{ subject: string; segment: string; at: string }>(
-      `SELECT subject, segment, toUnixTimestamp64Milli(since) AS at FROM freshet.v_alerts ORDER BY since`,
+      `SELECT subject, segment, toUnixTimestamp64Milli(since) AS at FROM freshet.v_alerts
+       WHERE startsWith(rule, 'drift_') ORDER BY since`,
     )
     this.alerts = alerts.map(({ subject, segment, at }) => ({
       subject,

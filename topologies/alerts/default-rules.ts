@@ -55,7 +55,8 @@ export function defaultRules(options: DriftAlertOptions): readonly DefaultRule[]
       rule: {
         name: 'calibration',
         table: 'calibration',
-        where: { segment: '' },
+        // lists without a pushed model: the blend's scores rank and are no probabilities
+        where: { segment: '', model: ['!~none', '!~other'] },
         column: 'expected_observed',
         window: '1h',
         outside: [0.8, 1.25],

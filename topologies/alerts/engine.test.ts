@@ -131,6 +131,22 @@ describe('an alarm', () => {
     expect(feed(engine, 'drift', rows)).toMatchObject([{ state: 'raised', since: t0 }])
   })
 
+  it('is of the rows that fit all its patterns, with ends, lists and exceptions', () => {
+    const fitting = (where: object, subjects: readonly string[]) => {
+      const engine = engineOf([{ ...psi, where, raise: 1 }])
+      const rows = subjects.map(subject => driftRow(0, 0.5, { subject, statistic: 'psi' }))
+      return feed(engine, 'drift', rows).map(({ message }) => message.split(/[ :]/)[1])
+    }
+    const all = ['feature:a', 'feature:b', 'label:c']
+    expect(fitting({}, all)).toEqual(['a', 'b', 'c'])
+    expect(fitting({ subject: '*' }, all)).toEqual(['a', 'b', 'c'])
+    expect(fitting({ subject: 'feature:*' }, all)).toEqual(['a', 'b'])
+    expect(fitting({ subject: ['label:c', 'feature:b'] }, all)).toEqual(['b', 'c'])
+    expect(fitting({ subject: '!feature:a' }, all)).toEqual(['b', 'c'])
+    expect(fitting({ subject: ['feature:*', '!feature:b'] }, all)).toEqual(['a'])
+    expect(fitting({ subject: 'feature:*', statistic: 'w1' }, all)).toEqual([])
+  })
+
   it('is told once where the segment is the whole, and apart where it is not', () => {
     const rows = (n: number) =>
       [0, 1].flatMap(m => [

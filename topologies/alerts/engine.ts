@@ -248,9 +248,18 @@ function endOf(series: Series, why: string): News {
 function fits(rule: Rule, row: TableRow): boolean {
   for (const [key, patterns] of rule.where) {
     const value = String(row[key] ?? '')
-    if (!patterns.some(pattern => matches(pattern, value))) return false
+    // with nothing but exceptions, everything else fits
+    let fitting = patterns.every(isException)
+    for (const pattern of patterns)
+      if (!isException(pattern)) fitting ||= matches(pattern, value)
+      else if (matches(pattern.slice(1), value)) return false
+    if (!fitting) return false
   }
   return true
+}
+
+function isException(pattern: string): boolean {
+  return pattern.startsWith('!')
 }
 
 function matches(pattern: string, value: string): boolean {

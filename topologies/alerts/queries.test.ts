@@ -45,6 +45,9 @@ const t0 = Date.parse('2026-03-01T00:00:00Z')
 /** Quotes and backslashes come in names that producers choose. */
 const odd = "o'dd \\ name"
 
+const pinned = (rule: Rule, key: string) =>
+  rule.where.get(key)?.find(pattern => !pattern.startsWith('!'))
+
 /** The k-th row of a series of the rule: quiet before `from`, then an alarm. */
 function rowOf(rule: Rule, k: number, from: number, other: boolean): TableRow {
   const { table, column, window, condition } = rule
@@ -55,7 +58,7 @@ function rowOf(rule: Rule, k: number, from: number, other: boolean): TableRow {
   const keys = Object.fromEntries(
     tables[table].keys.map(key => [
       key,
-      rule.where.get(key)?.[0] ?? (key === 'segment' ? '' : other ? 'other' : odd),
+      pinned(rule, key) ?? (key === 'segment' ? '' : other ? 'other' : odd),
     ]),
   )
   if (table === 'pipeline') Object.assign(keys, { topology: 'user', partition: other ? 1 : 0 })

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { resolveOptions } from '../../streams/options.ts'
 import { driftOptions } from '../drift/options.ts'
@@ -22,6 +23,13 @@ describe('the rules file', () => {
   it('built-in rules are whole, and hold where nothing is given', () => {
     expect(inForce().map(({ name }) => name)).toEqual(builtIn.map(({ name }) => name))
     expect(rulesInForce(builtIn, ruleFile.parse('')).length).toBe(builtIn.length)
+  })
+
+  it('stand in docs/alerts.md, each with its name', () => {
+    const page = readFileSync(new URL('../../docs/alerts.md', import.meta.url), 'utf8')
+    for (const { name } of builtIn) expect(page).toContain(`\`${name}\``)
+    const [example] = [...page.matchAll(/```json\n(\{"rules".*?)```/gs)].map(match => match[1])
+    expect(() => rulesInForce(builtIn, ruleFile.parse(example))).not.toThrow()
   })
 
   it('adds, changes by name, switches off', () => {

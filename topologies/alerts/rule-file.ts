@@ -18,7 +18,8 @@ const wholeTakes = 'a whole number from 1 to 1000'
 const whole = z.number(wholeTakes).int(wholeTakes).min(1, wholeTakes).max(1_000, wholeTakes)
 const limitTakes = 'a number, or "threshold" for the row\'s own'
 const limit = z.union([z.number(), z.literal('threshold')], limitTakes)
-const patternTakes = 'a text; "*" or an end such as "surface=*" stands for any; or a list of them'
+const patternTakes =
+  'a text; "*" or an end such as "surface=*" stands for any, "!x" for all but x; or a list of them'
 const pattern = z.union([z.string(), z.array(z.string()).min(1)], patternTakes)
 const outsideTakes = 'two numbers, the lower one first'
 

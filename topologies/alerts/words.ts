@@ -7,7 +7,7 @@ import { hasN, keysOf, tables } from './tables.ts'
 /** The keys that a rule pins to one value each; the others tell its series apart. */
 export function isPinned(rule: Rule, key: string): boolean {
   const patterns = rule.where.get(key)
-  return patterns?.length === 1 && !patterns[0].endsWith('*')
+  return patterns?.length === 1 && !/^!|\*$/.test(patterns[0])
 }
 
 /** What the row is about, and by which values the series differs from the rule's others: `ctr policy=blend-pl@3`. */
