@@ -1,0 +1,315 @@
+/**
+ * Policy evaluation end to end: lists drawn by the user task, shown and clicked, their rows in the real ClickHouse engine, and
+ * another policy's value from them, against drawing that policy's lists from the same candidates over and over.
+ */
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { drawsOf } from '../replay/policy/impressions.ts'
+import { reportOf } from '../replay/policy/report.ts'
+import { drawsOfSlates } from '../replay/policy/slates.ts'
+import { loggedImpressions, loggedSlates } from '../replay/policy/tables.ts'
+import { parseTarget } from '../replay/policy/target.ts'
+import { type ClickHouseStore, createClickHouseStore } from '../sinks/clickhouse/store.ts'
+import { systemClock } from '../streams/clock.ts'
+import { silentLogger } from '../streams/log.ts'
+import { noMetrics } from '../streams/metrics.ts'
+import { resolveOptions } from '../streams/options.ts'
+import { viewVersion } from '../streams/runtime/names.ts'
+import { hash53, randomFrom } from '../streams/serde/hash.ts'
+import { defaultLambdas } from '../topologies/evaluation/estimators/single.ts'
+import { pseudonym } from '../topologies/labels/pseudonym.ts'
+import { createLabelsStage } from '../topologies/labels/stage.ts'
+import { FakeItems } from '../topologies/topk/fakes.ts'
+import { topkOptions } from '../topologies/topk/options.ts'
+import { Slate, type SlateRules, Traits } from '../topologies/topk/rules.ts'
+import { SlateDrawer } from '../topologies/topk/slate.ts'
+import type { SlateRow } from '../topologies/topk/slates-row.ts'
+import { createTopkStage } from '../topologies/topk/stage.ts'
+import { GAP, impression, MINUTE, START, UserTask, watch } from './support/user-task.ts'
+
+const users = 300
+const size = 6
+const { values: options } = resolveOptions(topkOptions, {
+  flags: {
+    'topk.temperature': '1',
+    'topk.size': String(size),
+    'topk.candidates': '6',
+    'slates.share': '1',
+    'explore.holdout': '0',
+  },
+  environment: {},
+  file: {},
+})
+
+/** What a viewer does of an item, whatever else happens. */
+const isClicked = (user: string, item: string): boolean =>
+  hash53(`${user} ${item}`) % 100 < 10 + (Number(item) % 5) * 12
+/** Who clicked looks no further in half of all cases. */
+const stopsAt = (user: string, item: string): boolean => hash53(`stop ${user} ${item}`) % 2 === 0
+
+function run() {
+  const task = new UserTask({
+    items: () => new FakeItems({ items: 60, seed: 5 }),
+    stages: (ctx, of) => [
+      createLabelsStage(ctx, {
+        users: of,
+        times: {
+          startWithinMs: 10 * MINUTE,
+          joinWithinMs: 30 * MINUTE,
+          silenceMs: 5 * MINUTE,
+          longestMs: 240 * MINUTE,
+          returnWithinMs: 0,
+        },
+        objectives: { click: 0, graded: 1, completion: 0.3, return1d: 0 },
+        feedback: {},
+        slackMs: 0,
+        examples: true,
+        pseudonymKey: 'the key of this test',
+        pseudonymKeyId: 'k1',
+      }),
+      createTopkStage(ctx, {
+        users: of,
+        options,
+        activeMs: GAP,
+        pseudonym: userId => ({ user: pseudonymOf(userId), key: 'k1' }),
+      }),
+    ],
+  })
+  task.now = START
+  const id = (item: number): string => String(item).padStart(7, '0')
+  for (let round = 0; round < 4; round++) {
+    for (let u = 0; u < users; u++)
+      task.send(watch(`u${u}`, id((u + round) % 60), task.now, `${u} ${round}`, 40_000, {}))
+    task.now += 600
+    task.tick()
+    const made = task.commit()
+    const version = viewVersion(1, 0, made!.number)
+    for (const view of made?.effects.views ?? []) {
+      if (!view.key.startsWith('topk:') || view.op !== 'json') continue
+      const body = JSON.parse(`{${view.body}`) as {
+        user: string
+        policy: string
+        items: { id: string; p: number; score: number }[]
+      }
+      for (const [position, { id: item, p, score }] of body.items.entries()) {
+        const requestId = `${body.user} ${version}`
+        const clicked = isClicked(body.user, item)
+        task.send(
+          impression(body.user, item, task.now, {
+            requestId,
+            listVersion: version,
+            listIndex: position,
+            position,
+            propensity: p,
+            score,
+            policy: body.policy,
+          }),
+        )
+        if (clicked)
+          task.send({
+            type: 'feedback',
+            eventId: `${requestId} ${item}`,
+            userId: body.user,
+            itemId: item,
+            ts: task.now + 1,
+            requestId,
+            kind: 'click',
+          })
+        if (clicked && stopsAt(body.user, item)) break
+      }
+    }
+  }
+  task.now += 300 * MINUTE
+  task.send(watch('other', id(1), task.now, 'last', 1_000, {}))
+  task.tick()
+  task.commit()
+  const rows = (table: string) =>
+    task.commits.flatMap(({ effects }) =>
+      effects.blocks.filter(block => block.table === table).flatMap(block => block.rows ?? []),
+    )
+  return { examples: rows('examples'), slates: rows('slates') as SlateRow[] }
+}
+
+const names = new Map<string, string>()
+function pseudonymOf(userId: string): string {
+  const name = pseudonym(userId, 'the key of this test')
+  names.set(name, userId)
+  return name
+}
+
+/** Clicks a list of the rules from the row's candidates, by drawing them over and over. */
+function truth(rows: readonly SlateRow[], rules: SlateRules): number {
+  const random = randomFrom(17)
+  const slate = new Slate(rules.size)
+  let sum = 0
+  const draws = 40
+  for (const row of rows) {
+    const user = names.get(String(row.user)) ?? ''
+    const traits = new Traits(row.candidates.length, 32)
+    traits.count = row.candidates.length
+    row.candidates.forEach(({ weight, features: [creator, topic, marks, ...vector] }, i) => {
+      traits.logit[i] = weight
+      traits.creator[i] = creator
+      traits.topic[i] = topic
+      traits.marks[i] = marks
+      traits.vectors.set(vector, i * 32)
+    })
+    const drawer = new SlateDrawer(rules, traits.count)
+    for (let n = 0; n < draws; n++) {
+      drawer.draw(traits, random, slate)
+      for (let k = 0; k < slate.count; k++) {
+        const { item } = row.candidates[slate.picked[k]]
+        if (!isClicked(user, item)) continue
+        sum++
+        if (stopsAt(user, item)) break
+      }
+    }
+  }
+  return sum / draws / rows.length
+}
+
+const folder = mkdtempSync(join(tmpdir(), 'freshet-policy-'))
+const extent = { from: START - MINUTE, to: START + 60 * MINUTE, segment: {} }
+const click = { metric: 'click', capMs: 1 } as const
+let store: ClickHouseStore
+let slates: SlateRow[]
+
+beforeAll(async () => {
+  store = await createClickHouseStore({
+    url: `chdb:${folder}`,
+    database: 'freshet',
+    run: 'live',
+    log: silentLogger,
+    metrics: noMetrics,
+    clock: systemClock,
+    flushMs: 10,
+  })
+  await store.migrate()
+  const made = run()
+  slates = made.slates
+  await store.insert('examples', made.examples)
+  await store.insert('slates', made.slates)
+})
+afterAll(async () => {
+  await store.close()
+  rmSync(folder, { recursive: true, force: true })
+})
+
+describe('policy evaluation from the tables', () => {
+  it('joins every sampled list that was shown with its impressions', async () => {
+    const found = await loggedSlates(store, 'freshet', extent, click)
+    expect(found.lists).toBeGreaterThan(3 * users)
+    expect(found.slates).toHaveLength(found.lists)
+    expect(found.policies).toEqual(['mix-pl@1'])
+  })
+
+  it.each(['temperature=0.7', 'temperature=1.6,mmr=0', 'policy=epsilon,epsilon=.6'])(
+    'finds what %s would have earned',
+    async given => {
+      const target = parseTarget(given, options)
+      if (target.kind !== 'rules') throw new Error(target.kind)
+      const rules = target.bySurface.get('home') as SlateRules
+      const found = await loggedSlates(store, 'freshet', extent, click)
+      const log = drawsOfSlates(found.slates, ({ row }) => target.bySurface.get(row.surface))
+      expect(log.leftOut).toEqual({})
+      const report = reportOf(log, { lambdas: defaultLambdas, replicates: 0, seed: 1 })
+      const wanted = truth(slates, rules)
+      for (const name of ['rips', 'snips', 'dr']) {
+        const figure = report.figures.find(({ estimator }) => estimator === name)
+        const { value, low, high } = figure?.value === null ? figure.unreliable! : figure!
+        // two thirds of a 95% interval more: some of the twelve would else fail by chance
+        const half = (1.7 * (high! - low!)) / 2
+        expect(Math.abs(value! - wanted), `${name} ${value}, truly ${wanted}`).toBeLessThan(half)
+        expect(half / wanted, `${name} is narrow enough to tell`).toBeLessThan(0.45)
+      }
+      expect(report.overlap.mean).toBeGreaterThan(0.8)
+      expect(report.overlap.mean).toBeLessThan(1.2)
+    },
+  )
+
+  it('the logged policy itself has weights of 1, to the digits that a list has', async () => {
+    const target = parseTarget('temperature=1', options)
+    const found = await loggedSlates(store, 'freshet', extent, click)
+    const log = drawsOfSlates(found.slates, ({ row }) =>
+      target.kind === 'rules' ? target.bySurface.get(row.surface) : undefined,
+    )
+    for (const { steps } of log.draws)
+      for (const { ratio } of steps) expect(ratio).toBeCloseTo(1, 9)
+    const { figures } = reportOf(log, { lambdas: defaultLambdas, replicates: 0, seed: 1 })
+    const [onPolicy] = figures
+    for (const { estimator, value } of figures)
+      if (estimator !== 'dr') expect(value, estimator).toBeCloseTo(onPolicy.value!, 9)
+  })
+
+  it('a table of chances needs the impressions alone', async () => {
+    const impressions = await loggedImpressions(store, 'freshet', extent, click)
+    const file = join(folder, 'chances.csv')
+    const items = [...new Set(impressions.map(({ item }) => item))]
+    writeFileSync(file, ['item,p', ...items.map(item => `${item},${1 / items.length}`)].join('\n'))
+    const target = parseTarget(file, options)
+    const { draws } = drawsOf(impressions, target.kind === 'table' ? target.table : null)
+    const [{ steps }] = draws
+    const first = impressions.find(({ position }) => position === 0)!
+    expect(steps[0].ratio).toBeCloseTo(1 / items.length / first.propensity!, 9)
+  })
+
+  it('refuses what it cannot answer', () => {
+    const refused = (given: string) => () => parseTarget(given, options)
+    expect(refused('policy=thompson')).toThrow(/thompson.*samples/)
+    expect(refused('nothing')).toThrow(/no such file.*it takes/)
+    expect(refused('temprature=1')).toThrow(/temprature/)
+    const file = join(folder, 'groups.json')
+    writeFileSync(file, '{"groups": {"news": {"topic": "news"}}, "surfaces": {}}')
+    expect(refused(file)).toThrow(/groups/)
+  })
+})
+
+describe('freshet evaluate policy', () => {
+  const call = (...args: string[]) =>
+    spawnSync(process.execPath, ['--import', 'tsx', 'bin/main.ts', 'evaluate', 'policy', ...args], {
+      encoding: 'utf8',
+    })
+
+  it('tells the known values of a bandit log in a file, and leaves out what has no propensity', () => {
+    const file = join(folder, 'log.csv')
+    const rows = Array.from({ length: 4000 }, (_, i) => {
+      const isA = i % 4 === 0
+      return `u${i % 500},${isA ? 'a' : 'b'},1,${isA ? 0.25 : 0.75},${i % 8 < 3 ? 1 : 0},${isA ? 0.5 : 0.5}`
+    })
+    const bad = ['u1,a,1,0,1,.5', 'u1,a,1,1.2,1,.5', 'u1,a,1,,1,.5', 'u1,a,1,x,1,.5']
+    writeFileSync(
+      file,
+      ['user_id,item_id,position,propensity_score,click,p_target', ...rows, ...bad].join('\n'),
+    )
+    const { stdout, status, stderr } = call('--log', file, '--json', '--bootstrap', '200')
+    expect(stderr.replace(/npm warn.*\n/g, '')).toBe('')
+    expect(status).toBe(0)
+    const answer = JSON.parse(stdout) as {
+      n: number
+      estimators: Record<string, { value: number; refused: string }>
+      leftOut: Record<string, number>
+      overlap: { mean: number }
+    }
+    expect(answer.n).toBe(4000)
+    // of 8 rows: a 1, b 1, b 1, b 0, a 0, b 0, b 0, b 0; weights 2 and 2/3
+    expect(answer.estimators.ipw.value).toBeCloseTo((2 + 4 / 3) / 8, 12)
+    expect(answer.estimators.snipw.value).toBeCloseTo((2 + 4 / 3) / 8, 12)
+    expect(answer.overlap.mean).toBeCloseTo(1, 12)
+    expect(answer.leftOut).toEqual({
+      'propensity zero or negative': 1,
+      'propensity above 1': 1,
+      'propensity missing': 1,
+      'propensity not a number': 1,
+    })
+    expect(answer.estimators.dr.refused).toMatch(/table/)
+  })
+
+  it('says what is wrong with a call', () => {
+    const { status, stderr } = call('--from', '2026-01-02', '--to', '2026-01-01')
+    expect(stderr).toMatch(/not before/)
+    expect(status).toBe(2)
+  })
+})
