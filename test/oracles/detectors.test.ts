@@ -54,6 +54,7 @@ const errors = binary.map(({ values }) => values.map(value => (value > 0.7 ? 1 :
 
 interface Seen {
   adwin: number[][]
+  eager: number[][]
   widths: number[]
   means: number[]
   both: number[][]
@@ -82,6 +83,8 @@ describe('drift points are river’s', () => {
       const scale = Math.max(1e-300, Math.abs(seen.means[i]))
       expect(Math.abs(detector.mean - seen.means[i]) / scale).toBeLessThan(1e-9)
     })
+    const eager = { clock: 1, delta: 0.05, grace: 5, minPart: 3 }
+    expect(all.map(({ values }) => places(values, new Adwin(eager)))).toEqual(seen.eager)
     expect(points.flat().length).toBeGreaterThan(50)
     expect(points.filter(each => each.length === 0).length).toBeGreaterThan(10)
   })
@@ -123,12 +126,13 @@ def points(make, values):
         detector.update(x)
         if detector.drift_detected: found.append(i)
     return found, detector
-out = {key: [] for key in ('adwin', 'widths', 'means', 'both', 'up', 'down', 'low', 'changes', 'warnings')}
+out = {key: [] for key in ('adwin', 'eager', 'widths', 'means', 'both', 'up', 'down', 'low', 'changes', 'warnings')}
 for values in given['streams']:
     found, detector = points(drift.ADWIN, values)
     out['adwin'].append(found)
     out['widths'].append(detector.width)
     out['means'].append(detector.estimation)
+    out['eager'].append(points(lambda: drift.ADWIN(delta=.05, clock=1, grace_period=5, min_window_length=3), values)[0])
     out['both'].append(points(drift.PageHinkley, values)[0])
     out['up'].append(points(lambda: drift.PageHinkley(mode='up'), values)[0])
     out['down'].append(points(lambda: drift.PageHinkley(mode='down'), values)[0])
