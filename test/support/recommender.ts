@@ -3,7 +3,7 @@
  * tasks on real task cores, without transport or sinks. A test says what arrives, what the clock shows, and who commits,
  * ticks, or is lost and restored. Changelogs are lists of batches; delta packets wait until their receiver takes them.
  */
-import { Encoder, SchemaRegistry } from '../../schemas/index.ts'
+import { Encoder, type Experiment, SchemaRegistry } from '../../schemas/index.ts'
 import { systemClock } from '../../streams/clock.ts'
 import { silentLogger } from '../../streams/log.ts'
 import { noMetrics } from '../../streams/metrics.ts'
@@ -15,6 +15,7 @@ import type { TableRow, ViewWrite } from '../../streams/topology/outbox.ts'
 import type { Stage, TaskKind } from '../../streams/topology/stage.ts'
 import type { FetchedBatch, LogRecord } from '../../streams/transport/port.ts'
 import { decodeRecordSet } from '../../streams/transport/record-batch.ts'
+import { ExperimentBook } from '../../topologies/experiments/book.ts'
 import { MemoryItemTable } from '../../topologies/items/memory-table.ts'
 import { createApplication, parseTopologies } from '../../topologies/main.ts'
 import { type TopologyOptions, topologyOptions } from '../../topologies/options.ts'
@@ -117,10 +118,14 @@ export interface Composition {
 export async function compose(
   flags: Readonly<Record<string, string>> = {},
   topologies = 'sessions,labels,popularity,covisit,topk,drift',
+  experiments: readonly Experiment[] = [],
 ): Promise<Composition> {
   const { values } = resolveOptions(topologyOptions, { flags, environment: {}, file: {} })
+  const book = new ExperimentBook(values)
+  for (const each of experiments) book.apply(each.experiment, each)
   const { kinds } = createApplication({
     options: values,
+    experiments: book,
     topologies: parseTopologies(topologies),
     schemas: registry,
     encoder,
@@ -320,9 +325,17 @@ export class Recommender {
 
   private keep(table: string, row: TableRow): void {
     const { rows } = this.sent
+    if (row.order !== undefined) {
+      const { examples } = row.order as { examples: number }
+      for (const [key, { user, ts }] of rows)
+        if (key.startsWith('examples|') && user === row.pseudonym && Number(ts) <= examples)
+          rows.delete(key)
+      return
+    }
     const by = ['request', 'user', 'item', 'ts', 'subject', 'segment', 'window_start']
     const more = ['window_end', 'edges_id', 'statistic', 'rule', 'since']
-    const key = [table, ...[...by, ...more].map(name => row[name])].join('|')
+    const split = ['policy', 'arm', 'surface', 'model', 'metric', 'bin', 'time', 'experiment']
+    const key = [table, ...[...by, ...more, ...split].map(name => row[name])].join('|')
     if (Number(rows.get(key)?.revision ?? 0) <= Number(row.revision)) rows.set(key, row)
   }
 }

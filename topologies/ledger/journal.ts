@@ -13,7 +13,6 @@
 import { type Row, Store } from '../../streams/topology/store.ts'
 import type { Part } from './parts.ts'
 
-const leastBytes = 1 << 20
 /** Of parts written with one commit. */
 const bytesACommit = 512 * 1024
 
@@ -37,10 +36,12 @@ export class Journal {
   private roundBytes = 0
   private lastRoundBytes = 0
   private readonly touch: (part: Part) => void
+  private readonly leastBytes: number
 
-  /** `touch` marks the row of a part to be written. */
-  constructor(storeId: number, touch: (part: Part) => void) {
+  /** `touch` marks the row of a part to be written; no round begins below `leastBytes`. */
+  constructor(storeId: number, leastBytes: number, touch: (part: Part) => void) {
     this.touch = touch
+    this.leastBytes = leastBytes
     this.store = new Store<Packet>({
       id: storeId,
       name: 'ledger-journal',
@@ -86,7 +87,7 @@ export class Journal {
   /** With each commit: J2. */
   flush(): void {
     if (this.toWrite.length === 0) {
-      if (this.bytes < Math.max(leastBytes, 2 * this.lastRoundBytes)) return
+      if (this.bytes < Math.max(this.leastBytes, 2 * this.lastRoundBytes)) return
       this.toWrite = [...this.changed]
       this.roundEnds = this.number
       this.roundBytes = 0

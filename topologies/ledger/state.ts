@@ -35,7 +35,8 @@ export class ItemNumbers {
 
 type ShownPart = ScoreSample | Exposure
 
-export function ledgerState() {
+/** `journalBytes`: below it no sums are written. */
+export function ledgerState(journalBytes: number) {
   const bases = new Bases()
   const slots = new Slots()
   const items = new ItemNumbers()
@@ -129,7 +130,7 @@ export function ledgerState() {
     if (part instanceof Cell) cellStore.touch(part)
     else shownStore.touch(part as ShownPart)
   }
-  const journal = new Journal(stores.journal, touch)
+  const journal = new Journal(stores.journal, journalBytes, touch)
 
   const restoreCell = (slot: Slot, key: ByteReader, value: ByteReader): number => {
     const base = bases.at(key.uint())

@@ -25,7 +25,7 @@ import {
   readRecords,
 } from './packets.ts'
 import type { Slot } from './slots.ts'
-import { ledgerState } from './state.ts'
+import { type LedgerState, ledgerState } from './state.ts'
 import { returns, sum } from './sums.ts'
 
 const minuteMs = sizes[0].ms
@@ -58,6 +58,8 @@ export interface LedgerStatisticsDeps {
   readonly times: LedgerTimes
   readonly scores: ScoresOption
   readonly watermark: Readonly<Watermark>
+  /** The journal is let grow so far before sums are written; 1 MiB. */
+  readonly journalBytes?: number
 }
 
 export function createLedgerStatisticsStage(
@@ -73,7 +75,7 @@ class LedgerStage implements Stage<never>, PacketTaker {
   readonly stores: NonNullable<Stage['stores']>
   private readonly ctx: Pick<TaskContext, 'now'>
   private readonly deps: LedgerStatisticsDeps
-  private readonly state = ledgerState()
+  private readonly state: LedgerState
   /** After a window's end, ms: when each level of quality/metrics.ts is reached. */
   private readonly levelsMs: readonly number[]
   /** After a window's end, ms: how long it is held, by size. */
@@ -94,6 +96,7 @@ class LedgerStage implements Stage<never>, PacketTaker {
   constructor(ctx: Pick<TaskContext, 'now' | 'metrics'>, deps: LedgerStatisticsDeps) {
     this.ctx = ctx
     this.deps = deps
+    this.state = ledgerState(deps.journalBytes ?? 1 << 20)
     this.stores = this.state.stores
     const { labelsMs, endedMs, slackMs } = deps.times
     this.levelsMs = [
