@@ -7,7 +7,8 @@
  *  - E2 Sums are those over users of what each of them did: a changed user is counted out as it was and in as it is.
  *  - E3 A change stands under the partition's event time at which it was made, to the interval: sums up to a time are a
  *       function of the record order alone. (What the labels stage finds out between records stands at most that later.)
- *  - E4 Nothing changes once the partition's event time has reached the experiment's end.
+ *  - E4 Nothing changes once the partition's event time has reached the experiment's end, but for labels that were final
+ *       before and are found out after it.
  *  - E5 Who is removed is counted no further; what was counted stays, as a sum over users that names nobody.
  */
 import type { Stage, TaskContext } from '../../streams/topology/stage.ts'
@@ -144,7 +145,8 @@ class UserStage implements ExperimentsUserStage {
     this.advance()
     for (const row of rows) {
       if (fact.request.experiments[row.experiment] !== row.arm) continue
-      if (fact.shownAt < row.exposedAt || !this.counts(row, fact.shownAt)) continue
+      const end = this.deps.book.get(row.experiment)?.end ?? 0
+      if (fact.shownAt < row.exposedAt || fact.finalAt >= end) continue
       this.touch(row)
       row.labelled++
       if (fact.clicked) row.clicked++
