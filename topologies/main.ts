@@ -119,9 +119,7 @@ export function createApplication(settings: ApplicationSettings): Application {
   if (topologies.has('drift')) {
     const further = topologies.has('quality') ? [qualityStatisticsStage(options)] : []
     if (topologies.has('experiments')) further.push(experimentsStatisticsStage(options, book))
-    // the drift stage tells of these itself
-    const others = rules.filter(({ name }) => !name.startsWith('drift_1'))
-    const alerts = { rules: others, database: settings.database ?? 'freshet' }
+    const alerts = { rules, database: settings.database ?? 'freshet' }
     kinds.push(createStatisticsKind(options, further, alerts) as TaskKind)
   }
   if (topologies.has('popularity')) {

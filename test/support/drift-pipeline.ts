@@ -10,6 +10,9 @@ import { hash53, partitionOfText, randomFrom } from '../../streams/serde/hash.ts
 import type { Alert, Outbox, TableRow } from '../../streams/topology/outbox.ts'
 import type { Stage } from '../../streams/topology/stage.ts'
 import type { Row, Store } from '../../streams/topology/store.ts'
+import { noRules } from '../../topologies/alerts/rule-file.ts'
+import { alertRules } from '../../topologies/alerts/rules.ts'
+import { createAlertsStage } from '../../topologies/alerts/statistics-stage.ts'
 import { driftChannel } from '../../topologies/drift/deltas.ts'
 import { driftOptions } from '../../topologies/drift/options.ts'
 import { createDriftStatisticsStage } from '../../topologies/drift/statistics-stage.ts'
@@ -94,6 +97,18 @@ export class Held<E> {
   }
 }
 
+/** Two stages of a task as one. */
+function inOne(first: Stage<never>, last: Stage<never>): Stage<never> {
+  return {
+    ...first,
+    stores: [...(first.stores ?? []), ...(last.stores ?? [])],
+    flush(out) {
+      first.flush?.(out)
+      last.flush?.(out)
+    },
+  }
+}
+
 /** User tasks and statistic tasks without a runtime between them. */
 export class Pipeline {
   now = 1_000_000
@@ -117,13 +132,13 @@ export class Pipeline {
     this.statistics = Array.from(
       { length: statistics },
       () =>
-        new Held(() =>
-          createDriftStatisticsStage(
-            values,
-            common,
-            new Watermark(values['drift.idle'], () => partitions),
-          ),
-        ),
+        new Held(() => {
+          const watermark = new Watermark(values['drift.idle'], () => partitions)
+          const rules = alertRules({ ...values, 'alerts.rules': noRules })
+          const judging = createAlertsStage({ rules, database: 'freshet' }, common)
+          const drift = createDriftStatisticsStage(values, common, watermark)
+          return inOne(judging.watch(drift), judging.stage)
+        }),
     )
   }
 

@@ -73,7 +73,8 @@ export function raisedMessage(rule: Rule, row: TableRow, found: Finding): string
       far = `${value} is over ${spell(100 * condition.share)}% below the mean of the ${condition.against} before, ${spell((found.threshold ?? 0) / (1 - condition.share))}`
       break
   }
-  return `${where}: ${measure} ${far}${windowText(rule)} since ${iso(found.since)}`
+  const reference = rule.table === 'drift' && row.reference ? ` against ${row.reference}` : ''
+  return `${where}: ${measure} ${far}${windowText(rule)}${reference} since ${iso(found.since)}`
 }
 
 export function clearedMessage(rule: Rule, row: TableRow, found: Finding, until: number): string {

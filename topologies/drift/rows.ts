@@ -1,4 +1,4 @@
-/** Rows of the tables `histograms`, `drift` and `alerts`. */
+/** Rows of the tables `histograms` and `drift`. */
 import type { TableRow } from '../../streams/topology/outbox.ts'
 import { type Figure, isOver } from './figures.ts'
 import type { Histogram } from './histogram.ts'
@@ -103,11 +103,4 @@ export function driftRows(
     n_current: nCurrent,
     revision,
   }))
-}
-
-/** The SQL that shows the figures behind an alarm. */
-export function alarmQuery({ subject, segment, size }: Omit<WindowId, 'start'>): string {
-  const text = (value: string): string =>
-    `'${value.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`
-  return `SELECT window_start, value, threshold, n_current FROM freshet.v_drift WHERE subject = ${text(subject)} AND segment = ${text(segment)} AND statistic = 'psi' AND window_end - window_start = ${sizes[size].ms / 1000} ORDER BY window_start`
 }

@@ -1,20 +1,13 @@
-/** State of the statistic task: windows, references, alarms, progress; all exact, all restored from the changelog. */
+/** State of the drift stage: windows, references, progress; all exact, all restored from the changelog. */
 import type { ByteReader, ByteWriter } from '../../streams/serde/bytes.ts'
 import { type Row, Store } from '../../streams/topology/store.ts'
-import type { Alarm } from './alarm.ts'
 import { Histogram } from './histogram.ts'
 import { type ReferenceRow, readReference, writeReference } from './reference.ts'
 import type { Watermark } from './watermark.ts'
 import { type SeriesId, seriesKey, type WindowRow, Windows } from './windows.ts'
 
 /** Store numbers in the task kind `statistics`. On the log for ever. */
-const stores = { windows: 40, references: 41, alarms: 42, progress: 43 } as const
-
-export interface AlarmRow extends Alarm, Row {
-  readonly subject: string
-  readonly segment: string
-  readonly size: number
-}
+const stores = { windows: 40, references: 41, formerAlarms: 42, progress: 43 } as const
 
 export interface Progress extends Row {
   /** Start of the first minute of the stream, ms; 0: nothing came yet. */
@@ -82,7 +75,6 @@ const readSeries = (key: ByteReader): SeriesId => ({
 export function statisticsState(watermark: Watermark) {
   const windows = new Windows()
   const references = new References()
-  const alarms = new BySeries<AlarmRow>()
   const progress: Progress = { dirty: false, removed: false, startedAt: 0, surfaces: [] }
 
   const windowStore = new Store<WindowRow>({
@@ -117,29 +109,14 @@ export function statisticsState(watermark: Watermark) {
       else references.set(id, readReference(id.subject, id.segment, id.size, value))
     },
   })
-  const alarmStore = new Store<AlarmRow>({
-    id: stores.alarms,
+  // alarms of before there were alert rules: what an older changelog has of them is passed over
+  const formerAlarms = new Store({
+    id: stores.formerAlarms,
     name: 'drift-alarms',
     write: 'exact',
-    writeKey: (row, w) => writeSeries(row, w),
-    writeValue: (row, w) =>
-      w
-        .int(row.run)
-        .uint(row.since)
-        .u8(row.raised ? 1 : 0)
-        .int(row.newest),
-    restore(key, value) {
-      const id = readSeries(key)
-      if (value === null) {
-        alarms.delete(id)
-        return
-      }
-      const run = value.int()
-      const since = value.uint()
-      const raised = value.u8() === 1
-      const newest = value.int()
-      alarms.set(id, { ...id, run, since, raised, newest, dirty: false, removed: false })
-    },
+    writeKey: () => undefined,
+    writeValue: () => undefined,
+    restore: () => undefined,
   })
   const progressStore = new Store<Progress>({
     id: stores.progress,
@@ -166,16 +143,14 @@ export function statisticsState(watermark: Watermark) {
   return {
     windows,
     references,
-    alarms,
     progress,
     windowStore,
     referenceStore,
-    alarmStore,
     progressStore,
     stores: [
       windowStore,
       referenceStore,
-      alarmStore,
+      formerAlarms,
       progressStore,
     ] as unknown as readonly Store<never>[],
   }

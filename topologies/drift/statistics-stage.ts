@@ -4,20 +4,19 @@
  * written as a newer revision, until the grace is over.
  *
  *  - D1 A window's counts are the sum of what was sent for it, in whatever order it came.
- *  - D2 Windows close in order of their end; each is shown to its alarm once, at its first close.
- *  - D3 A window that made the reference is not judged by it, and a frozen reference does not change.
+ *  - D2 Windows close in order of their end.
+ *  - D3 A window that made the reference is not compared with it, and a frozen reference does not change.
  */
 import type { OptionValues } from '../../streams/options.ts'
 import type { Outbox } from '../../streams/topology/outbox.ts'
 import type { Stage, TaskContext } from '../../streams/topology/stage.ts'
-import { type Alarm, quiet, step } from './alarm.ts'
 import { type CellHead, driftChannel, readDeltas } from './deltas.ts'
-import { type FigureLimits, figures, isOver } from './figures.ts'
+import { type FigureLimits, figures } from './figures.ts'
 import { Histogram } from './histogram.ts'
 import type { driftOptions } from './options.ts'
 import { collect, newReference, type ReferenceRow, referenceWindows } from './reference.ts'
-import { alarmQuery, driftRows, histogramRows, referenceRows } from './rows.ts'
-import { type AlarmRow, statisticsState } from './state.ts'
+import { driftRows, histogramRows, referenceRows } from './rows.ts'
+import { statisticsState } from './state.ts'
 import { levelOfEach } from './statistics/threshold.ts'
 import { numberSubject, shardCount, sizes } from './subjects.ts'
 import type { Watermark } from './watermark.ts'
@@ -42,20 +41,17 @@ export type StatisticsOptions = Pick<
   | 'drift.reference.windows'
   | 'drift.reference.warmUp'
   | 'drift.alpha'
-  | 'drift.minPsi'
-  | 'drift.alert.raise'
-  | 'drift.alert.clear'
 >
 
 export function createDriftStatisticsStage(
   options: StatisticsOptions,
-  ctx: Pick<TaskContext, 'now' | 'metrics' | 'log'>,
+  ctx: Pick<TaskContext, 'now' | 'metrics'>,
   watermark: Watermark,
 ): Stage<never> {
   const delayMs = options['drift.delay']
   const graceMs = options['drift.grace']
   const state = statisticsState(watermark)
-  const { windows, references, alarms, progress } = state
+  const { windows, references, progress } = state
   const open = new Set<WindowRow>()
   const corrected = new Set<WindowRow>()
   /** In order, to be closed or corrected with the next commits. */
@@ -159,68 +155,7 @@ export function createDriftStatisticsStage(
         for (const each of referenceRows(reference)) out.row('histograms', each)
       }
       state.referenceStore.touch(reference)
-      return
     }
-    const psi = found[0]
-    // with one surface its segment says the same as the whole
-    if (!first || psi.threshold === null) return
-    if (row.segment !== '' && progress.surfaces.length < 2) return
-    const threshold = Math.max(psi.threshold, options['drift.minPsi'])
-    judge(row, psi.value ?? 0, threshold, isOver({ ...psi, threshold }), reference, out)
-  }
-
-  const judge = (
-    row: WindowRow,
-    value: number,
-    threshold: number,
-    over: boolean,
-    reference: ReferenceRow,
-    out: Outbox,
-  ): void => {
-    let alarm = alarms.get(row)
-    if (!alarm) {
-      alarm = { ...quiet(), ...idOf(row), dirty: false, removed: false }
-      alarms.set(row, alarm)
-    }
-    const raiseAfter = row.size === 0 ? options['drift.alert.raise'] : 1
-    const since = alarm.since
-    const news = step(alarm, row.start, over, raiseAfter, options['drift.alert.clear'])
-    state.alarmStore.touch(alarm)
-    if (news)
-      announce(news, row, value, threshold, news === 'raised' ? alarm.since : since, reference, out)
-  }
-
-  const announce = (
-    news: 'raised' | 'cleared',
-    row: WindowRow,
-    value: number,
-    threshold: number,
-    since: number,
-    reference: ReferenceRow,
-    out: Outbox,
-  ): void => {
-    const { subject, segment, size } = row
-    const rule = `drift_${sizes[size].name}`
-    const until = news === 'raised' ? null : row.start + sizes[size].ms
-    const where = segment === '' ? subject : `${subject}[${segment}]`
-    const message =
-      news === 'raised'
-        ? `${where} drifted: PSI ${value.toFixed(3)} over ${threshold.toFixed(3)} in windows of ${sizes[size].name}, against reference ${reference.name}`
-        : `${where} is back: PSI ${value.toFixed(3)} under ${threshold.toFixed(3)} in windows of ${sizes[size].name}`
-    out.alert({ rule, subject: where, since, until, value, threshold, message })
-    out.row('alerts', {
-      rule,
-      subject,
-      segment,
-      since,
-      until,
-      value,
-      threshold,
-      message,
-      query: alarmQuery(row),
-      revision: news === 'raised' ? 1 : 2,
-    })
-    ctx.log.warn({ rule, subject, segment, value, threshold }, message)
   }
 
   const closeDue = (now: number, out: Outbox): void => {
@@ -284,14 +219,6 @@ export function createDriftStatisticsStage(
       }
     },
   }
-}
-
-function idOf({
-  subject,
-  segment,
-  size,
-}: WindowRow): Omit<AlarmRow, keyof Alarm | 'dirty' | 'removed'> {
-  return { subject, segment, size }
 }
 
 /** D2: by end, then by name, so that a replay writes in the same order. */
