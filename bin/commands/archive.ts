@@ -135,7 +135,7 @@ function text(dir: string, { manifest, records, removed, heldBack, schemaProblem
       files.length,
       files.reduce((sum, file) => sum + file.records, 0),
       bytes(files.reduce((sum, file) => sum + file.bytes, 0)),
-      `${partitions.map(one => `${one.kept}-${one.next}`).join(' ')}`,
+      partitions.map(({ kept, next }) => (next > kept ? `${kept}-${next - 1}` : 'none')).join(' '),
     ]
   })
   return [
@@ -227,7 +227,7 @@ function verifyText(dir: string, report: VerifyReport): string {
     one.records,
     one.absent,
     one.erased,
-    `${one.kept} to ${one.next - 1}`,
+    one.next > one.kept ? `${one.kept} to ${one.next - 1}` : 'none',
   ])
   return [
     table([['partition', 'files', 'records', 'not on the log', 'erased', 'offsets'], ...rows]),
