@@ -13,6 +13,7 @@ import { importCommand } from './commands/import.ts'
 import { inspectCommand } from './commands/inspect.ts'
 import { modelsCommand } from './commands/models.ts'
 import { rebuildCommand } from './commands/rebuild.ts'
+import { referenceCommand } from './commands/reference.ts'
 import { resetCommand } from './commands/reset.ts'
 import { runCommand } from './commands/run.ts'
 import { simulateCommand } from './commands/simulate.ts'
@@ -38,6 +39,7 @@ for (const made of [
   explainCommand(),
   inspectCommand(),
   modelsCommand(),
+  referenceCommand(),
   featuresCommand(),
   rebuildCommand(),
   eraseCommand(),

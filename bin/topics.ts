@@ -23,6 +23,7 @@ export const outsideTopics: readonly OutsideTopicSpec[] = [
   { name: 'items', partitions: 'all', config: compacted },
   { name: 'experiments', partitions: 1, config: compacted },
   { name: 'models', partitions: 1, config: compacted },
+  { name: 'references', partitions: 1, config: compacted },
   { name: 'session-features', partitions: 'all', config: compacted },
   { name: 'dead-letters', partitions: 1, config: deleted(14 * DAY_MS) },
   { name: 'alerts', partitions: 1, config: deleted(90 * DAY_MS) },

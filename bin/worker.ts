@@ -26,6 +26,7 @@ import {
 } from './compose.ts'
 import { followModel } from './model-host.ts'
 import { writePipeline } from './pipeline.ts'
+import { followReferences } from './references-topic.ts'
 import { outsideTopicSpecs } from './topics.ts'
 
 export interface RunningWorker {
@@ -76,6 +77,8 @@ export async function startWorker(
       await transport.topics.create(outsideTopicSpecs(names, values['topics.partitions']))
     const model = await followModel(around, transport, names, registry)
     if (model) opened.push(model)
+    const references = await followReferences({ transport, names, clock, log })
+    opened.push(references)
     const rules = alertRules(values)
     const webhook = openWebhook(around)
     if (webhook) opened.push(webhook)
@@ -91,6 +94,7 @@ export async function startWorker(
         encoder,
         clock,
         models: model?.host,
+        references: references.book,
         database: values['clickhouse.database'],
       }),
       transport: between.transport?.(transport) ?? transport,

@@ -8,6 +8,7 @@ import { FreshetError } from '../streams/errors.ts'
 import type { Application, Stage, TableSpec, TaskKind } from '../streams/topology/stage.ts'
 import { alertRules } from './alerts/rules.ts'
 import { createCovisitUserStage } from './covisit/user-stage.ts'
+import type { ReferenceBook } from './drift/reference-book.ts'
 import { createStatisticsKind } from './drift/topology.ts'
 import { createDriftUserStage } from './drift/user-stage.ts'
 import { createErasureStage } from './erasure/stage.ts'
@@ -68,6 +69,8 @@ export interface ApplicationSettings {
   readonly clock: Clock
   /** Pushed models that rank; without it the blend alone does. */
   readonly models?: ModelHost
+  /** References of drift that were set by hand. */
+  readonly references?: ReferenceBook
   /** Followed from their topic; without it only the built-in one is known. */
   readonly experiments?: ExperimentBook
   /** Of ClickHouse, named in the queries of alerts; 'freshet' where it is not given. */
@@ -120,7 +123,7 @@ export function createApplication(settings: ApplicationSettings): Application {
     const further = topologies.has('quality') ? [qualityStatisticsStage(options)] : []
     if (topologies.has('experiments')) further.push(experimentsStatisticsStage(options, book))
     const alerts = { rules, database: settings.database ?? 'freshet' }
-    kinds.push(createStatisticsKind(options, further, alerts) as TaskKind)
+    kinds.push(createStatisticsKind(options, further, alerts, settings.references) as TaskKind)
   }
   if (topologies.has('popularity')) {
     kinds.push(globalKind(settings))

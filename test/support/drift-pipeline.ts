@@ -15,6 +15,7 @@ import { alertRules } from '../../topologies/alerts/rules.ts'
 import { createAlertsStage } from '../../topologies/alerts/statistics-stage.ts'
 import { driftChannel } from '../../topologies/drift/deltas.ts'
 import { driftOptions } from '../../topologies/drift/options.ts'
+import { ReferenceBook } from '../../topologies/drift/reference-book.ts'
 import { createDriftStatisticsStage } from '../../topologies/drift/statistics-stage.ts'
 import { createDriftUserStage } from '../../topologies/drift/user-stage.ts'
 import { Watermark } from '../../topologies/drift/watermark.ts'
@@ -116,6 +117,8 @@ export class Pipeline {
   readonly statistics: Held<never>[]
   readonly tables = new Map<string, Map<string, TableRow>>()
   readonly alerts: Alert[] = []
+  /** References that were set by hand. */
+  readonly book = new ReferenceBook()
 
   constructor(partitions: number, statistics: number, flags: Record<string, string> = {}) {
     const { values } = resolveOptions(driftOptions, {
@@ -131,12 +134,17 @@ export class Pipeline {
     )
     this.statistics = Array.from(
       { length: statistics },
-      () =>
+      (_, partition) =>
         new Held(() => {
           const watermark = new Watermark(values['drift.idle'], () => partitions)
           const rules = alertRules({ ...values, 'alerts.rules': noRules })
           const judging = createAlertsStage({ rules, database: 'freshet' }, common)
-          const drift = createDriftStatisticsStage(values, common, watermark)
+          const drift = createDriftStatisticsStage(
+            values,
+            { ...common, partition },
+            watermark,
+            this.book,
+          )
           return inOne(judging.watch(drift), judging.stage)
         }),
     )

@@ -2,6 +2,7 @@
 import type { ByteReader, ByteWriter } from '../../streams/serde/bytes.ts'
 import type { Row } from '../../streams/topology/store.ts'
 import { Histogram } from './histogram.ts'
+import { histogramOf, type SetReference } from './reference-book.ts'
 import { groupBins, groupNames } from './statistics/grouping.ts'
 import { sizes } from './subjects.ts'
 
@@ -16,6 +17,8 @@ export interface ReferenceRow extends Row {
   from: number
   to: number
   windows: number
+  /** When it was set by hand, ms; 0: collected. */
+  setAt: number
   histogram: Histogram
   /** null while it is being collected. */
   groups: Groups | null
@@ -39,10 +42,21 @@ export function collect(
   reference.windows++
   reference.histogram.merge(window)
   if (reference.windows < wanted) return false
-  const { histogram } = reference
-  const totals = histogram.totals()
-  reference.groups = histogram.names ? groupNames(histogram.names, totals) : groupBins(totals)
+  reference.groups = groupsOf(reference.histogram)
   return true
+}
+
+function groupsOf(histogram: Histogram): Groups {
+  const totals = histogram.totals()
+  return histogram.names ? groupNames(histogram.names, totals) : groupBins(totals)
+}
+
+/** Puts one that was set by hand in a reference's place, whole. */
+export function replaceBy(reference: ReferenceRow, set: SetReference): void {
+  const { name, from, to, windows, setAt } = set
+  const histogram = histogramOf(set)
+  Object.assign(reference, { name, from, to, windows, setAt, histogram })
+  reference.groups = groupsOf(histogram)
 }
 
 function groupCount(groups: Groups): number {
@@ -83,6 +97,7 @@ export function newReference(
     from: 0,
     to: 0,
     windows: 0,
+    setAt: 0,
     histogram,
     groups: null,
   }
@@ -98,6 +113,7 @@ export function writeReference(row: ReferenceRow, w: ByteWriter): void {
   for (const group of groups)
     if (typeof group === 'number') w.uint(group)
     else w.string(group)
+  w.uint(row.setAt)
 }
 
 export function readReference(
@@ -121,5 +137,7 @@ export function readReference(
   row.groups = histogram.names
     ? Array.from({ length: groups }, () => r.string())
     : Array.from({ length: groups }, () => r.uint())
+  // rows written before references could be set end here
+  if (r.left > 0) row.setAt = r.uint()
   return row
 }

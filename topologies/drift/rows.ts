@@ -20,9 +20,9 @@ const windowOf = ({ subject, segment, size, start }: WindowId) => ({
   window_end: start + sizes[size].ms,
 })
 
-/** The id of a reference's frozen groups. */
-function frozenId(reference: ReferenceRow): string {
-  return `${reference.name}@${new Date(reference.from).toISOString()}`
+/** The id of a reference's frozen groups: its name and when it began, or when it was set by hand. */
+function frozenId({ name, setAt, from }: ReferenceRow): string {
+  return `${name}@${new Date(setAt || from).toISOString()}`
 }
 
 const asLists = (shards: readonly Float64Array[]): number[][] => shards.map(shard => [...shard])

@@ -3,8 +3,9 @@ import type { ByteReader, ByteWriter } from '../../streams/serde/bytes.ts'
 import { type Row, Store } from '../../streams/topology/store.ts'
 import { Histogram } from './histogram.ts'
 import { type ReferenceRow, readReference, writeReference } from './reference.ts'
+import { type SeriesId, seriesKey } from './series.ts'
 import type { Watermark } from './watermark.ts'
-import { type SeriesId, seriesKey, type WindowRow, Windows } from './windows.ts'
+import { type WindowRow, Windows } from './windows.ts'
 
 /** Store numbers in the task kind `statistics`. On the log for ever. */
 const stores = { windows: 40, references: 41, formerAlarms: 42, progress: 43 } as const

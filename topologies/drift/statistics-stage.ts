@@ -5,16 +5,25 @@
  *
  *  - D1 A window's counts are the sum of what was sent for it, in whatever order it came.
  *  - D2 Windows close in order of their end.
- *  - D3 A window that made the reference is not compared with it, and a frozen reference does not change.
+ *  - D3 A window that made the reference is not compared with it, and a frozen reference does not change, until another is
+ *       set by hand: from the commit that takes it over on, windows are compared with that.
  */
 import type { OptionValues } from '../../streams/options.ts'
+import { partitionOfText } from '../../streams/serde/hash.ts'
 import type { Outbox } from '../../streams/topology/outbox.ts'
 import type { Stage, TaskContext } from '../../streams/topology/stage.ts'
-import { type CellHead, driftChannel, readDeltas } from './deltas.ts'
+import { type CellHead, driftChannel, readDeltas, statisticsKind } from './deltas.ts'
 import { type FigureLimits, figures } from './figures.ts'
 import { Histogram } from './histogram.ts'
 import type { driftOptions } from './options.ts'
-import { collect, newReference, type ReferenceRow, referenceWindows } from './reference.ts'
+import {
+  collect,
+  newReference,
+  type ReferenceRow,
+  referenceWindows,
+  replaceBy,
+} from './reference.ts'
+import { ReferenceBook, type SetReference } from './reference-book.ts'
 import { driftRows, histogramRows, referenceRows } from './rows.ts'
 import { statisticsState } from './state.ts'
 import { levelOfEach } from './statistics/threshold.ts'
@@ -26,6 +35,8 @@ import type { WindowRow } from './windows.ts'
 const correctionMs = 10_000
 /** Windows closed or corrected in one commit: an old log, imported at once, makes many thousands due together (C1). */
 const windowsPerCommit = 200
+/** References set by hand that are taken over in one commit. */
+const referencesPerCommit = 200
 /** Windows that may wait to be closed before input waits for them (C7). */
 const maxDue = 20_000
 /** Windows that are held for source partitions that are silent, some 350 B each; more are forgotten by the others' time. */
@@ -45,8 +56,9 @@ export type StatisticsOptions = Pick<
 
 export function createDriftStatisticsStage(
   options: StatisticsOptions,
-  ctx: Pick<TaskContext, 'now' | 'metrics'>,
+  ctx: Pick<TaskContext, 'partition' | 'partitionsOf' | 'now' | 'metrics'>,
   watermark: Watermark,
+  book: ReferenceBook = new ReferenceBook(),
 ): Stage<never> {
   const delayMs = options['drift.delay']
   const graceMs = options['drift.grace']
@@ -134,6 +146,33 @@ export function createDriftStatisticsStage(
     return made
   }
 
+  /** References that were set by hand and are not yet this task's. */
+  let toAdopt: SetReference[] = []
+  let bookSeen = -1
+
+  const lookInBook = (): void => {
+    if (book.version === bookSeen) return
+    bookSeen = book.version
+    const isOurs = (set: SetReference): boolean =>
+      partitionOfText(set.subject, ctx.partitionsOf(statisticsKind)) === ctx.partition
+    toAdopt = book
+      .newest()
+      .filter(set => isOurs(set) && set.setAt > (references.get(set)?.setAt ?? 0))
+  }
+
+  const adopt = (out: Outbox): void => {
+    lookInBook()
+    for (const set of toAdopt.splice(0, referencesPerCommit)) {
+      const { subject, segment, size } = set
+      const reference =
+        references.get(set) ?? newReference(subject, segment, size, emptyFor(subject))
+      replaceBy(reference, set)
+      references.set(set, reference)
+      state.referenceStore.touch(reference)
+      for (const each of referenceRows(reference)) out.row('histograms', each)
+    }
+  }
+
   const emit = (row: WindowRow, out: Outbox): void => {
     const { revision } = row
     const first = revision === 1
@@ -200,7 +239,7 @@ export function createDriftStatisticsStage(
       readDeltas(payload, (source, mark) => watermark.hear(source, mark), cell)
       state.progressStore.touch(progress)
     },
-    urgent: () => due.length > 0,
+    urgent: () => due.length > 0 || toAdopt.length > 0,
     full: () => due.length > maxDue,
     flush(out) {
       const now = ctx.now()
@@ -208,6 +247,7 @@ export function createDriftStatisticsStage(
         state.progressStore.touch(progress)
         watermarkGauge.set(watermark.value / 1000)
       }
+      adopt(out)
       closeDue(now, out)
       sweep()
     },

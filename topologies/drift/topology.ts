@@ -8,6 +8,7 @@ import type { Stage, TaskContext, TaskKind } from '../../streams/topology/stage.
 import { type AlertsSettings, createAlertsStage } from '../alerts/statistics-stage.ts'
 import { statisticsKind } from './deltas.ts'
 import type { driftOptions } from './options.ts'
+import type { ReferenceBook } from './reference-book.ts'
 import { createDriftStatisticsStage } from './statistics-stage.ts'
 import { Watermark } from './watermark.ts'
 
@@ -21,6 +22,7 @@ export function createStatisticsKind(
   options: OptionValues<typeof driftOptions>,
   further: readonly StatisticsStageFactory[],
   alerts: AlertsSettings,
+  references?: ReferenceBook,
 ): TaskKind<never> {
   return {
     name: statisticsKind,
@@ -34,7 +36,7 @@ export function createStatisticsKind(
       const watermark = new Watermark(options['drift.idle'], () => ctx.partitionsOf('user'))
       const judging = createAlertsStage(alerts, ctx)
       const stages = [
-        createDriftStatisticsStage(options, ctx, watermark),
+        createDriftStatisticsStage(options, ctx, watermark, references),
         ...further.map(create => create(ctx, watermark)),
       ]
       return { decode: () => 'skip', stages: [...stages.map(judging.watch), judging.stage] }

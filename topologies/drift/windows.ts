@@ -6,18 +6,10 @@ import { ByteReader, type ByteWriter, ByteWriter as Writer } from '../../streams
 import type { Row } from '../../streams/topology/store.ts'
 import { Histogram } from './histogram.ts'
 import type { WindowId } from './rows.ts'
+import { type SeriesId, seriesKey } from './series.ts'
 import { sizes } from './subjects.ts'
 
 const hourMs = 3_600_000
-
-export interface SeriesId {
-  readonly subject: string
-  readonly segment: string
-  readonly size: number
-}
-
-export const seriesKey = ({ subject, segment, size }: SeriesId): string =>
-  `${subject}\n${segment}\n${size}`
 
 const scratch = new Writer(4096)
 
