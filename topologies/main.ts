@@ -12,6 +12,7 @@ import type { ReferenceBook } from './drift/reference-book.ts'
 import { createStatisticsKind } from './drift/topology.ts'
 import { createDriftUserStage } from './drift/user-stage.ts'
 import { createErasureStage } from './erasure/stage.ts'
+import { evaluationStatisticsStage, evaluationUserStage } from './evaluation/topology.ts'
 import { ExperimentBook } from './experiments/book.ts'
 import { experimentsStatisticsStage, experimentsUserStage } from './experiments/topology.ts'
 import { itemTableSpec } from './items/memory-table.ts'
@@ -57,6 +58,7 @@ export const topologyNames = [
   'topk',
   'drift',
   'quality',
+  'evaluation',
   'experiments',
 ] as const
 export type TopologyName = (typeof topologyNames)[number]
@@ -92,7 +94,8 @@ export function parseTopologies(given: string): ReadonlySet<TopologyName> {
   // sessions keeps the user that all others read
   const needed: TopologyName[] = ['sessions']
   // figures are made of labels, in windows that drift closes
-  if (names.includes('quality') || names.includes('experiments')) needed.push('labels', 'drift')
+  const figures = ['quality', 'evaluation', 'experiments']
+  if (figures.some(name => names.includes(name))) needed.push('labels', 'drift')
   return new Set([...needed, ...(names as TopologyName[])])
 }
 
@@ -121,6 +124,7 @@ export function createApplication(settings: ApplicationSettings): Application {
   else tables[0] = { ...tables[0], follows: ['item'] }
   if (topologies.has('drift')) {
     const further = topologies.has('quality') ? [qualityStatisticsStage(options)] : []
+    if (topologies.has('evaluation')) further.push(evaluationStatisticsStage(options))
     if (topologies.has('experiments')) further.push(experimentsStatisticsStage(options, book))
     const alerts = { rules, database: settings.database ?? 'freshet' }
     kinds.push(createStatisticsKind(options, further, alerts, settings.references) as TaskKind)
@@ -180,6 +184,10 @@ function userKind(
           ? responseUserStage({ items, isHeldOut })
           : undefined
       const quality = topologies.has('quality') ? qualityUserStage(options, ctx, users) : undefined
+      const evaluation =
+        topologies.has('evaluation') && topologies.has('topk')
+          ? evaluationUserStage(options, ctx, users)
+          : undefined
       const experiments = topologies.has('experiments')
         ? experimentsUserStage(options, ctx, users, book)
         : undefined
@@ -211,7 +219,7 @@ function userKind(
             objectives: options['labels.objectives'],
             feedback: options['labels.feedback'],
             served,
-            sinks: [quality, experiments].filter(sink => sink !== undefined),
+            sinks: [quality, evaluation?.stage, experiments].filter(sink => sink !== undefined),
             complete: responses ? [responses] : [],
             answers: responses && answerLook(items, () => ctx.now()),
             pseudonymKey: options['privacy.pseudonymKey'],
@@ -224,6 +232,11 @@ function userKind(
       if (topologies.has('learner')) stages.push(learnerUserStage({ items, isHeldOut }))
       if (topologies.has('drift')) stages.push(createDriftUserStage(options, ctx))
       if (quality) stages.push(quality)
+      if (evaluation) {
+        stages.push(evaluation.stage)
+        // after the labels of a user that is removed were given
+        users.onRemove.push(user => evaluation.stage.forget(user.id))
+      }
       if (experiments) {
         stages.push(experiments)
         // after the labels of a user that is removed were given
@@ -241,6 +254,7 @@ function userKind(
             }),
             models: settings.models && rankingModels(settings.models, options),
             served,
+            evaluated: evaluation?.draws,
             experiments: book,
           }),
         )

@@ -5,6 +5,7 @@ import { alertOptions } from './alerts/options.ts'
 import { calibrationOptions } from './calibration/options.ts'
 import { covisitOptions } from './covisit/options.ts'
 import { driftOptions } from './drift/options.ts'
+import { evaluationOptions } from './evaluation/options.ts'
 import { experimentsOptions } from './experiments/options.ts'
 import { itemOptions } from './items/options.ts'
 import { labelsOptions } from './labels/options.ts'
@@ -43,6 +44,7 @@ export const topologyOptions = {
   ...driftOptions,
   ...qualityOptions,
   ...calibrationOptions,
+  ...evaluationOptions,
   ...experimentsOptions,
   ...alertOptions,
 }

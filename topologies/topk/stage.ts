@@ -12,6 +12,7 @@
  */
 import type { ViewWrite } from '../../streams/topology/outbox.ts'
 import type { RefillExtent, Stage, TaskContext } from '../../streams/topology/stage.ts'
+import type { SampledDraws } from '../evaluation/live/draws.ts'
 import type { ItemTable } from '../items/table.ts'
 import type { RankingModels } from '../models/scorer.ts'
 import type { ServedFeatures } from '../served/features.ts'
@@ -69,6 +70,8 @@ export interface TopkDeps {
   readonly models?: RankingModels
   /** Keeps what lists were ranked by. */
   readonly served?: ServedFeatures
+  /** Keeps sampled lists until it is known what came of them. */
+  readonly evaluated?: SampledDraws
   /** Deals users to the arms of experiments. */
   readonly experiments?: ListExperiments
 }
@@ -104,13 +107,14 @@ class TopkStage implements Stage<UserEvent> {
   constructor(ctx: TaskContext, deps: TopkDeps) {
     this.ctx = ctx
     this.deps = deps
-    const { options, pseudonym, models, served, experiments } = deps
+    const { options, pseudonym, models, served, evaluated, experiments } = deps
     const items = ctx.table<ItemTable>('items')
     this.lists = new UserLists({
       options,
       items,
       pseudonym,
       served,
+      evaluated,
       experiments,
       scorer: models?.scorer,
     })
@@ -267,18 +271,20 @@ class TopkStage implements Stage<UserEvent> {
   }
 
   flush(out: Parameters<NonNullable<Stage['flush']>>[0]): void {
-    const { users, served } = this.deps
+    const { users, served, evaluated } = this.deps
     this.inFlight = []
     for (const [user, writes] of this.pending) {
       if (users.get(user.id) !== user) continue
       for (const write of writes) out.view(write)
       served?.left(user.id, out.version)
+      evaluated?.left(user.id, out.version)
       this.inFlight.push(user)
     }
     for (const [user, rows] of this.sampled)
       if (users.get(user.id) === user)
         for (const row of rows) out.row('slates', { ...row, list_version: out.version })
     served?.endCommit()
+    evaluated?.endCommit()
     this.pending.clear()
     this.sampled.clear()
     if (this.refillOf?.isLast && this.refillOf.waiting.size === 0) this.refillOf = undefined

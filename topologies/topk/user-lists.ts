@@ -8,6 +8,7 @@
  */
 import { hash53 } from '../../streams/serde/hash.ts'
 import type { ViewWrite } from '../../streams/topology/outbox.ts'
+import type { SampledDraws } from '../evaluation/live/draws.ts'
 import type { ExperimentBook, ListArms } from '../experiments/book.ts'
 import type { ItemTable } from '../items/table.ts'
 import type { ServedFeatures } from '../served/features.ts'
@@ -40,6 +41,8 @@ export interface UserListsDeps {
   readonly pseudonym?: (userId: string) => Pseudonym
   /** Keeps what lists were ranked by. */
   readonly served?: ServedFeatures
+  /** Keeps sampled lists until it is known what came of them. */
+  readonly evaluated?: SampledDraws
   /** Deals users to the arms of experiments. */
   readonly experiments?: ListExperiments
 }
@@ -130,7 +133,7 @@ export class UserLists {
     subject: string,
     arms: ListArms | undefined,
   ): ViewWrite {
-    const { options, pseudonym, served } = this.deps
+    const { options, pseudonym, served, evaluated } = this.deps
     const { name, number } = surface
     const slate = recommender.draw(name, subject)
     const { scratch } = user
@@ -145,8 +148,10 @@ export class UserLists {
       if (scratch.surfaceBuiltAt) scratch.surfaceBuiltAt[number] = now
       this.builtNow.push(number)
     }
-    if (pseudonym && hash53(`slate ${name} ${subject}`) * 2 ** -53 < options['slates.share'])
+    const isSampled = hash53(`slate ${name} ${subject}`) * 2 ** -53 < options['slates.share']
+    if (pseudonym && isSampled)
       this.sampled.push(slateRow(recommender, pseudonym(user.id), name, now))
+    evaluated?.drawn(user, name, recommender, isSampled)
     const key = listKey(name, user.id)
     const recordTs = scratch.listRecordTs === undefined ? {} : { recordTs: scratch.listRecordTs }
     // an empty list would hide the cohort's from the reader

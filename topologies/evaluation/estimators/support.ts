@@ -81,7 +81,10 @@ export function overlapOf(weights: ArrayLike<number>, users: ArrayLike<string | 
 }
 
 /** Why an estimate by these weights is refused; '' where it stands. */
-export function refusalOf(overlap: Overlap, limits: Limits = defaultLimits): string {
+export function refusalOf(
+  overlap: Pick<Overlap, 'n' | 'effectiveSampleSize' | 'largestShare' | 'mean' | 'meanError'>,
+  limits: Limits = defaultLimits,
+): string {
   const { n, effectiveSampleSize: ess, largestShare, mean, meanError } = overlap
   if (n === 0) return 'no draw could be used'
   if (mean === 0) return 'no support: the target gives no chance to anything that was shown'
