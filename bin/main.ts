@@ -7,6 +7,7 @@ import { demoCommand } from './commands/demo.ts'
 import { doctorCommand } from './commands/doctor.ts'
 import { eraseCommand } from './commands/erase.ts'
 import { evaluateCommand } from './commands/evaluate.ts'
+import { experimentsCommand } from './commands/experiments.ts'
 import { explainCommand } from './commands/explain.ts'
 import { featuresCommand } from './commands/features.ts'
 import { importCommand } from './commands/import.ts'
@@ -39,6 +40,7 @@ for (const made of [
   explainCommand(),
   inspectCommand(),
   modelsCommand(),
+  experimentsCommand(),
   referenceCommand(),
   featuresCommand(),
   rebuildCommand(),

@@ -24,6 +24,7 @@ import {
   type Surroundings,
   type Views,
 } from './compose.ts'
+import { followExperiments } from './experiments-topic.ts'
 import { followModel } from './model-host.ts'
 import { writePipeline } from './pipeline.ts'
 import { followReferences } from './references-topic.ts'
@@ -77,6 +78,8 @@ export async function startWorker(
       await transport.topics.create(outsideTopicSpecs(names, values['topics.partitions']))
     const model = await followModel(around, transport, names, registry)
     if (model) opened.push(model)
+    const experiments = await followExperiments({ transport, names, registry, clock, log }, values)
+    opened.push(experiments)
     const references = await followReferences({ transport, names, clock, log })
     opened.push(references)
     const rules = alertRules(values)
@@ -94,6 +97,7 @@ export async function startWorker(
         encoder,
         clock,
         models: model?.host,
+        experiments: experiments.book,
         references: references.book,
         database: values['clickhouse.database'],
       }),
