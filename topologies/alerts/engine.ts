@@ -218,10 +218,6 @@ export class RuleEngine {
     this.series.delete(seriesKey(id))
   }
 
-  has(id: SeriesId): boolean {
-    return this.series.has(seriesKey(id))
-  }
-
   get size(): number {
     return this.series.size
   }

@@ -5,7 +5,7 @@ import { windowSizes } from './rule-file.ts'
 import { hasN, keysOf, tables } from './tables.ts'
 
 /** The keys that a rule pins to one value each; the others tell its series apart. */
-export function isPinned(rule: Rule, key: string): boolean {
+function isPinned(rule: Rule, key: string): boolean {
   const patterns = rule.where.get(key)
   return patterns?.length === 1 && !/^!|\*$/.test(patterns[0])
 }
