@@ -248,7 +248,15 @@ const common = {
 export function impression(
   userId: string,
   ts: number,
-  given: { position?: number; score?: number | null; surface?: string; device?: string },
+  given: {
+    position?: number
+    score?: number | null
+    surface?: string
+    device?: string
+    cohort?: string
+    policy?: string
+    model?: string
+  },
 ): UserEvent {
   return {
     ...facts,
@@ -264,8 +272,9 @@ export function impression(
       surface: given.surface ?? 'home',
       context: given.device ? { device: given.device } : {},
       slateSize: 10,
-      policy: '',
-      modelVersion: '',
+      cohort: given.cohort ?? '',
+      policy: given.policy ?? '',
+      modelVersion: given.model ?? '',
       listVersion: null,
       listIndex: null,
       candidateSource: 'other',

@@ -1,27 +1,39 @@
 /**
  * What user tasks send to statistic tasks: changes of histogram cells, summed over a commit.
- * Payload: source partition, its watermark (ms), then cells to the end. A cell: subject, surface, size (0: counts in the
- * minute and in the hour and day around it, 1: in the hour only, 2: in the day only), number of the window of that size,
- * change of missing rows, then either
+ * Payload: source partition, its watermark (ms), then cells to the end. A cell: 1 and its block's head, or 0 where that is
+ * the cell's before; subject, change of missing rows, then either
  *  numbers: 0, entries, (bin * 16 + shard, change) each; or
  *  categories: 1, names, (name, entries, (shard, change) each) each.
+ * A block's head: surface, cohort, policy, model, size (0: counts in the minute and in the hour and day around it, 1: in
+ * the hour only, 2: in the day only), number of the window of that size.
  */
 import type { ByteReader, ByteWriter } from '../../streams/serde/bytes.ts'
 import { partitionOfText } from '../../streams/serde/hash.ts'
 import type { DeltaChannel, Outbox } from '../../streams/topology/outbox.ts'
+import { dimensions, type Place, placeKey } from './segments.ts'
 import { numberSubjects, shardCount, sizes } from './subjects.ts'
 
 export const statisticsKind = 'statistics'
 
 export const driftChannel: DeltaChannel = { id: 40, name: 'drift', to: statisticsKind }
 
-/** The changes of one surface and window since the last commit. */
+/** The changes of one place and window since the last commit. */
 class Block {
+  readonly place: Place
+  readonly size: number
+  /** Number of the window of that size. */
+  readonly window: number
   readonly numbers: (Int32Array | undefined)[] = []
   readonly touched: number[][] = []
   readonly missing = new Int32Array(numberSubjects.length)
   readonly categories: (Map<string, Int32Array> | undefined)[] = []
   readonly categoriesMissing: number[] = []
+
+  constructor(place: Place, size: number, window: number) {
+    this.place = place
+    this.size = size
+    this.window = window
+  }
 
   count(subject: number, bin: number, shard: number, by: number): void {
     let counts = this.numbers[subject]
@@ -50,13 +62,13 @@ class Block {
   }
 }
 
-/** Gathers changes by surface and window until the commit. Hot: a few array additions an event. */
+/** Gathers changes by place and window until the commit. Hot: a few array additions an event. */
 export class DeltaBuffer {
   /** Windows that are changed: what the next packet holds. */
   windows = 0
   private readonly contextSubjects: readonly string[]
   private blocks = new Map<string, Map<number, Block>>()
-  private lastSurface = ''
+  private lastPlace = ''
   private lastKey = -1
   private lastBlock: Block | undefined
 
@@ -65,22 +77,23 @@ export class DeltaBuffer {
   }
 
   /** The block of the window of size number `size` around `ts`. */
-  at(surface: string, size: number, ts: number): Block {
-    const key = Math.floor(ts / sizes[size].ms) * sizes.length + size
-    if (this.lastBlock && key === this.lastKey && surface === this.lastSurface)
-      return this.lastBlock
-    let windows = this.blocks.get(surface)
+  at(place: Place, size: number, ts: number): Block {
+    const window = Math.floor(ts / sizes[size].ms)
+    const key = window * sizes.length + size
+    const where = placeKey(place)
+    if (this.lastBlock && key === this.lastKey && where === this.lastPlace) return this.lastBlock
+    let windows = this.blocks.get(where)
     if (windows === undefined) {
       windows = new Map()
-      this.blocks.set(surface, windows)
+      this.blocks.set(where, windows)
     }
     let block = windows.get(key)
     if (block === undefined) {
-      block = new Block()
+      block = new Block(place, size, window)
       windows.set(key, block)
       this.windows++
     }
-    this.lastSurface = surface
+    this.lastPlace = where
     this.lastKey = key
     this.lastBlock = block
     return block
@@ -91,27 +104,40 @@ export class DeltaBuffer {
     const packets = Array.from({ length: partitions }, (_, partition) =>
       out.delta(driftChannel, partition).uint(source).uint(watermark),
     )
-    const packetOf = (subject: string): ByteWriter => packets[partitionOfText(subject, partitions)]
-    for (const [surface, windows] of this.blocks)
-      for (const [key, block] of windows) {
-        const size = key % sizes.length
-        const window = (key - size) / sizes.length
-        const head = (subject: string, missing: number): ByteWriter =>
-          packetOf(subject).string(subject).string(surface).u8(size).uint(window).int(missing)
+    const headed = new Array<Block | undefined>(partitions)
+    const cellOf = (subject: string, block: Block, missing: number): ByteWriter => {
+      const partition = partitionOfText(subject, partitions)
+      const packet = packets[partition]
+      if (headed[partition] === block) packet.u8(0)
+      else writeHead(packet.u8(1), block)
+      headed[partition] = block
+      return packet.string(subject).int(missing)
+    }
+    for (const windows of this.blocks.values())
+      for (const block of windows.values()) {
         numberSubjects.forEach(({ name }, i) => {
           if (block.numbers[i] || block.missing[i] !== 0)
-            writeNumbers(head(name, block.missing[i]), block.numbers[i], block.touched[i] ?? [])
+            writeNumbers(
+              cellOf(name, block, block.missing[i]),
+              block.numbers[i],
+              block.touched[i] ?? [],
+            )
         })
         this.contextSubjects.forEach((name, i) => {
           const missing = block.categoriesMissing[i] ?? 0
           if (block.categories[i] || missing !== 0)
-            writeNames(head(name, missing), block.categories[i] ?? new Map())
+            writeNames(cellOf(name, block, missing), block.categories[i] ?? new Map())
         })
       }
     this.blocks = new Map()
     this.windows = 0
     this.lastBlock = undefined
   }
+}
+
+function writeHead(w: ByteWriter, { place, size, window }: Block): void {
+  for (const dimension of dimensions) w.string(place[dimension])
+  w.u8(size).uint(window)
 }
 
 function writeNumbers(w: ByteWriter, counts: Int32Array | undefined, touched: number[]): void {
@@ -130,12 +156,15 @@ function writeNames(w: ByteWriter, names: ReadonlyMap<string, Int32Array>): void
   }
 }
 
-export interface CellHead {
-  readonly subject: string
-  readonly surface: string
+interface BlockHead {
+  readonly place: Place
   readonly size: number
   /** Start of the window, ms. */
   readonly start: number
+}
+
+export interface CellHead extends BlockHead {
+  readonly subject: string
   readonly missing: number
 }
 
@@ -146,12 +175,10 @@ export function readDeltas(
   cell: (head: CellHead) => (name: string | null, slot: number, change: number) => void,
 ): void {
   source(payload.uint(), payload.uint())
+  let block: BlockHead | undefined
   while (payload.left > 0) {
-    const subject = payload.string()
-    const surface = payload.string()
-    const size = payload.u8()
-    const start = payload.uint() * sizes[size].ms
-    const take = cell({ subject, surface, size, start, missing: payload.int() })
+    if (payload.u8() === 1 || block === undefined) block = readHead(payload)
+    const take = cell({ ...block, subject: payload.string(), missing: payload.int() })
     if (payload.u8() === 0) {
       for (let left = payload.uint(); left > 0; left--) take(null, payload.uint(), payload.int())
       continue
@@ -161,4 +188,10 @@ export function readDeltas(
       for (let left = payload.uint(); left > 0; left--) take(name, payload.uint(), payload.int())
     }
   }
+}
+
+function readHead(r: ByteReader): BlockHead {
+  const place = { surface: r.string(), cohort: r.string(), policy: r.string(), model: r.string() }
+  const size = r.u8()
+  return { place, size, start: r.uint() * sizes[size].ms }
 }

@@ -17,9 +17,15 @@ import { binOf, numberSubjects } from './subjects.ts'
 function recount(events: readonly UserEvent[]): Map<string, Map<string, number>> {
   const counts = new Map<string, Map<string, number>>()
   const sizes = [minute, 60 * minute, 1440 * minute]
-  const addTo = (subject: string, surface: string, ms: number, ts: number, bin: string) => {
+  const addTo = (
+    subject: string,
+    parts: readonly string[],
+    ms: number,
+    ts: number,
+    bin: string,
+  ) => {
     const start = Math.floor(ts / ms) * ms
-    for (const segment of ['', `surface=${surface}`]) {
+    for (const segment of ['', ...parts]) {
       const key = [subject, segment, start, start + ms].join('|')
       const bins = counts.get(key) ?? new Map<string, number>()
       counts.set(key, bins)
@@ -32,11 +38,17 @@ function recount(events: readonly UserEvent[]): Map<string, Map<string, number>>
     const plays = new Map<string, { ts: number; watchedMs: number; durationMs: number }>()
     for (const event of events) {
       if (event.kind === 'erasure') continue
-      const { surface } = event.event
+      const { surface, cohort } = event.event
+      const parts = [`surface=${surface}`, ...(cohort === '' ? [] : [`cohort=${cohort}`])]
+      if (event.kind === 'impression') {
+        const { policy, modelVersion } = event.event
+        if (policy !== '') parts.push(`policy=${policy}`)
+        if (modelVersion !== '') parts.push(`model=${modelVersion}`)
+      }
       if (event.closedSessionMs >= 0)
         addTo(
           'feature:session_length',
-          surface,
+          parts,
           ms,
           event.ts,
           number('feature:session_length', event.closedSessionMs),
@@ -44,7 +56,7 @@ function recount(events: readonly UserEvent[]): Map<string, Map<string, number>>
       if (event.kind === 'impression') {
         addTo(
           'feature:position',
-          surface,
+          parts,
           ms,
           event.ts,
           number('feature:position', event.event.position),
@@ -52,13 +64,13 @@ function recount(events: readonly UserEvent[]): Map<string, Map<string, number>>
         if (event.event.score !== null)
           addTo(
             'prediction:ranker',
-            surface,
+            parts,
             ms,
             event.ts,
             number('prediction:ranker', event.event.score),
           )
         const device = event.event.context.device
-        if (device) addTo('feature:context.device', surface, ms, event.ts, device)
+        if (device) addTo('feature:context.device', parts, ms, event.ts, device)
       }
       if (event.kind === 'watch') {
         const { playId, watchedMs, durationMs } = event.event
@@ -69,11 +81,11 @@ function recount(events: readonly UserEvent[]): Map<string, Map<string, number>>
       }
     }
     for (const { ts, watchedMs, durationMs } of plays.values()) {
-      addTo('feature:watched_ms', 'home', ms, ts, number('feature:watched_ms', watchedMs))
+      addTo('feature:watched_ms', ['surface=home'], ms, ts, number('feature:watched_ms', watchedMs))
       if (durationMs > 0)
         addTo(
           'feature:watched_ratio',
-          'home',
+          ['surface=home'],
           ms,
           ts,
           number('feature:watched_ratio', Math.min(1, watchedMs / durationMs)),
@@ -119,7 +131,10 @@ function eventsFrom(seed: number, minutes: number): UserEvent[] {
       const surface = random() < 0.5 ? 'home' : 'shorts'
       const score = random() < 0.3 ? null : (random() - 0.3) * 20
       const device = random() < 0.2 ? undefined : `d${Math.floor(random() * 3)}`
-      add(impression(user, start, { position: Math.floor(random() * 30), score, surface, device }))
+      const position = Math.floor(random() * 30)
+      const cohort = random() < 0.3 ? '' : `c${Math.floor(random() * 3)}`
+      const [policy, model] = random() < 0.3 ? ['', ''] : [`p${u % 2}`, `m${p % 3}`]
+      add(impression(user, start, { position, score, surface, device, cohort, policy, model }))
       const durationMs = random() < 0.2 ? 0 : 100_000
       let watchedMs = 0
       for (let beat = 0; beat < 6; beat++) {
@@ -196,6 +211,31 @@ describe('windows', () => {
     pipeline.send(impression('a', t0 + 10, { position: 3 }))
     pipeline.drain(t0 + 72 * minute)
     expect(row()).toMatchObject({ n: 3, revision: 3 })
+  })
+
+  it('have the first 16 values of a dimension as segments; later ones count in the whole alone', () => {
+    const pipeline = new Pipeline(1, 1)
+    for (let k = 0; k < 40; k++)
+      pipeline.send(impression('a', t0 + k, { cohort: `c${k}`, policy: 'p' }))
+    pipeline.drain(t0 + 5 * minute)
+    const rows = pipeline
+      .rows('histograms')
+      .filter(row => row.subject === 'feature:position' && row.window_start === t0)
+      .filter(row => Number(row.window_end) - Number(row.window_start) === minute)
+    const n = (segment: string) => rows.find(row => row.segment === segment)?.n
+    expect(n('')).toBe(40)
+    expect(n('policy=p')).toBe(40)
+    expect(n('cohort=c15')).toBe(1)
+    expect(n('cohort=c16')).toBeUndefined()
+    expect(rows).toHaveLength(1 + 1 + 16 + 1)
+  })
+
+  it('have the segments that are asked for', () => {
+    const pipeline = new Pipeline(1, 1, { 'drift.segments': 'policy' })
+    pipeline.send(impression('a', t0, { cohort: 'c', policy: 'p', model: 'm' }))
+    pipeline.drain(t0 + 5 * minute)
+    const segments = new Set(pipeline.rows('histograms').map(row => row.segment))
+    expect([...segments].sort()).toEqual(['', 'policy=p'])
   })
 
   it('are held open by the slowest partition, but not by one that fell silent', () => {

@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { duration, durationTakes } from '../../streams/option-types.ts'
 import { defineOptions, option } from '../../streams/options.ts'
+import { areDimensions, dimensions } from './segments.ts'
 
 const count = z.coerce.number().int().min(1).max(1_000_000)
 const countTakes = 'a whole number from 1 to 1000000'
@@ -14,6 +15,10 @@ export const driftOptions = defineOptions({
   'drift.context': option(z.string(), 'device,network', {
     help: "Keys of the events' context that are watched as categories, separated by commas. Named rather than found: a key with a value for every request would fill the state",
     takes: 'names separated by commas, or nothing',
+  }),
+  'drift.segments': option(z.string().refine(areDimensions), 'surface,cohort,policy,model', {
+    help: 'What each subject is told apart by, beside the whole: one at a time, never crossed, the first 16 values of each. All four: when the whole drifts, the next question is where, and a window of a segment takes some 350 bytes for a day',
+    takes: `some of ${dimensions.join(', ')}, separated by commas, or nothing`,
   }),
   'drift.delay': option(duration(), 60_000, {
     help: 'How long after its end, in event time, a window is closed. 1m: events come out of order by seconds; what comes later corrects',

@@ -7,6 +7,7 @@
  * end one after 5 min; the rest is for disorder): one that goes on later counts as another.
  */
 import type { Row } from '../../streams/topology/store.ts'
+import type { Place } from './segments.ts'
 import { sizes } from './subjects.ts'
 
 export const lifeMs = 600_000
@@ -23,7 +24,7 @@ export interface Beat {
 export interface PlayRow extends Row {
   readonly userId: string
   readonly playId: string
-  readonly surface: string
+  readonly place: Place
   /** Whether it stands in the store; a play without full consent does not. */
   stored: boolean
   /** By minute, oldest first. */

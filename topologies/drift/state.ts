@@ -3,6 +3,7 @@ import type { ByteReader, ByteWriter } from '../../streams/serde/bytes.ts'
 import { type Row, Store } from '../../streams/topology/store.ts'
 import { Histogram } from './histogram.ts'
 import { type ReferenceRow, readReference, writeReference } from './reference.ts'
+import { dimensions, type SegmentValues } from './segments.ts'
 import { type SeriesId, seriesKey } from './series.ts'
 import type { Watermark } from './watermark.ts'
 import { type WindowRow, Windows } from './windows.ts'
@@ -13,8 +14,7 @@ const stores = { windows: 40, references: 41, formerAlarms: 42, progress: 43 } a
 export interface Progress extends Row {
   /** Start of the first minute of the stream, ms; 0: nothing came yet. */
   startedAt: number
-  /** Surfaces seen, in order of first sight. */
-  readonly surfaces: string[]
+  readonly segments: SegmentValues
 }
 
 /** Things by subject, segment and window size. */
@@ -73,10 +73,10 @@ const readSeries = (key: ByteReader): SeriesId => ({
 })
 
 /** The stores of the drift stage, which keep the task's watermark too. */
-export function statisticsState(watermark: Watermark) {
+export function statisticsState(watermark: Watermark, segments: SegmentValues) {
   const windows = new Windows()
   const references = new References()
-  const progress: Progress = { dirty: false, removed: false, startedAt: 0, surfaces: [] }
+  const progress: Progress = { dirty: false, removed: false, startedAt: 0, segments }
 
   const windowStore = new Store<WindowRow>({
     id: stores.windows,
@@ -128,8 +128,11 @@ export function statisticsState(watermark: Watermark) {
       w.uint(row.startedAt).uint(watermark.value).uint(watermark.horizon)
       w.uint(watermark.sources.size)
       for (const [partition, source] of watermark.sources) w.uint(partition).uint(source.watermark)
-      w.uint(row.surfaces.length)
-      for (const surface of row.surfaces) w.string(surface)
+      for (const dimension of dimensions) {
+        const seen = row.segments.seen[dimension]
+        w.uint(seen.length)
+        for (const value of seen) w.string(value)
+      }
     },
     restore(_key, value) {
       if (value === null) return
@@ -137,8 +140,13 @@ export function statisticsState(watermark: Watermark) {
       watermark.value = value.uint()
       watermark.horizon = value.uint()
       for (let left = value.uint(); left > 0; left--) watermark.hear(value.uint(), value.uint())
-      progress.surfaces.length = 0
-      for (let left = value.uint(); left > 0; left--) progress.surfaces.push(value.string())
+      for (const dimension of dimensions) {
+        const seen = progress.segments.seen[dimension]
+        seen.length = 0
+        // rows written while surfaces were the only segments end after those
+        if (value.left === 0) continue
+        for (let left = value.uint(); left > 0; left--) seen.push(value.string())
+      }
     },
   })
   return {

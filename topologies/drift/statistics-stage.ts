@@ -25,6 +25,7 @@ import {
 } from './reference.ts'
 import { ReferenceBook, type SetReference } from './reference-book.ts'
 import { driftRows, histogramRows, referenceRows } from './rows.ts'
+import { dimensionsOf, SegmentValues } from './segments.ts'
 import { statisticsState } from './state.ts'
 import { levelOfEach } from './statistics/threshold.ts'
 import { numberSubject, shardCount, sizes } from './subjects.ts'
@@ -41,9 +42,6 @@ const referencesPerCommit = 200
 const maxDue = 20_000
 /** Windows that are held for source partitions that are silent, some 350 B each; more are forgotten by the others' time. */
 const maxHeld = 200_000
-/** Surfaces that are segments of their own; later ones count in the whole only. */
-const maxSurfaces = 16
-
 export type StatisticsOptions = Pick<
   OptionValues<typeof driftOptions>,
   | 'drift.delay'
@@ -52,6 +50,7 @@ export type StatisticsOptions = Pick<
   | 'drift.reference.windows'
   | 'drift.reference.warmUp'
   | 'drift.alpha'
+  | 'drift.segments'
 >
 
 export function createDriftStatisticsStage(
@@ -62,7 +61,10 @@ export function createDriftStatisticsStage(
 ): Stage<never> {
   const delayMs = options['drift.delay']
   const graceMs = options['drift.grace']
-  const state = statisticsState(watermark)
+  const state = statisticsState(
+    watermark,
+    new SegmentValues(dimensionsOf(options['drift.segments'])),
+  )
   const { windows, references, progress } = state
   const open = new Set<WindowRow>()
   const corrected = new Set<WindowRow>()
@@ -108,21 +110,15 @@ export function createDriftStatisticsStage(
     return row
   }
 
-  const segmentsOf = (surface: string): readonly string[] => {
-    if (!progress.surfaces.includes(surface)) {
-      if (progress.surfaces.length >= maxSurfaces) return ['']
-      progress.surfaces.push(surface)
-    }
-    return ['', `surface=${surface}`]
-  }
-
   const cell = (head: CellHead): ((name: string | null, slot: number, change: number) => void) => {
     const at = head.size === 0 ? sizes.map((_, size) => size) : [head.size]
     if (head.size === 0 && (progress.startedAt === 0 || head.start < progress.startedAt))
       progress.startedAt = head.start
-    const rows = segmentsOf(head.surface).flatMap(segment =>
-      at.flatMap(size => windowFor(head.subject, segment, size, head.start) ?? []),
-    )
+    const rows = progress.segments
+      .of(head.place)
+      .flatMap(segment =>
+        at.flatMap(size => windowFor(head.subject, segment, size, head.start) ?? []),
+      )
     const histograms = rows.map(row => row.unpacked())
     for (const histogram of histograms) histogram.missing += head.missing
     return (name, slot, change) => {

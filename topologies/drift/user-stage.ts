@@ -1,6 +1,6 @@
 /**
  * In the user task, after the sessions stage: turns events into changes of histograms and sends them, once a commit, to
- * the statistic tasks. Counts by surface; the whole is the sum over surfaces and is made where they arrive.
+ * the statistic tasks. Counts by surface, cohort, policy and model; the whole and its segments are summed where they arrive.
  *
  * What is counted is a function of the task's record order alone. A play of a user without full consent is held in memory
  * only, so after a restart its next heartbeat may count it twice in an hour.
@@ -13,6 +13,7 @@ import type { UserEvent, WatchEvent } from '../user/event.ts'
 import { DeltaBuffer, statisticsKind } from './deltas.ts'
 import type { driftOptions } from './options.ts'
 import { type Beat, DueMinutes, lifeMs, type PlayRow, takeBeat } from './plays.ts'
+import type { Place } from './segments.ts'
 import {
   binOf,
   contextKeys,
@@ -60,12 +61,13 @@ export function createDriftUserStage(
     write: 'exact',
     writeKey: (row, w) => w.string(row.userId).rawString(row.playId),
     writeValue(row, w) {
-      w.string(row.surface).uint(row.beats.length)
+      w.string(row.place.surface).uint(row.beats.length)
       for (const beat of row.beats)
         w.uint(beat.minute)
           .uint(beat.watchedMs)
           .uint(beat.durationMs)
           .u8(beat.positive ? 1 : 0)
+      w.string(row.place.cohort)
     },
     restore(key, value) {
       const userId = key.string()
@@ -81,7 +83,9 @@ export function createDriftUserStage(
         durationMs: value.uint(),
         positive: value.u8() === 1,
       }))
-      plays.set(playKey(userId, playId), newPlay(userId, playId, surface, beats))
+      // rows written before there were segments by cohort end here
+      const cohort = value.left > 0 ? value.string() : ''
+      plays.set(playKey(userId, playId), newPlay(userId, playId, placeOf(surface, cohort), beats))
     },
   })
   const progressStore = new Store<ProgressRow>({
@@ -95,11 +99,11 @@ export function createDriftUserStage(
     },
   })
 
-  const count = (surface: string, ts: number, number: number, value: number, shard: number): void =>
-    buffer.at(surface, 0, ts).count(number, binOf(edgesOf(number), value), shard, 1)
+  const count = (place: Place, ts: number, number: number, value: number, shard: number): void =>
+    buffer.at(place, 0, ts).count(number, binOf(edgesOf(number), value), shard, 1)
 
   const countBeat = (play: PlayRow, size: number, shard: number, beat: Beat, by: number): void => {
-    const block = buffer.at(play.surface, size, beat.minute * minuteMs)
+    const block = buffer.at(play.place, size, beat.minute * minuteMs)
     block.count(subject.watchedMs, binOf(edgesOf(subject.watchedMs), beat.watchedMs), shard, by)
     block.count(subject.positive, beat.positive ? 1 : 0, shard, by)
     if (beat.durationMs <= 0) return
@@ -121,7 +125,7 @@ export function createDriftUserStage(
   const isOver = (play: PlayRow): boolean => newest(play) + lifeMs < progress.watermark
 
   const playOf = (event: WatchEvent): PlayRow => {
-    const { userId, playId, surface } = event.event
+    const { userId, playId, surface, cohort } = event.event
     const key = playKey(userId, playId)
     let known = plays.get(key)
     // forgotten by event time, whether or not the sweep came by
@@ -130,7 +134,8 @@ export function createDriftUserStage(
       known = undefined
     }
     if (known && (event.consent === 'full' || !known.stored)) return known
-    const play = newPlay(userId, playId, known?.surface ?? surface, known ? [...known.beats] : [])
+    const place = known?.place ?? placeOf(surface, cohort)
+    const play = newPlay(userId, playId, place, known ? [...known.beats] : [])
     if (known) forget(known)
     plays.set(key, play)
     if (known) lookAgain(play)
@@ -192,13 +197,13 @@ export function createDriftUserStage(
       }
       news = true
       const { ts } = event
-      const { surface } = event.event
+      const { surface, cohort } = event.event
       const shard = hash53(event.userId) % shardCount
       if (event.closedSessionMs >= 0)
-        count(surface, ts, subject.sessionLength, event.closedSessionMs, shard)
+        count(placeOf(surface, cohort), ts, subject.sessionLength, event.closedSessionMs, shard)
       if (event.kind === 'impression') {
-        const { position, score, context } = event.event
-        const block = buffer.at(surface, 0, ts)
+        const { position, score, context, policy, modelVersion } = event.event
+        const block = buffer.at({ surface, cohort, policy, model: modelVersion }, 0, ts)
         block.count(subject.position, binOf(edgesOf(subject.position), position), shard, 1)
         if (score === null || Number.isNaN(score)) block.missing[subject.prediction]++
         else block.count(subject.prediction, binOf(edgesOf(subject.prediction), score), shard, 1)
@@ -228,12 +233,20 @@ export function createDriftUserStage(
   }
 }
 
+/** Of what no policy or model stands behind. */
+const placeOf = (surface: string, cohort: string): Place => ({
+  surface,
+  cohort,
+  policy: '',
+  model: '',
+})
+
 function playKey(userId: string, playId: string): string {
   return `${userId}\n${playId}`
 }
 
-function newPlay(userId: string, playId: string, surface: string, beats: Beat[]): PlayRow {
-  return { dirty: false, removed: false, userId, playId, surface, stored: false, beats }
+function newPlay(userId: string, playId: string, place: Place, beats: Beat[]): PlayRow {
+  return { dirty: false, removed: false, userId, playId, place, stored: false, beats }
 }
 
 /** Event time of the newest heartbeat, to the minute, ms. */
