@@ -102,7 +102,10 @@ export class Intake {
 
   /** Of a run that ends: partitions below their end from which nothing came. */
   heldBack(): { at: TopicPartition; taken: number; end: number }[] {
-    return this.parts.filter(part => part.taken < part.end && !this.follow)
+    if (this.follow) return []
+    return this.parts
+      .filter(part => part.taken < part.end)
+      .map(({ at, taken, end }) => ({ at, taken, end }))
   }
 
   /** How far each partition was taken, in the order given at the start. */

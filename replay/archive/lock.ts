@@ -17,9 +17,6 @@ interface Owner {
   readonly work: string
 }
 
-/** Files of the lock, which are no part of the archive. */
-export const isLockFile = (path: string): boolean => /^lock(\.|$)/.test(path)
-
 /** Takes the lock and gives its release. Errors: CALL_INVALID where another process has it. */
 export function takeLock(dir: string, work: string): () => void {
   try {

@@ -8,7 +8,7 @@ import { FreshetError, messageOf } from '../../streams/errors.ts'
 import { type Disk, replaceFile } from './disk.ts'
 import { codecs } from './format.ts'
 
-export const MANIFEST = 'manifest.json'
+const MANIFEST = 'manifest.json'
 export const FORMAT = 'freshet-archive/1'
 
 const whole = z.number().int()
@@ -114,7 +114,6 @@ const manifestShape = z.object({
 
 export type FileEntry = z.infer<typeof fileShape>
 export type PartitionEntry = z.infer<typeof partitionShape>
-export type TopicEntry = z.infer<typeof topicShape>
 export type SchemaEntry = z.infer<typeof schemaShape>
 export type ErasureEntry = z.infer<typeof erasureShape>
 /** Sorted: files by topic (in the order of `topics`), partition, offset. */

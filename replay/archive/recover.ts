@@ -12,7 +12,7 @@ import { rewritingOf } from './hours.ts'
 import type { FileEntry, Manifest } from './manifest.ts'
 
 /** The sha256 of a file's first `bytes`. */
-export async function sha256Of(disk: Disk, path: string, bytes: number): Promise<string> {
+async function sha256Of(disk: Disk, path: string, bytes: number): Promise<string> {
   const hash = createHash('sha256')
   if (bytes > 0) {
     const stream = createReadStream(join(disk.dir, path), {
@@ -101,11 +101,7 @@ function kindOf(
   return from >= (last?.next ?? partition.kept) ? 'unnamed' : 'foreign'
 }
 
-export function lastFile(
-  manifest: Manifest,
-  topic: string,
-  partition: number,
-): FileEntry | undefined {
+function lastFile(manifest: Manifest, topic: string, partition: number): FileEntry | undefined {
   return manifest.files.findLast(file => file.topic === topic && file.partition === partition)
 }
 

@@ -13,7 +13,7 @@ import type { Manifest, SchemaEntry } from './manifest.ts'
 /** More ids than that are no schemas, but values that begin with 0 by chance. */
 const MOST_SCHEMAS = 10_000
 
-export const schemaPath = (id: number): string => `schemas/${id}.json`
+const schemaPath = (id: number): string => `schemas/${id}.json`
 
 const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex')
 

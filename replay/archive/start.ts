@@ -21,7 +21,7 @@ export type From =
   | { readonly kind: 'offset'; readonly offset: number }
 
 /** As it stands in the manifest. */
-export function fromText(from: From): string {
+function fromText(from: From): string {
   if (from.kind === 'time') return new Date(from.ms).toISOString()
   return from.kind === 'offset' ? String(from.offset) : 'earliest'
 }

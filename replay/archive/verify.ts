@@ -221,12 +221,8 @@ class Recount {
   }
 }
 
-/** Do a partition's files follow each other without a hole? Pure, for tests. */
-export function continuity(
-  name: string,
-  place: PartitionEntry,
-  files: readonly FileEntry[],
-): Fault[] {
+/** Do a partition's files follow each other without a hole? */
+function continuity(name: string, place: PartitionEntry, files: readonly FileEntry[]): Fault[] {
   const faults: Fault[] = []
   let next = place.kept
   for (const file of files) {
