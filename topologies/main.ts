@@ -256,6 +256,7 @@ function userKind(
             served,
             evaluated: evaluation?.draws,
             experiments: book,
+            onListed: experiments && ((userId, ms) => experiments.listed(userId, ms)),
           }),
         )
       stages.push(erasure)

@@ -34,6 +34,8 @@ export class Exposed implements Row, Outcome {
   reports = 0
   days = 0
   returned = false
+  lists = 0
+  slowLists = 0
   /** The newest day with an event, and which of the 31 before it had one: bit k is the day k before. */
   private newestDay = 0
   private recentDays = 0
@@ -88,6 +90,8 @@ export class Exposed implements Row, Outcome {
     w.uint(this.sessions).uint(this.closedSessions).uint(this.closedMs).uint(this.reports)
     w.uint(this.days).uint(this.newestDay).uint(this.recentDays)
     w.u8(this.returned ? 1 : 0)
+      .uint(this.lists)
+      .uint(this.slowLists)
   }
 
   static read(userId: string, experiment: string, r: ByteReader): Exposed {
@@ -110,6 +114,8 @@ export class Exposed implements Row, Outcome {
     row.newestDay = r.uint()
     row.recentDays = r.uint()
     row.returned = r.u8() === 1
+    row.lists = r.uint()
+    row.slowLists = r.uint()
     return row
   }
 }

@@ -27,6 +27,9 @@ export interface Outcome {
   readonly days: number
   /** Another session began within a day of the exposure. */
   readonly returned: boolean
+  /** Lists built for an event of the user, and those built later than `slowMs` after it. */
+  readonly lists: number
+  readonly slowLists: number
 }
 
 interface Metric {
@@ -42,6 +45,9 @@ interface Metric {
 }
 
 const SECOND = 1_000
+
+/** Lists are promised within a second: their p99 keeps it where `slow_lists` is at most .01. */
+export const slowMs = 1_000
 
 function perUser(
   name: string,
@@ -110,6 +116,12 @@ export const userMetrics: readonly Metric[] = [
     'restricted_share',
     of => of.restricted,
     of => of.impressions,
+    false,
+  ),
+  ratio(
+    'slow_lists',
+    of => of.slowLists,
+    of => of.lists,
     false,
   ),
 ]

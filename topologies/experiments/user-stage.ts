@@ -6,7 +6,8 @@
  *       unassigned and changes nothing.
  *  - E2 Sums are those over users of what each of them did: a changed user is counted out as it was and in as it is.
  *  - E3 A change stands under the partition's event time at which it was made, to the interval: sums up to a time are a
- *       function of the record order alone. (What the labels stage finds out between records stands at most that later.)
+ *       function of the record order alone. (What the labels stage finds out between records stands at most that later; how
+ *       fast lists were is a matter of the clock.)
  *  - E4 Nothing changes once the partition's event time has reached the experiment's end, but for labels that were final
  *       before and are found out after it.
  *  - E5 Who is removed is counted no further; what was counted stays, as a sum over users that names nobody.
@@ -21,6 +22,7 @@ import type { User, Users } from '../user/user.ts'
 import type { Definition, ExperimentBook } from './book.ts'
 import { DeltaBuffer } from './deltas.ts'
 import { Exposed, ExposedUsers } from './exposed.ts'
+import { slowMs } from './metrics.ts'
 
 /** Users of experiments that are over, removed in one tick: ~100 us. */
 const cleanSlice = 500
@@ -40,6 +42,8 @@ export interface ExperimentsUserDeps {
 export interface ExperimentsUserStage extends Stage<UserEvent>, LabelSink {
   /** Removes what is kept of a user. */
   forget(userId: string): void
+  /** A user's lists were built `ms` after the record that they answer. */
+  listed(userId: string, ms: number): void
 }
 
 export function createExperimentsUserStage(
@@ -150,6 +154,18 @@ class UserStage implements ExperimentsUserStage {
       this.touch(row)
       row.labelled++
       if (fact.clicked) row.clicked++
+    }
+  }
+
+  listed(userId: string, ms: number): void {
+    const rows = this.exposed.of(userId)
+    if (rows === undefined) return
+    this.advance()
+    for (const row of rows) {
+      if (!this.counts(row, row.exposedAt)) continue
+      this.touch(row)
+      row.lists++
+      if (ms > slowMs) row.slowLists++
     }
   }
 

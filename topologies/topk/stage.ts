@@ -74,6 +74,8 @@ export interface TopkDeps {
   readonly evaluated?: SampledDraws
   /** Deals users to the arms of experiments. */
   readonly experiments?: ListExperiments
+  /** Told how long after the oldest record that it answers (Kafka timestamp) a user's lists were built, ms. */
+  readonly onListed?: (userId: string, ms: number) => void
 }
 
 export function createTopkStage(ctx: TaskContext, deps: TopkDeps): Stage<UserEvent> {
@@ -198,12 +200,14 @@ class TopkStage implements Stage<UserEvent> {
       this.empty.delete(user)
       return
     }
+    const answers = scratch.listRecordTs
     const writes = lists.build(user, now, scratch.listPlace === 'urgent')
     this.sample(user, writes)
     const isWhole = scratch.surfacesOwed === undefined
     if (writes.length > 0) {
       this.metrics.wait.observe((now - (scratch.listDirtySince ?? now)) / 1000)
       this.metrics.built.add()
+      if (answers !== undefined) this.deps.onListed?.(user.id, now - answers)
       // a surface that is not built now may have a list in this commit already
       const before = this.pending.get(user)
       this.pending.set(user, before === undefined ? writes : merged(before, writes))
