@@ -25,6 +25,48 @@ export interface Totals {
   readonly sumLogLoss: number
 }
 
+/** What a score and its label add. One object is reused. */
+export interface ScoreTerms {
+  score: number
+  y: 0 | 1
+  /** Within [0, 1]: then `brier` and `loss` take the score as it is. */
+  isUnit: boolean
+  brier: number
+  loss: number
+  /** The score as a logit. */
+  chance: number
+  chanceBrier: number
+  chanceLoss: number
+}
+
+const terms: ScoreTerms = {
+  score: 0,
+  y: 0,
+  isUnit: false,
+  brier: 0,
+  loss: 0,
+  chance: 0,
+  chanceBrier: 0,
+  chanceLoss: 0,
+}
+
+/** Of a finite score; valid until the next call. */
+export function termsOf(score: number, positive: boolean): ScoreTerms {
+  const y = positive ? 1 : 0
+  const chance = sigmoid(score)
+  terms.score = score
+  terms.y = y
+  terms.chance = chance
+  terms.chanceBrier = (chance - y) * (chance - y)
+  terms.chanceLoss = logLoss(chance, y)
+  terms.isUnit = score >= 0 && score <= 1
+  if (terms.isUnit) {
+    terms.brier = (score - y) * (score - y)
+    terms.loss = logLoss(score, y)
+  }
+  return terms
+}
+
 export class ScoreSums {
   /** Scores that are finite. */
   n = 0
@@ -38,21 +80,26 @@ export class ScoreSums {
 
   /** A finite score. */
   add(score: number, positive: boolean): void {
-    const y = positive ? 1 : 0
-    this.n++
-    this.positives += y
-    this.addTo(ofLogit, sigmoid(score), y)
-    if (score < 0 || score > 1) return
-    this.unitN++
-    this.unitPositives += y
-    this.addTo(0, score, y)
+    this.take(termsOf(score, positive))
   }
 
-  private addTo(at: number, p: number, y: number): void {
+  /** As `add`, of a score whose terms are known: an impression counts in three windows. */
+  take(terms: ScoreTerms): void {
+    const { y } = terms
+    this.n++
+    this.positives += y
+    this.addTo(ofLogit, terms.chance, terms.chanceBrier, terms.chanceLoss)
+    if (!terms.isUnit) return
+    this.unitN++
+    this.unitPositives += y
+    this.addTo(0, terms.score, terms.brier, terms.loss)
+  }
+
+  private addTo(at: number, p: number, squared: number, lost: number): void {
     const { slots } = this
     addAt(slots, at + predicted, p)
-    addAt(slots, at + brier, (p - y) * (p - y))
-    addAt(slots, at + loss, logLoss(p, y))
+    addAt(slots, at + brier, squared)
+    addAt(slots, at + loss, lost)
   }
 
   merge(other: ScoreSums): void {
@@ -98,7 +145,7 @@ export function sigmoid(x: number): number {
   return 1 / (1 + Math.exp(-x))
 }
 
-export function logLoss(p: number, y: number): number {
+function logLoss(p: number, y: number): number {
   const held = Math.min(1 - leastProbability, Math.max(leastProbability, p))
   return y === 1 ? -Math.log(held) : -Math.log1p(-held)
 }

@@ -33,7 +33,7 @@ function told(seed: number, n: number, users = 30): Told[] {
     const item = upTo(50)
     return {
       ...emptyLabelled(),
-      at: t0 + upTo(3 * hour),
+      at: t0 + upTo(hour),
       user: upTo(users),
       policy: `p${upTo(3)}`,
       model,

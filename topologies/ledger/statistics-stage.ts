@@ -12,6 +12,7 @@ import { ByteReader } from '../../streams/serde/bytes.ts'
 import type { Outbox } from '../../streams/topology/outbox.ts'
 import type { Stage, TaskContext } from '../../streams/topology/stage.ts'
 import { calibrationRows, type ScoresOption } from '../calibration/rows.ts'
+import { termsOf } from '../calibration/sums.ts'
 import { sizes } from '../drift/subjects.ts'
 import type { Watermark } from '../drift/watermark.ts'
 import { known } from '../quality/metrics.ts'
@@ -129,16 +130,18 @@ class LedgerStage implements Stage<never>, PacketTaker {
 
   label(dims: number, minute: number, bucket: number, one: Labelled): void {
     const base = this.bases[dims]
+    const isScored = !Number.isNaN(one.score)
+    const terms = isScored ? termsOf(one.score, one.positive) : undefined
     for (const slot of this.slotsAt(minute)) {
       const cell = slot.cell(base)
       if (this.packet > cell.upTo) {
         this.state.journal.change(cell)
         addLabel(cell.sums(bucket), one)
         if (one.badScore) cell.scores().bad++
-        else if (!Number.isNaN(one.score)) cell.scores().add(one.score, one.positive)
+        else if (terms) cell.scores().take(terms)
       }
       if (slot.isSettled) continue
-      if (!Number.isNaN(one.score)) this.sample(slot, base, one)
+      if (isScored) this.sample(slot, base, one)
       if (slot.size > 0) this.show(slot, base, one)
     }
   }
