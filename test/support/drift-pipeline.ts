@@ -7,13 +7,12 @@ import { noMetrics } from '../../streams/metrics.ts'
 import { resolveOptions } from '../../streams/options.ts'
 import { ByteReader, ByteWriter } from '../../streams/serde/bytes.ts'
 import { hash53, partitionOfText, randomFrom } from '../../streams/serde/hash.ts'
-import type { Alert, Outbox, TableRow } from '../../streams/topology/outbox.ts'
+import type { Alert, DeltaChannel, Outbox, TableRow } from '../../streams/topology/outbox.ts'
 import type { Stage } from '../../streams/topology/stage.ts'
 import type { Row, Store } from '../../streams/topology/store.ts'
 import { noRules } from '../../topologies/alerts/rule-file.ts'
 import { alertRules } from '../../topologies/alerts/rules.ts'
 import { createAlertsStage } from '../../topologies/alerts/statistics-stage.ts'
-import { driftChannel } from '../../topologies/drift/deltas.ts'
 import { driftOptions } from '../../topologies/drift/options.ts'
 import { ReferenceBook } from '../../topologies/drift/reference-book.ts'
 import { createDriftStatisticsStage } from '../../topologies/drift/statistics-stage.ts'
@@ -25,14 +24,20 @@ export const minute = 60_000
 /** The start of a day. */
 export const t0 = 1_790_000_000_000 - (1_790_000_000_000 % (24 * 60 * minute))
 
+interface Packet {
+  readonly channel: DeltaChannel
+  readonly to: number
+  readonly bytes: ByteWriter
+}
+
 interface Out extends Outbox {
-  readonly packets: Map<number, ByteWriter>
+  readonly packets: Packet[]
   readonly rows: { table: string; row: TableRow }[]
   readonly alerts: Alert[]
 }
 
 function outbox(): Out {
-  const packets = new Map<number, ByteWriter>()
+  const packets: Packet[] = []
   const rows: { table: string; row: TableRow }[] = []
   const alerts: Alert[] = []
   return {
@@ -40,10 +45,12 @@ function outbox(): Out {
     rows,
     alerts,
     delta(channel, partition) {
-      if (channel !== driftChannel) throw new Error(`sent to channel ${channel.name}`)
-      const packet = packets.get(partition) ?? new ByteWriter()
-      packets.set(partition, packet)
-      return packet
+      let packet = packets.find(each => each.channel === channel && each.to === partition)
+      if (!packet) {
+        packet = { channel, to: partition, bytes: new ByteWriter() }
+        packets.push(packet)
+      }
+      return packet.bytes
     },
     row: (table, row) => void rows.push({ table, row: JSON.parse(JSON.stringify(row)) }),
     alert: alert => void alerts.push(alert),
@@ -159,8 +166,8 @@ export class Pipeline {
   }
 
   commitUser(index: number): void {
-    for (const [to, packet] of this.users[index].commit().packets)
-      this.statistics[to].stage.receive?.(driftChannel, new ByteReader(packet.copy()))
+    for (const { channel, to, bytes } of this.users[index].commit().packets)
+      this.statistics[to].stage.receive?.(channel, new ByteReader(bytes.copy()))
   }
 
   commitStatistics(): void {
@@ -181,6 +188,7 @@ export class Pipeline {
       'window_start',
       'window_end',
       'edges_id',
+      'profile',
       'statistic',
       'rule',
       'since',

@@ -2,7 +2,26 @@
 import { z } from 'zod'
 import { duration, durationTakes } from '../../streams/option-types.ts'
 import { defineOptions, option } from '../../streams/options.ts'
+import { type ProfileName, profileNames } from './profiles/index.ts'
 import { areDimensions, dimensions } from './segments.ts'
+
+const allProfiles = ['freshet', ...profileNames] as const
+
+const namesIn = (text: string): string[] =>
+  text
+    .split(',')
+    .map(name => name.trim())
+    .filter(name => name !== '')
+
+function areProfiles(text: string): boolean {
+  return namesIn(text).every(name => (allProfiles as readonly string[]).includes(name))
+}
+
+/** `freshet`: whether its own figures are wanted too. */
+export function profilesOf(text: string): { freshet: boolean; tools: ProfileName[] } {
+  const names = new Set(namesIn(text))
+  return { freshet: names.has('freshet'), tools: profileNames.filter(name => names.has(name)) }
+}
 
 const count = z.coerce.number().int().min(1).max(1_000_000)
 const countTakes = 'a whole number from 1 to 1000000'
@@ -15,6 +34,14 @@ export const driftOptions = defineOptions({
   'drift.context': option(z.string(), 'device,network', {
     help: "Keys of the events' context that are watched as categories, separated by commas. Named rather than found: a key with a value for every request would fill the state",
     takes: 'names separated by commas, or nothing',
+  }),
+  'drift.profiles': option(z.string().refine(areProfiles), 'freshet', {
+    help: "Whose figures are written: freshet's own, and those of well-known tools, computed as they do from raw values. freshet alone: the tools want a sample of up to drift.sampleSize rows of each subject, segment and window, in state and on the log, and know nothing of users whose rows are alike",
+    takes: `some of ${allProfiles.join(', ')}, separated by commas`,
+  }),
+  'drift.sampleSize': option(count, 5_000, {
+    help: "Raw values that are kept of a subject, segment and open window where drift.profiles names a tool; what a window has beyond them is not in the tools' figures. 5000: shares are told within a percent or so",
+    takes: countTakes,
   }),
   'drift.segments': option(z.string().refine(areDimensions), 'surface,cohort,policy,model', {
     help: 'What each subject is told apart by, beside the whole: one at a time, never crossed, the first 16 values of each. All four: when the whole drifts, the next question is where, and a window of a segment takes some 350 bytes for a day',

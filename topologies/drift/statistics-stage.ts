@@ -15,7 +15,7 @@ import type { Stage, TaskContext } from '../../streams/topology/stage.ts'
 import { type CellHead, driftChannel, readDeltas, statisticsKind } from './deltas.ts'
 import { type FigureLimits, figures } from './figures.ts'
 import { Histogram } from './histogram.ts'
-import type { driftOptions } from './options.ts'
+import { type driftOptions, profilesOf } from './options.ts'
 import {
   collect,
   newReference,
@@ -25,6 +25,8 @@ import {
 } from './reference.ts'
 import { ReferenceBook, type SetReference } from './reference-book.ts'
 import { driftRows, histogramRows, referenceRows } from './rows.ts'
+import { samplesChannel } from './samples/deltas.ts'
+import { WindowSamples } from './samples/window-samples.ts'
 import { dimensionsOf, SegmentValues } from './segments.ts'
 import { statisticsState } from './state.ts'
 import { levelOfEach } from './statistics/threshold.ts'
@@ -36,6 +38,8 @@ import type { WindowRow } from './windows.ts'
 const correctionMs = 10_000
 /** Windows closed or corrected in one commit: an old log, imported at once, makes many thousands due together (C1). */
 const windowsPerCommit = 200
+/** The same where they have samples: one that joins its reference writes some 80 KB. */
+const sampledPerCommit = 16
 /** References set by hand that are taken over in one commit. */
 const referencesPerCommit = 200
 /** Windows that may wait to be closed before input waits for them (C7). */
@@ -51,6 +55,8 @@ export type StatisticsOptions = Pick<
   | 'drift.reference.warmUp'
   | 'drift.alpha'
   | 'drift.segments'
+  | 'drift.profiles'
+  | 'drift.sampleSize'
 >
 
 export function createDriftStatisticsStage(
@@ -66,6 +72,17 @@ export function createDriftStatisticsStage(
     new SegmentValues(dimensionsOf(options['drift.segments'])),
   )
   const { windows, references, progress } = state
+  const { freshet, tools } = profilesOf(options['drift.profiles'])
+  const samples = new WindowSamples({
+    profiles: tools,
+    limit: options['drift.sampleSize'],
+    minRows: options['drift.minRows'],
+    segments: progress.segments,
+    isOpen(id) {
+      const known = windows.get(id)
+      return known ? known.revision === 0 : !watermark.passed(id.start + sizes[id.size].ms, delayMs)
+    },
+  })
   const open = new Set<WindowRow>()
   const corrected = new Set<WindowRow>()
   /** In order, to be closed or corrected with the next commits. */
@@ -165,6 +182,7 @@ export function createDriftStatisticsStage(
       replaceBy(reference, set)
       references.set(set, reference)
       state.referenceStore.touch(reference)
+      samples.replaceReference(set, [])
       for (const each of referenceRows(reference)) out.row('histograms', each)
     }
   }
@@ -182,9 +200,11 @@ export function createDriftStatisticsStage(
     const found = figures(reference, histogram, known?.edges ?? null, limits)
     for (const each of histogramRows(row, histogram, reference, revision))
       out.row('histograms', each)
-    if (n > 0 || reference.windows > 0)
+    if (freshet && (n > 0 || reference.windows > 0))
       for (const each of driftRows(row, found, reference, n, revision)) out.row('drift', each)
-    if (first && reference.groups === null && row.start > begins && n >= limits.minRows) {
+    const joins = first && reference.groups === null && row.start > begins && n >= limits.minRows
+    if (first) for (const each of samples.closed(row, reference, joins)) out.row('drift', each)
+    if (joins) {
       if (collect(reference, row.start, histogram, limits.wantedWindows)) {
         references.froze(row)
         for (const each of referenceRows(reference)) out.row('histograms', each)
@@ -195,7 +215,7 @@ export function createDriftStatisticsStage(
 
   const closeDue = (now: number, out: Outbox): void => {
     if (due.length === 0) due = gather(now)
-    for (const row of due.splice(0, windowsPerCommit)) {
+    for (const row of due.splice(0, tools.length > 0 ? sampledPerCommit : windowsPerCommit)) {
       if (open.delete(row)) closedCounter.add()
       corrected.delete(row)
       row.revision++
@@ -229,9 +249,13 @@ export function createDriftStatisticsStage(
 
   return {
     name: 'drift',
-    stores: state.stores,
-    receives: [driftChannel],
-    receive(_channel, payload) {
+    stores: [...state.stores, ...samples.stores],
+    receives: [driftChannel, samplesChannel],
+    receive(channel, payload) {
+      if (channel === samplesChannel) {
+        if (tools.length > 0) samples.receive(payload)
+        return
+      }
       readDeltas(payload, (source, mark) => watermark.hear(source, mark), cell)
       state.progressStore.touch(progress)
     },
@@ -245,6 +269,7 @@ export function createDriftStatisticsStage(
       }
       adopt(out)
       closeDue(now, out)
+      samples.flush()
       sweep()
     },
     restored() {
@@ -253,6 +278,7 @@ export function createDriftStatisticsStage(
         else if (row.changed) corrected.add(row)
         else row.pack()
       }
+      samples.restored()
     },
   }
 }

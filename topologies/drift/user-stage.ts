@@ -9,10 +9,12 @@ import type { OptionValues } from '../../streams/options.ts'
 import { hash53 } from '../../streams/serde/hash.ts'
 import type { Stage, TaskContext } from '../../streams/topology/stage.ts'
 import { type Row, Store } from '../../streams/topology/store.ts'
-import type { UserEvent, WatchEvent } from '../user/event.ts'
+import type { ActivityEvent, ImpressionEvent, UserEvent, WatchEvent } from '../user/event.ts'
+import { sampleHash } from './bottom-k.ts'
 import { DeltaBuffer, statisticsKind } from './deltas.ts'
-import type { driftOptions } from './options.ts'
+import { type driftOptions, profilesOf } from './options.ts'
 import { type Beat, DueMinutes, lifeMs, type PlayRow, takeBeat } from './plays.ts'
+import { allSizes, type RawValue, SampleBuffer } from './samples/deltas.ts'
 import type { Place } from './segments.ts'
 import {
   binOf,
@@ -41,11 +43,18 @@ const minuteMs = sizes[0].ms
 const edgesOf = (number: number): Float64Array => numberSubjects[number].edges
 
 export function createDriftUserStage(
-  options: Pick<OptionValues<typeof driftOptions>, 'drift.context'>,
+  options: Pick<
+    OptionValues<typeof driftOptions>,
+    'drift.context' | 'drift.profiles' | 'drift.sampleSize'
+  >,
   ctx: Pick<TaskContext, 'partition' | 'partitionsOf' | 'metrics'>,
 ): Stage<UserEvent> {
   const keys = contextKeys(options['drift.context'])
   const buffer = new DeltaBuffer(keys.map(contextSubject))
+  const samples =
+    profilesOf(options['drift.profiles']).tools.length > 0
+      ? new SampleBuffer(options['drift.sampleSize'])
+      : undefined
   const plays = new Map<string, PlayRow>()
   const playsGauge = ctx.metrics.gauge('freshet_drift_plays', { partition: `${ctx.partition}` })
   const progress: ProgressRow = { dirty: false, removed: false, watermark: 0 }
@@ -102,6 +111,14 @@ export function createDriftUserStage(
   const count = (place: Place, ts: number, number: number, value: number, shard: number): void =>
     buffer.at(place, 0, ts).count(number, binOf(edgesOf(number), value), shard, 1)
 
+  const countSession = (event: ActivityEvent, place: Place, shard: number): void => {
+    const { ts, closedSessionMs } = event
+    count(place, ts, subject.sessionLength, closedSessionMs, shard)
+    const hash = sampleHash(event.event.eventId)
+    const { name } = numberSubjects[subject.sessionLength]
+    samples?.add(name, place, allSizes, ts, { hash, value: closedSessionMs })
+  }
+
   const countBeat = (play: PlayRow, size: number, shard: number, beat: Beat, by: number): void => {
     const block = buffer.at(play.place, size, beat.minute * minuteMs)
     block.count(subject.watchedMs, binOf(edgesOf(subject.watchedMs), beat.watchedMs), shard, by)
@@ -120,6 +137,35 @@ export function createDriftUserStage(
   ): void => {
     if (old) countBeat(play, size, shard, old, -1)
     if (now) countBeat(play, size, shard, now, 1)
+  }
+
+  /** What a heartbeat made of the play's values in the windows around it. */
+  const samplePlay = (play: PlayRow, ts: number, to: SampleBuffer): void => {
+    const hash = sampleHash(playKey(play.userId, play.playId))
+    for (let size = 0; size < sizes.length; size++) {
+      const beat = after[size]
+      if (beat === undefined) continue
+      const add = (number: number, value: number): void =>
+        to.add(numberSubjects[number].name, play.place, size, ts, { hash, value })
+      add(subject.watchedMs, beat.watchedMs)
+      add(subject.positive, beat.positive ? 1 : 0)
+      if (beat.durationMs > 0)
+        add(subject.watchedRatio, Math.min(1, beat.watchedMs / beat.durationMs))
+    }
+  }
+
+  const sampleImpression = (
+    { ts, event }: ImpressionEvent,
+    place: Place,
+    to: SampleBuffer,
+  ): void => {
+    const { eventId, position, score, context } = event
+    const hash = sampleHash(eventId)
+    const add = (name: string, value: RawValue): void =>
+      to.add(name, place, allSizes, ts, { hash, value })
+    add(numberSubjects[subject.position].name, position)
+    add(numberSubjects[subject.prediction].name, score ?? Number.NaN)
+    for (const key of keys) if (context[key]) add(contextSubject(key), context[key])
   }
 
   const isOver = (play: PlayRow): boolean => newest(play) + lifeMs < progress.watermark
@@ -169,6 +215,7 @@ export function createDriftUserStage(
         countChange(play, size, shard, before[size], after[size])
       }
     }
+    if (samples) samplePlay(play, beat.minute * minuteMs, samples)
     if (event.consent !== 'full') return
     play.stored = true
     playStore.touch(play)
@@ -199,13 +246,14 @@ export function createDriftUserStage(
       const { ts } = event
       const { surface, cohort } = event.event
       const shard = hash53(event.userId) % shardCount
-      if (event.closedSessionMs >= 0)
-        count(placeOf(surface, cohort), ts, subject.sessionLength, event.closedSessionMs, shard)
+      if (event.closedSessionMs >= 0) countSession(event, placeOf(surface, cohort), shard)
       if (event.kind === 'impression') {
         const { position, score, context, policy, modelVersion } = event.event
-        const block = buffer.at({ surface, cohort, policy, model: modelVersion }, 0, ts)
+        const place = { surface, cohort, policy, model: modelVersion }
+        if (samples) sampleImpression(event, place, samples)
+        const block = buffer.at(place, 0, ts)
         block.count(subject.position, binOf(edgesOf(subject.position), position), shard, 1)
-        if (score === null || Number.isNaN(score)) block.missing[subject.prediction]++
+        if (score === null || !Number.isFinite(score)) block.missing[subject.prediction]++
         else block.count(subject.prediction, binOf(edgesOf(subject.prediction), score), shard, 1)
         for (let k = 0; k < keys.length; k++) {
           const name = context[keys[k]]
@@ -222,6 +270,7 @@ export function createDriftUserStage(
       news = false
       sweep()
       buffer.flush(out, ctx.partitionsOf(statisticsKind), ctx.partition, progress.watermark)
+      samples?.flush(out, ctx.partitionsOf(statisticsKind))
       progressStore.touch(progress)
     },
     restored() {
