@@ -7,13 +7,20 @@ import { z } from 'zod'
 import { FreshetError, messageOf } from '../../streams/errors.ts'
 import { type Disk, replaceFile } from './disk.ts'
 import { codecs } from './format.ts'
+import type { Range } from './ranges.ts'
 
 const MANIFEST = 'manifest.json'
 export const FORMAT = 'freshet-archive/1'
 
 const whole = z.number().int()
 const natural = whole.min(0)
-const range = z.tuple([natural, natural]).readonly()
+/** A heavily erased archive has millions of ranges: zod takes microseconds for each. */
+const ranges = z.custom<readonly Range[]>(
+  given =>
+    Array.isArray(given) &&
+    given.every(one => Array.isArray(one) && one.length === 2 && 0 <= one[0] && one[0] < one[1]),
+  'takes ranges of offsets',
+)
 const time = z.string()
 
 const fileShape = z.object({
@@ -29,9 +36,9 @@ const fileShape = z.object({
   /** Offsets of the range that the log did not have. */
   absent: natural,
   /** The first of these, at most MOST_GAPS ranges. */
-  gaps: z.array(range),
+  gaps: ranges,
   /** Offsets of the range whose records were erased. */
-  erased: z.array(range),
+  erased: ranges,
   /** ms; null without records. */
   timestamps: z.tuple([whole, whole]).readonly().nullable(),
   arrivals: z.tuple([natural, natural]).readonly().nullable(),
@@ -51,7 +58,7 @@ const partitionShape = z.object({
   /** All offsets below are dealt with; those behind the last file's end are known gaps. */
   next: natural,
   /** Offsets that the log had lost before they were archived, and the loss was accepted. */
-  lost: z.array(range),
+  lost: ranges,
 })
 
 const topicShape = z.object({
