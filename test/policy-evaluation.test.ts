@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { drawsOf } from '../replay/policy/impressions.ts'
+import { logitsBy, type RankedRow } from '../replay/policy/model-logits.ts'
 import { reportOf } from '../replay/policy/report.ts'
 import { drawsOfSlates } from '../replay/policy/slates.ts'
 import { loggedImpressions, loggedSlates } from '../replay/policy/tables.ts'
@@ -32,6 +33,7 @@ import { createEvaluationUserStage } from '../topologies/evaluation/live/user-st
 import type { ItemTable } from '../topologies/items/table.ts'
 import { pseudonym } from '../topologies/labels/pseudonym.ts'
 import { createLabelsStage } from '../topologies/labels/stage.ts'
+import type { ModelRunner } from '../topologies/models/runner.ts'
 import { FakeItems } from '../topologies/topk/fakes.ts'
 import { topkOptions } from '../topologies/topk/options.ts'
 import { Slate, type SlateRules, Traits } from '../topologies/topk/rules.ts'
@@ -385,6 +387,24 @@ describe('policy evaluation from the tables', () => {
     const [{ steps }] = draws
     const first = impressions.find(({ position }) => position === 0)!
     expect(steps[0].ratio).toBeCloseTo(1 / items.length / first.propensity!, 9)
+  })
+
+  it('a model needs the features that lists were ranked by, which those of the fixed mix have not', async () => {
+    const { slates: found } = await loggedSlates(store, 'freshet', extent, click, true)
+    expect(found[0].row).toMatchObject({ ranker_features: [], log_weights: [], feature_hash: '' })
+    const target = parseTarget('model:ranker', options)
+    if (target.kind !== 'model') throw new Error(target.kind)
+    const log = drawsOfSlates(
+      found,
+      ({ row }) => target.bySurface.get(row.surface),
+      row => logitsBy({} as ModelRunner, row as RankedRow, 300),
+    )
+    expect(log.leftOut).toEqual({ 'ranked without features': found.length })
+    const { figures } = reportOf(log, { lambdas: defaultLambdas, replicates: 100, seed: 1 })
+    for (const { value, refused } of figures) {
+      expect(value).toBeNull()
+      expect(refused).not.toBe('')
+    }
   })
 
   it('refuses what it cannot answer', () => {

@@ -3,6 +3,7 @@
 import { parseMap } from '../../replay/import/formats.ts'
 import { drawsOf } from '../../replay/policy/impressions.ts'
 import { readLogFile } from '../../replay/policy/log-file.ts'
+import { logitsBy, type RankedRow } from '../../replay/policy/model-logits.ts'
 import { type PolicyLog, type PolicyReport, reportOf } from '../../replay/policy/report.ts'
 import { type Metric, metrics } from '../../replay/policy/rewards.ts'
 import { drawsOfSlates } from '../../replay/policy/slates.ts'
@@ -12,7 +13,7 @@ import {
   loggedSlates,
   segmentKeys,
 } from '../../replay/policy/tables.ts'
-import { parseTarget, type Target } from '../../replay/policy/target.ts'
+import { parseTarget } from '../../replay/policy/target.ts'
 import type { ClickHouseStore } from '../../sinks/clickhouse/store.ts'
 import { FreshetError, messageOf } from '../../streams/errors.ts'
 import { noMetrics } from '../../streams/metrics.ts'
@@ -23,6 +24,7 @@ import { openTables } from '../compose.ts'
 import { createLookingLogger } from '../logger.ts'
 import { count } from '../terminal.ts'
 import { type Head, lines, machine } from './policy-answer.ts'
+import { openRunner } from './policy-model.ts'
 
 export function policyCommand() {
   return command(
@@ -32,7 +34,7 @@ export function policyCommand() {
   )
     .option(
       '--target <file|change|model:name>',
-      'policy file (JSON), a change of the present one such as temperature=0.5, a table of chances (CSV or JSONL: item,p[,position][,surface][,request][,q]), or model:NAME. With --log that has a column p_target: none',
+      'policy file (JSON), a change of the present one such as temperature=0.5, a table of chances (CSV or JSONL: item,p[,position][,surface][,request][,q]), model:NAME (the promoted one, or NAME@SHA256), or an .onnx file. With a --log that has a column p_target: none',
     )
     .option('--from <time>', 'ISO 8601: impressions from then on')
     .option('--to <time>', 'ISO 8601: up to then, not including it')
@@ -140,24 +142,23 @@ async function fromTables(
     const log = drawsOf(impressions, target.table)
     return { target: target.name, logged: extent.logged ?? '', log }
   }
+  const runner = target.kind === 'model' ? await openRunner(call, target) : undefined
   const { slates, lists, policies } = await asked(() =>
-    loggedSlates(tables, database, extent, reward),
+    loggedSlates(tables, database, extent, reward, runner !== undefined),
   )
   const logged = extent.logged ?? (policies.length === 1 ? policies[0] : '')
   const sampled = [
-    ...(target.kind === 'rules' ? target.notes : []),
+    ...target.notes,
     `${count(slates.length)} of the ${count(lists)} lists shown were sampled with their candidates (slates.share)`,
   ]
-  const log = drawsOfSlates(slates, ({ row }) => rulesFor(target, row.surface))
-  return { target: target.name, logged, log: { ...log, notes: [...log.notes, ...sampled] } }
-}
-
-function rulesFor(target: Target, surface: string) {
-  if (target.kind === 'rules') return target.bySurface.get(surface)
-  throw new FreshetError(
-    'CALL_INVALID',
-    `--target ${target.name}: rows of slates have what the rules look at, not the features that a model ranks by`,
+  const depth = values['ranker.cascade']
+  const log = drawsOfSlates(
+    slates,
+    ({ row }) => target.bySurface.get(row.surface),
+    runner && (row => logitsBy(runner, row as RankedRow, depth)),
   )
+  runner?.close()
+  return { target: target.name, logged, log: { ...log, notes: [...log.notes, ...sampled] } }
 }
 
 async function openLog(call: Call): Promise<ClickHouseStore> {

@@ -11,6 +11,7 @@ import { vectorDimension } from '../../topologies/learner/rows.ts'
 import { type SlateRules, Traits } from '../../topologies/topk/rules.ts'
 import type { SlateRow } from '../../topologies/topk/slates-row.ts'
 import { LeftOut } from './impressions.ts'
+import type { RankedRow } from './model-logits.ts'
 import type { LoggedDraw, PolicyLog } from './report.ts'
 
 export interface SlateImpression {
@@ -22,16 +23,19 @@ export interface SlateImpression {
 
 export interface ShownSlate {
   readonly user: string
-  readonly row: Pick<SlateRow, 'surface' | 'candidates' | 'list' | 'propensities' | 'policy'>
+  readonly row: Pick<SlateRow, 'surface' | 'candidates' | 'list' | 'propensities' | 'policy'> &
+    Partial<RankedRow>
   readonly impressions: readonly SlateImpression[]
-  /** Logits of the candidates under the target; absent: the logged ones. */
-  readonly logits?: ArrayLike<number>
 }
 
-/** `rules`: the target's on a surface; undefined: it has none there. */
+/**
+ * `rulesOf`: the target's on a surface; undefined: it has none there. `logitsOf`: what it makes of a row's candidates, or why
+ * it can't; absent: the logged logits.
+ */
 export function drawsOfSlates(
   slates: readonly ShownSlate[],
   rulesOf: (slate: ShownSlate) => SlateRules | undefined,
+  logitsOf?: (row: ShownSlate['row']) => ArrayLike<number> | string,
 ): PolicyLog {
   const leftOut = new LeftOut()
   const model = new RewardModel()
@@ -56,7 +60,8 @@ export function drawsOfSlates(
     }
     const rewards = rewardsByPosition(slate, leftOut)
     if (rewards.length === 0) continue
-    const steps = along.steps(slate, rules, rewards)
+    const logits = logitsOf?.(slate.row)
+    const steps = typeof logits === 'string' ? logits : along.steps(slate, rules, rewards, logits)
     if (typeof steps === 'string') leftOut.add(steps)
     else draws.push({ user: slate.user, steps })
   }
@@ -111,7 +116,12 @@ class AlongList {
   }
 
   /** Or why there are none. */
-  steps(slate: ShownSlate, rules: SlateRules, rewards: readonly number[]): Step[] | string {
+  steps(
+    slate: ShownSlate,
+    rules: SlateRules,
+    rewards: readonly number[],
+    logits: ArrayLike<number> | undefined,
+  ): Step[] | string {
     const { user, row } = slate
     const { candidates, list, propensities } = row
     const { forced } = this
@@ -121,7 +131,7 @@ class AlongList {
       return 'a listed item is no candidate of its row'
     const wrong = propensities.slice(0, rewards.length).find(p => propensityFault(p) !== undefined)
     if (wrong !== undefined) return `propensity of the draw ${propensityFault(wrong)}`
-    this.fill(slate)
+    this.fill(slate, logits)
     const steps: Step[] = []
     forced.run(this.traits, rules, picked, rewards.length, k => {
       const inSize = k < rules.size
@@ -157,7 +167,7 @@ class AlongList {
     return expected
   }
 
-  private fill({ row: { candidates }, logits }: ShownSlate): void {
+  private fill({ row: { candidates } }: ShownSlate, logits: ArrayLike<number> | undefined): void {
     const { traits } = this
     traits.count = candidates.length
     candidates.forEach(({ weight, features: [creator, topic, marks, ...vector] }, i) => {

@@ -1,5 +1,4 @@
 /** The log as it stands in ClickHouse: `examples` for impressions and outcomes, `slates` for what else could have been drawn. */
-import type { SlateRow } from '../../topologies/topk/slates-row.ts'
 import type { LoggedImpression } from './impressions.ts'
 import { type Metric, type Outcome, rewardOf } from './rewards.ts'
 import type { ShownSlate, SlateImpression } from './slates.ts'
@@ -30,11 +29,9 @@ interface ExampleRow extends Outcome {
   readonly propensity: number | null
 }
 
-interface StoredSlate
-  extends Pick<SlateRow, 'surface' | 'candidates' | 'list' | 'propensities' | 'policy'> {
+type StoredSlate = ShownSlate['row'] & {
   readonly user: string
   readonly list_version: string
-  readonly model: string
 }
 
 export interface RewardSettings {
@@ -75,12 +72,13 @@ export interface LoggedSlates {
   readonly policies: readonly string[]
 }
 
-/** The sampled lists of which something was shown within the extent. */
+/** The sampled lists of which something was shown within the extent. `withFeatures`: what a model would rank them by, too. */
 export async function loggedSlates(
   tables: LoggedTables,
   database: string,
   extent: LogExtent,
   { metric, capMs }: RewardSettings,
+  withFeatures = false,
 ): Promise<LoggedSlates> {
   const sampled = `(user, surface, list_version) IN (SELECT user, surface, list_version FROM ${database}.v_slates WHERE list_version != '')`
   const condition = `${where(extent)} AND list_version != ''`
@@ -88,7 +86,7 @@ export async function loggedSlates(
     `SELECT user, request, surface, list_version, item, position, propensity, ${outcomes} FROM ${database}.v_examples WHERE ${condition} AND ${sampled} ORDER BY ts`,
   )
   const rows = await tables.query<StoredSlate>(
-    `SELECT user, list_version, surface, policy, model, temperature, candidates, list, propensities FROM ${database}.v_slates WHERE (user, surface, list_version) IN (SELECT user, surface, list_version FROM ${database}.v_examples WHERE ${condition}) ORDER BY ts`,
+    `SELECT user, list_version, surface, policy, candidates, list, propensities${withFeatures ? ', ranker_features, feature_hash, bucket, log_weights' : ''} FROM ${database}.v_slates WHERE (user, surface, list_version) IN (SELECT user, surface, list_version FROM ${database}.v_examples WHERE ${condition}) ORDER BY ts`,
   )
   const [{ lists }] = await tables.query<{ lists: number }>(
     `SELECT toUInt32(uniqExact(user, surface, list_version)) AS lists FROM ${database}.v_examples WHERE ${condition}`,

@@ -18,16 +18,25 @@ export type Target =
       readonly bySurface: ReadonlyMap<string, SlateRules>
       readonly notes: readonly string[]
     }
-  | { readonly kind: 'model'; readonly name: string; readonly model: string }
+  | {
+      readonly kind: 'model'
+      readonly name: string
+      /** Of a pushed model, NAME or NAME@SHA256; or a file of one. */
+      readonly model: string
+      readonly isFile: boolean
+      readonly bySurface: ReadonlyMap<string, SlateRules>
+      readonly notes: readonly string[]
+    }
 
 const takes =
-  'it takes a policy file (JSON, docs/lists.md), a short form such as temperature=0.5, a table of chances (CSV or JSONL with item,p), or model:NAME'
+  'it takes a policy file (JSON, docs/lists.md), a short form such as temperature=0.5, a table of chances (CSV or JSONL with item,p), model:NAME, or a file of a model (.onnx)'
 
 /** `options`: those of the run that drew. Errors: CALL_INVALID, OPTION_INVALID. */
 export function parseTarget(given: string, options: TopkOptions): Target {
-  if (given.startsWith('model:')) return { kind: 'model', name: given, model: given.slice(6) }
+  if (given.startsWith('model:')) return modelTarget(given, given.slice(6), false, options)
   if (existsSync(given)) {
     const name = basename(given)
+    if (given.endsWith('.onnx')) return modelTarget(name, given, true, options)
     const file = jsonOf(given)
     if (file === undefined) return { kind: 'table', name, table: readActionTable(given) }
     return rulesTarget(name, file, options)
@@ -38,6 +47,14 @@ export function parseTarget(given: string, options: TopkOptions): Target {
       `--target got ${JSON.stringify(given)}, and there is no such file; ${takes}`,
     )
   return rulesTarget(given, withChanges(shortForm(given), options), options)
+}
+
+/** The surfaces' rules as they are, over another ranker's logits. */
+function modelTarget(name: string, model: string, isFile: boolean, options: TopkOptions): Target {
+  const present = rulesTarget(name, withChanges({}, options), options)
+  if (present.kind !== 'rules') throw new FreshetError('BUG', `rules are ${present.kind}`)
+  const { bySurface, notes } = present
+  return { kind: 'model', name, model, isFile, bySurface, notes }
 }
 
 /** The file's JSON object where it is one that a policy file may be; undefined: it is a table. */

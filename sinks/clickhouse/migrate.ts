@@ -7,6 +7,7 @@ import type { SqlPort } from './connection.ts'
 import { tablesMigration } from './migrations/0001-tables.ts'
 import { outcomesMigration } from './migrations/0002-outcomes.ts'
 import { calibrationMigration } from './migrations/0004-calibration.ts'
+import { slatesMigration } from './migrations/0005-slates.ts'
 import { experimentsMigration } from './migrations/0006-experiments.ts'
 
 export interface Migration {
@@ -20,6 +21,7 @@ export const migrations: readonly Migration[] = [
   tablesMigration,
   outcomesMigration,
   calibrationMigration,
+  slatesMigration,
   experimentsMigration,
 ]
 

@@ -61,6 +61,8 @@ export type ScorerFor = (capacity: number) => Scorer
 export class Recommender implements ListedCandidates {
   readonly surfaces: readonly SurfacePolicy[]
   readonly candidates: Candidates
+  /** Of the list prepared last. */
+  bucket = 0
 
   private readonly options: TopkOptions
   private readonly items: ItemTable
@@ -160,6 +162,7 @@ export class Recommender implements ListedCandidates {
     this.explore.retrieve(ask, candidates)
     const { covisit, embedding, content, filter } = this
     const bucket = bucketFor(user, length)
+    this.bucket = bucket
     this.scorer.score({ ask, candidates, covisit, embedding, content, filter, bucket }, this.logits)
     // a pushed model has the last word
     if (this.scorer.model === '')
@@ -210,6 +213,16 @@ export class Recommender implements ListedCandidates {
   /** Of what ranked the list prepared last. */
   get model(): string {
     return this.scorer.model
+  }
+
+  /** Of a candidate of the last draw: its row of `matrix`. */
+  placeOf(candidate: number): number {
+    return this.draws.placeOf(candidate)
+  }
+
+  /** What fatigue and its creator's weight add to a candidate's logit, whoever ranks. */
+  logWeightOf(candidate: number): number {
+    return this.filter.logWeight(this.draws.itemOf(candidate))
   }
 
   idOf(candidate: number): string {

@@ -9,6 +9,7 @@
  * p of a row = `propensitiesOf(drawOfRow(row, rules))`, but of thompson, whose samples no row holds.
  */
 import type { TableRow } from '../../streams/topology/outbox.ts'
+import { featureCount, featureHash } from '../blend/features.ts'
 import { vectorDimension } from '../learner/rows.ts'
 import type { Draw } from './propensities.ts'
 import type { Recommender } from './recommend.ts'
@@ -36,6 +37,11 @@ export interface SlateRow extends TableRow {
   }[]
   readonly list: readonly string[]
   readonly propensities: readonly number[]
+  /** Candidates x features of the registry, row-major; empty: ranked without. */
+  readonly ranker_features: readonly number[]
+  readonly feature_hash: string
+  readonly bucket: number
+  readonly log_weights: readonly number[]
 }
 
 /** Of the recommender's last draw. `at` is when, ms. */
@@ -74,9 +80,30 @@ export function slateRow(
         ],
       }
     }),
+    ...rankedBy(recommender),
     list: Array.from({ length: slate.count }, (_, k) => recommender.idOf(slate.picked[k])),
     propensities: Array.from(slate.p.subarray(0, slate.count)),
   }
+}
+
+/** What another model would rank the candidates by; empty where this list was ranked without features. */
+function rankedBy(recommender: Recommender) {
+  const { matrix, traits, bucket } = recommender
+  if (matrix === undefined)
+    return { ranker_features: [], feature_hash: '', bucket, log_weights: [] }
+  const features: number[] = []
+  const logWeights: number[] = []
+  for (let i = 0; i < traits.count; i++) {
+    const at = recommender.placeOf(i) * featureCount
+    for (let f = 0; f < featureCount; f++) features.push(short(matrix[at + f]))
+    logWeights.push(recommender.logWeightOf(i))
+  }
+  return { ranker_features: features, feature_hash: featureHash, bucket, log_weights: logWeights }
+}
+
+/** A number of 32 bits in as few digits as name it: the row is text on its way. */
+function short(x: number): number {
+  return Number.isInteger(x) ? x : Number(x.toPrecision(9))
 }
 
 /** Indices differ between processes: the row has its own numbers, in order of first sight. */
