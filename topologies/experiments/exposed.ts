@@ -7,7 +7,7 @@ import type { Outcome } from './metrics.ts'
 /** Store numbers in the task kind `user`. On the log for ever. */
 const stores = { exposed: 55 } as const
 
-export const DAY = 86_400_000
+const DAY = 86_400_000
 const beforeMs = 28 * DAY
 const layout = 1
 

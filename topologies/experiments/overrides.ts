@@ -23,7 +23,7 @@ const others = ['topk.candidates', 'topk.fatigue'] as const
 type Overridable = keyof typeof ofRules | (typeof others)[number]
 
 /** What arms may change. `ranker` takes `blend` besides what the option says: a model against the blend. */
-export const overridable: readonly string[] = [...Object.keys(ofRules), ...others, 'ranker']
+const overridable: readonly string[] = [...Object.keys(ofRules), ...others, 'ranker']
 
 export interface Overrides {
   readonly values: Readonly<Partial<Record<Overridable, unknown>>>

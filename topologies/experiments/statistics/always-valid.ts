@@ -12,7 +12,7 @@
  */
 
 /** Users of both arms at which the interval is as narrow as it can be made: N*. */
-export const tunedFor = 5_000
+const tunedFor = 5_000
 
 /** @param alpha level of the interval. @param users of both arms, where the interval is to be narrowest. */
 export function rhoOf(alpha: number, users = tunedFor): number {

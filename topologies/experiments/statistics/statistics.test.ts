@@ -239,6 +239,7 @@ print(json.dumps(out))`,
     expect(srmP([5_000, 5_400], [0.5, 0.5])).toBeLessThan(srmAlarm)
     expect(srmP([100], [1])).toBeNull()
     expect(srmP([0, 0], [0.5, 0.5])).toBeNull()
+    expect(srmP([1, 5], [0.1, 0.9])).toBeNull()
     expect(srmP([10, 12, 0], [0.5, 0.5, 0])).toBe(srmP([10, 12], [1, 1]))
   })
 })
