@@ -147,7 +147,8 @@ function expectList(text: string, user: string, items: ReadonlySet<string>): Lis
     expires: expect.any(Number),
     policy: expect.stringMatching(/./),
     model: expect.any(String),
-    experiments: {},
+    // lists of a user have the built-in experiment's arm
+    experiments: user === '' ? {} : { exploration: expect.stringMatching(/^(on|holdout)$/) },
     items: expect.any(Array),
   })
   expect(list.expires).toBeGreaterThan(list.at)
