@@ -1,6 +1,14 @@
 /** `freshet features export`: pyarrow, another implementation of Parquet, reads what was written. */
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -13,6 +21,9 @@ import { noMetrics } from '../streams/metrics.ts'
 import { randomFrom } from '../streams/serde/hash.ts'
 import type { TableRow } from '../streams/topology/outbox.ts'
 import { featureHash, featureNames } from '../topologies/blend/features.ts'
+import { checkModel } from '../topologies/models/check.ts'
+import { featureSet } from '../topologies/models/features.ts'
+import { openRuntime } from '../topologies/models/onnxruntime.ts'
 import { type ClickHouseProcess, spawnClickHouseHttp } from './support/clickhouse-http.ts'
 import { runPython } from './support/python.ts'
 
@@ -222,6 +233,41 @@ describe('features export', () => {
     )
     expect([away.status, away.stderr]).toEqual([1, expect.stringMatching(/cannot be reached/)])
   })
+
+  it('is what the documented program trains a model from', async () => {
+    const [, program] = /```python\n(.*?)```/s.exec(readFileSync('docs/models.md', 'utf8')) ?? []
+    const at = join(folder, 'trained')
+    mkdirSync(at)
+    const connection = await connect(embedded)
+    await exportExamples(
+      connection,
+      { database: 'freshet', from: start, to: start + 60 * hour, labelled: true },
+      { hash: featureHash, names: featureNames },
+      join(at, 'examples.parquet'),
+      () => undefined,
+    )
+    await connection.close()
+    const enter = 'import json, os, sys\nos.chdir(json.load(sys.stdin))\n'
+    const packages = [
+      ...['protobuf==5.29.5', 'numpy==2.2.6', 'onnx==1.17.0', 'scikit-learn==1.6.1'],
+      ...['skl2onnx==1.18.0', 'onnxmltools==1.13.0', 'lightgbm==4.6.0', pyarrow],
+    ]
+    // what trainers print is not the answer
+    const quiet = 'out, sys.stdout = sys.stdout, sys.stderr\n'
+    const end = '\nsys.stdout = out\nprint(json.dumps({"names": names}))'
+    const { names } = runPython(`${enter}${quiet}${program}${end}`, at, packages) as {
+      names: string[]
+    }
+    expect(names).toEqual(featureNames)
+    const verdict = checkModel(readFileSync(join(at, 'ranker.onnx')), {
+      features: featureSet(),
+      open: openRuntime(),
+      maxBytes: 1 << 26,
+      budgetMs: 10_000,
+      elapsedMs: () => performance.now(),
+    })
+    expect(verdict.refusals).toEqual([])
+  }, 600_000)
 
   it('keeps the file that was there where the answer is cut off', async () => {
     const file = join(folder, 'kept.parquet')

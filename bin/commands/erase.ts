@@ -21,7 +21,11 @@ export function eraseCommand() {
     'freshet erase u42 --reason "asked by letter of 2026-02-03"',
   )
     .option('--reason <text>', 'stands in the record', '')
-    .option('--wait <duration>', 'how long to wait for the proof; 0 does not wait', '60s')
+    .option(
+      '--wait <duration>',
+      'how long to wait for the proof (workers gather erasures for clickhouse.eraseEvery); 0 does not wait',
+      '3m',
+    )
     .action(action(erase))
 }
 

@@ -22,8 +22,8 @@ export const clickhouseOptions = defineOptions({
     help: 'Rows that make a block go out at once. 20,000: 3 MB of examples, stored in .15 s on one core',
     takes: 'a whole number from 1 to 1000000',
   }),
-  'clickhouse.eraseEvery': option(duration(), 10_000, {
-    help: 'How long erasures wait for others: those of this time are one mutation a table. 10 s: a mutation looks into every part, and the law gives a month',
+  'clickhouse.eraseEvery': option(duration(), 60_000, {
+    help: 'How long erasures wait for others: those of this time are one mutation a table. 1 min: a mutation looks into every part, and the law gives a month',
     takes: durationTakes,
   }),
   'clickhouse.examples.retention': option(duration(), 90 * day, {

@@ -97,7 +97,7 @@ export async function createClickHouseStore(spec: ClickHouseStoreSpec): Promise<
     sql: connection,
     database,
     run: spec.run,
-    everyMs: spec.eraseEveryMs ?? 10_000,
+    everyMs: spec.eraseEveryMs ?? 60_000,
     clock,
     outage,
     stored: async names => {

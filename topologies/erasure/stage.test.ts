@@ -67,6 +67,23 @@ function setUp() {
 }
 
 describe('an erasure', () => {
+  it('begins with less consent too, and leaves what comes after it', () => {
+    const { task, rows, said } = setUp()
+    task.send(impression('u', 'a', START, {}))
+    task.commit()
+    task.send(impression('u', 'b', START + MINUTE, { consent: 'contextual' }))
+    task.send(impression('u', 'c', START + MINUTE, {}))
+    task.send(impression('u', 'd', START + MINUTE + 1, {}))
+    task.commit()
+    const [{ order, asked }] = rows()
+    expect(order).toMatchObject({ examples: START + MINUTE })
+    expect(asked).toBe(START + MINUTE)
+    const shown = task.commits[1].effects.blocks[0].rows ?? []
+    expect(shown.map(row => [row.item, row.ts])).toEqual([['d', START + MINUTE + 1]])
+    task.commit()
+    expect(said().slice(2)).toEqual(['changelog false 2 2 0', 'redis false 2 2 0'])
+  })
+
   it('E1, E3: orders the tables to remove all rows of before, under every key, behind them', () => {
     const { task, erase, blocks, rows } = setUp()
     task.send(impression('u', 'a', START, {}))
@@ -75,12 +92,14 @@ describe('an erasure', () => {
     task.send(impression('v', 'b', START + MINUTE, {}))
     task.now += 5
     erase('u', START)
+    const removedAt = task.now
+    task.now += 5
     task.commit()
     const orders = rows().filter(row => row.order !== undefined)
     expect(orders).toEqual(
       keys.map(key => ({
         // the user's newest event, although it is newer than the erasure
-        order: { examples: START + MINUTE, slates: task.now },
+        order: { examples: START + MINUTE, slates: removedAt },
         pseudonym: named('u', key),
         asked: START,
       })),

@@ -1,9 +1,11 @@
 /**
- * In the user task: what an erasure sets going behind the state. The sessions stage has removed the state and the views; here
- * the tables are told to remove the user's rows, and what was found and removed is written to `erasures`, store by store.
+ * In the user task: what the removal of a user (an erasure, or an event with less consent) sets going behind the state. The
+ * sessions stage has removed the state and the views; here the tables are told to remove the user's rows, and what was found
+ * and removed is written to `erasures`, store by store.
  *
  *  - E1 The order to the table store leaves behind all rows of the user in the same commit, so this stage flushes last. It
- *       holds until the table store has carried it out, as any block of rows does.
+ *       holds until the table store has carried it out, as any block of rows does. Which rows go is said by event time, up
+ *       to the one from which on events of the user count again: what is left does not depend on when commits were made.
  *  - E2 `changelog` and `redis` are said to be done with the commit after the one whose tombstones and deletes were
  *       acknowledged. Until then the erasure stands on the changelog, so a restart does not forget to say it.
  *  - E3 Rows are known by pseudonym: the order names those under every key that is known.
@@ -11,7 +13,7 @@
 import type { Outbox } from '../../streams/topology/outbox.ts'
 import type { Stage, TaskContext } from '../../streams/topology/stage.ts'
 import { pseudonym } from '../labels/pseudonym.ts'
-import type { ErasureEvent, UserEvent } from '../user/event.ts'
+import type { UserEvent } from '../user/event.ts'
 import type { StoredUser } from '../user/stored-user.ts'
 import type { UserTable } from '../user/users.ts'
 import { erasureStore, PendingErasure } from './rows.ts'
@@ -29,16 +31,24 @@ export function createErasureStage(ctx: TaskContext, deps: ErasureDeps): Stage<U
   return new ErasureStage(ctx, deps)
 }
 
+/** A user who was removed since the last commit. */
+interface Removed {
+  found: number
+  /** Processing time, ms. */
+  readonly at: number
+  /** Event time of the erasure, ms; 0: it was none. */
+  asked: number
+}
+
 class ErasureStage implements Stage<UserEvent> {
   readonly name = 'erasure'
   readonly stores: NonNullable<Stage['stores']>
   private readonly ctx: TaskContext
   private readonly deps: ErasureDeps
   private readonly store
+  private readonly removed = new Map<string, Removed>()
   private pending: PendingErasure[] = []
   private readonly restoring = new Map<string, PendingErasure>()
-  /** Whom the stage before has just removed. */
-  private removed: { userId: string; rows: number; lastSeenAt: number } | undefined
 
   constructor(ctx: TaskContext, deps: ErasureDeps) {
     this.ctx = ctx
@@ -53,57 +63,62 @@ class ErasureStage implements Stage<UserEvent> {
 
   private sawRemoved(user: StoredUser): void {
     const rows = 1 + (user.pendingLabels?.length ?? 0)
-    this.removed = { userId: user.id, rows, lastSeenAt: user.lastSeenAt }
+    this.of(user.id).found += rows
   }
 
+  private of(userId: string): Removed {
+    const known = this.removed.get(userId)
+    if (known) return known
+    const removed = { found: 0, at: this.ctx.now(), asked: 0 }
+    this.removed.set(userId, removed)
+    return removed
+  }
+
+  /** Also of a user who is not known here. */
   process(event: UserEvent): undefined {
-    if (event.kind === 'erasure') this.erased(event)
-    this.removed = undefined
+    if (event.kind === 'erasure') this.of(event.userId).asked = event.ts
     return undefined
   }
 
-  private erased({ userId, ts }: ErasureEvent): void {
-    const { users, views } = this.deps
-    const known = this.removed?.userId === userId ? this.removed : undefined
+  flush(out: Outbox): void {
+    this.flushDelivered(out)
+    for (const [userId, removed] of this.removed) this.flushRemoved(userId, removed, out)
+    this.removed.clear()
+  }
+
+  private flushRemoved(userId: string, { found, at, asked }: Removed, out: Outbox): void {
+    const { users, views, keys } = this.deps
+    const until = Math.max(asked, users.withdrawals.get(userId)?.at ?? 0)
+    const known = users.get(userId)
     const erasure = new PendingErasure({
       userId,
-      asked: ts,
-      found: known?.rows ?? 0,
-      left: users.get(userId) === undefined ? 0 : 1,
+      asked: asked || until,
+      found,
+      // who came back since is somebody new
+      left: known !== undefined && known.lastSeenAt <= until ? 1 : 0,
       views,
-      // events may be ahead of the erasure's clock; of those that come back later none is this old
-      examplesUntil: Math.max(ts, known?.lastSeenAt ?? 0),
-      slatesUntil: this.ctx.now(),
     })
+    for (const key of keys)
+      out.row('erasures', {
+        // slates have processing time
+        order: { examples: until, slates: at },
+        pseudonym: pseudonym(userId, key),
+        asked: erasure.asked,
+      })
+    this.tell(erasure, null, out)
     this.pending.push(erasure)
     this.store.touch(erasure)
   }
 
-  flush(out: Outbox): void {
+  private flushDelivered(out: Outbox): void {
     if (this.pending.length === 0) return
     const now = this.ctx.now()
-    const waiting: PendingErasure[] = []
     for (const erasure of this.pending) {
-      if (!erasure.told) this.order(erasure, out)
-      erasure.told = true
-      if (erasure.delivered) {
-        this.tell(erasure, now, out)
-        this.store.remove(erasure)
-      } else waiting.push(erasure)
+      if (!erasure.delivered) continue
+      this.tell(erasure, now, out)
+      this.store.remove(erasure)
     }
-    this.pending = waiting
-  }
-
-  /** E1, E3. */
-  private order(erasure: PendingErasure, out: Outbox): void {
-    const { asked, examplesUntil, slatesUntil } = erasure
-    for (const key of this.deps.keys)
-      out.row('erasures', {
-        order: { examples: examplesUntil, slates: slatesUntil },
-        pseudonym: pseudonym(erasure.userId, key),
-        asked,
-      })
-    this.tell(erasure, null, out)
+    this.pending = this.pending.filter(({ delivered }) => !delivered)
   }
 
   private tell(erasure: PendingErasure, done: number | null, out: Outbox): void {
@@ -126,13 +141,12 @@ class ErasureStage implements Stage<UserEvent> {
   }
 
   delivered(): void {
-    for (const erasure of this.pending) erasure.delivered ||= erasure.told
+    for (const erasure of this.pending) erasure.delivered = true
   }
 
   /** The last commit's tombstones stand, and its deletes are sent again before the next commit is made. */
   restored(): void {
     for (const erasure of this.restoring.values()) {
-      erasure.told = true
       erasure.delivered = true
       this.pending.push(erasure)
     }

@@ -162,11 +162,14 @@ class SessionsStage implements Stage<UserEvent> {
     return withdrawal !== undefined && current.ts <= withdrawal.at
   }
 
-  private removeUser(userId: string, at: number): void {
+  /** @param asked event time of the erasure, or of the event with less consent, ms. */
+  private removeUser(userId: string, asked: number): void {
     const { users } = this
     const passing = users.passing.get(userId)
     if (passing) users.remove(passing)
     const known = users.get(userId)
+    // what was removed is not begun again by events as old as it
+    const at = Math.max(asked, known?.lastSeenAt ?? 0)
     if (known) users.remove(known)
     // also of a user that is not known here: older events may be under way, and a view may have outlived its state
     users.withdraw(userId, at)
