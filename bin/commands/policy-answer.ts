@@ -70,7 +70,7 @@ function row({
     digits(value),
     span(low, high),
     bootstrap === null ? '' : span(...bootstrap),
-    bernsteinLow === null ? '' : digits(bernsteinLow),
+    bernsteinLow === null ? '' : digits(Math.max(0, bernsteinLow)),
     effectiveSampleSize === null ? '' : effectiveSampleSize.toFixed(0),
   ]
 }

@@ -147,10 +147,10 @@ function listSupports(
     const at = overlapOf(weights, owners)
     if (worst === undefined || at.effectiveSampleSize < worst.effectiveSampleSize) worst = at
   }
-  const rows = draws.flatMap(({ user, steps }) => steps.map(({ ratio }) => ({ user, ratio })))
+  // of a list, the mean of its positions' own ratios: lists are what is counted
   const byStep = overlapOf(
-    rows.map(({ ratio }) => ratio),
-    rows.map(({ user }) => user),
+    draws.map(({ steps }) => steps.reduce((sum, { ratio }) => sum + ratio, 0) / steps.length),
+    owners,
   )
   return new Map([
     ['on_policy', null],
