@@ -44,12 +44,14 @@ export class BottomK {
 
   /** Takes in a row with the numbers `a` and, where there are two, `b`. False: it is not among the smallest. */
   offer(hash: number, a: number, b = 0): boolean {
+    const { heap } = this
+    // above the largest it is not held either: nearly every row of a full sample ends here
+    if (heap.length >= this.limit && hash > heap[0]) return false
     const known = this.slots.get(hash)
     if (known !== undefined) {
       this.put(known, a, b)
       return true
     }
-    const { heap } = this
     if (heap.length < this.limit) {
       const slot = heap.length
       this.slots.set(hash, slot)

@@ -156,29 +156,34 @@ function writeNames(w: ByteWriter, names: ReadonlyMap<string, Int32Array>): void
   }
 }
 
-interface BlockHead {
+export interface BlockHead {
   readonly place: Place
   readonly size: number
   /** Start of the window, ms. */
   readonly start: number
 }
 
-export interface CellHead extends BlockHead {
-  readonly subject: string
-  readonly missing: number
-}
+export const blockKey = ({ place, size, start }: BlockHead): string =>
+  `${size} ${start}\n${placeKey(place)}`
 
-/** Reads a payload: `cell` gives who takes the changes of a cell (a slot each; names where the subject has categories). */
+/**
+ * Reads a payload: `cell` gives who takes the changes of a cell (a slot each; names where the subject has categories). Cells
+ * of one block come one after another, with the same `block`.
+ */
 export function readDeltas(
   payload: ByteReader,
   source: (partition: number, watermark: number) => void,
-  cell: (head: CellHead) => (name: string | null, slot: number, change: number) => void,
+  cell: (
+    block: BlockHead,
+    subject: string,
+    missing: number,
+  ) => (name: string | null, slot: number, change: number) => void,
 ): void {
   source(payload.uint(), payload.uint())
   let block: BlockHead | undefined
   while (payload.left > 0) {
     if (payload.u8() === 1 || block === undefined) block = readHead(payload)
-    const take = cell({ ...block, subject: payload.string(), missing: payload.int() })
+    const take = cell(block, payload.string(), payload.int())
     if (payload.u8() === 0) {
       for (let left = payload.uint(); left > 0; left--) take(null, payload.uint(), payload.int())
       continue

@@ -12,10 +12,12 @@ import type { OptionValues } from '../../streams/options.ts'
 import { partitionOfText } from '../../streams/serde/hash.ts'
 import type { Outbox } from '../../streams/topology/outbox.ts'
 import type { Stage, TaskContext } from '../../streams/topology/stage.ts'
-import { type CellHead, driftChannel, readDeltas, statisticsKind } from './deltas.ts'
+import type { Store } from '../../streams/topology/store.ts'
+import { type BlockHead, driftChannel, readDeltas, statisticsKind } from './deltas.ts'
 import { type FigureLimits, figures } from './figures.ts'
-import { Histogram } from './histogram.ts'
+import type { Histogram } from './histogram.ts'
 import { type driftOptions, profilesOf } from './options.ts'
+import { emptyFor, Pending } from './pending.ts'
 import {
   collect,
   newReference,
@@ -38,6 +40,8 @@ import type { WindowRow } from './windows.ts'
 const correctionMs = 10_000
 /** Windows closed or corrected in one commit: an old log, imported at once, makes many thousands due together (C1). */
 const windowsPerCommit = 200
+/** Rows that are summed into windows in one commit, each into some fifteen. */
+const foldsPerCommit = 100
 /** The same where they have samples: one that joins its reference writes some 80 KB. */
 const sampledPerCommit = 16
 /** References set by hand that are taken over in one commit. */
@@ -83,6 +87,8 @@ export function createDriftStatisticsStage(
       return known ? known.revision === 0 : !watermark.passed(id.start + sizes[id.size].ms, delayMs)
     },
   })
+  const pending = new Pending()
+  let moreToFold = false
   const open = new Set<WindowRow>()
   const corrected = new Set<WindowRow>()
   /** In order, to be closed or corrected with the next commits. */
@@ -95,25 +101,10 @@ export function createDriftStatisticsStage(
   /** Windows past their grace were not yet written when the others were forgotten. */
   let heldBack = false
 
-  const emptyFor = (subject: string): Histogram => {
-    const known = numberSubject(subject)
-    return known ? Histogram.numbers(known.edges.length + 1) : Histogram.categories()
-  }
-
-  /** The window's row, made at first sight; undefined where it is past its grace. */
-  const windowFor = (
-    subject: string,
-    segment: string,
-    size: number,
-    at: number,
-  ): WindowRow | undefined => {
+  /** The window's row, made at first sight. */
+  const windowFor = (subject: string, segment: string, size: number, at: number): WindowRow => {
     const { ms } = sizes[size]
-    const start = Math.floor(at / ms) * ms
-    if (start + ms + graceMs < watermark.horizon) {
-      late.add()
-      return undefined
-    }
-    const id = { subject, segment, size, start }
+    const id = { subject, segment, size, start: Math.floor(at / ms) * ms }
     let row = windows.get(id)
     if (!row) {
       row = windows.make(id, emptyFor(subject))
@@ -127,22 +118,52 @@ export function createDriftStatisticsStage(
     return row
   }
 
-  const cell = (head: CellHead): ((name: string | null, slot: number, change: number) => void) => {
-    const at = head.size === 0 ? sizes.map((_, size) => size) : [head.size]
-    if (head.size === 0 && (progress.startedAt === 0 || head.start < progress.startedAt))
-      progress.startedAt = head.start
-    const rows = progress.segments
-      .of(head.place)
-      .flatMap(segment =>
-        at.flatMap(size => windowFor(head.subject, segment, size, head.start) ?? []),
-      )
-    const histograms = rows.map(row => row.unpacked())
-    for (const histogram of histograms) histogram.missing += head.missing
+  /** The windows that a block's changes are for, as blocks: itself, or of what is past its grace the hour and the day alone. */
+  const inGrace = (block: BlockHead): readonly BlockHead[] => {
+    const isIn = ({ size, start }: BlockHead): boolean =>
+      start + sizes[size].ms + graceMs >= watermark.horizon
+    if (isIn(block)) return [block]
+    late.add()
+    if (block.size > 0) return []
+    return [1, 2]
+      .map(size => ({
+        ...block,
+        size,
+        start: Math.floor(block.start / sizes[size].ms) * sizes[size].ms,
+      }))
+      .filter(isIn)
+  }
+
+  const cell = (
+    block: BlockHead,
+    subject: string,
+    missing: number,
+  ): ((name: string | null, slot: number, change: number) => void) => {
+    if (block.size === 0 && (progress.startedAt === 0 || block.start < progress.startedAt))
+      progress.startedAt = block.start
+    const histograms: Histogram[] = inGrace(block).map(each => {
+      const row = pending.row(each, subject)
+      pending.store.touch(row)
+      row.histogram.missing += missing
+      return row.histogram
+    })
     return (name, slot, change) => {
       for (const histogram of histograms)
         if (name === null) histogram.addAt(slot, change)
         else histogram.add(histogram.binOfName(name), slot % shardCount, change)
     }
+  }
+
+  /** Sums what waited for windows that are over into those (D1); true where some is left. */
+  const foldEnded = (): boolean => {
+    const ended = pending.takeEnded(end => watermark.passed(end, delayMs), foldsPerCommit)
+    for (const { subject, block, histogram } of ended) {
+      const at = block.size === 0 ? sizes.map((_, size) => size) : [block.size]
+      for (const segment of progress.segments.of(block.place))
+        for (const size of at)
+          windowFor(subject, segment, size, block.start).unpacked().merge(histogram)
+    }
+    return ended.length >= foldsPerCommit
   }
 
   const limitsOf = (row: WindowRow): FigureLimits => ({
@@ -249,7 +270,7 @@ export function createDriftStatisticsStage(
 
   return {
     name: 'drift',
-    stores: [...state.stores, ...samples.stores],
+    stores: [...state.stores, pending.store as unknown as Store<never>, ...samples.stores],
     receives: [driftChannel, samplesChannel],
     receive(channel, payload) {
       if (channel === samplesChannel) {
@@ -259,18 +280,22 @@ export function createDriftStatisticsStage(
       readDeltas(payload, (source, mark) => watermark.hear(source, mark), cell)
       state.progressStore.touch(progress)
     },
-    urgent: () => due.length > 0 || toAdopt.length > 0,
-    full: () => due.length > maxDue,
+    urgent: () => due.length > 0 || toAdopt.length > 0 || moreToFold,
+    full: () => due.length > maxDue || (moreToFold && pending.size > maxDue),
     flush(out) {
       const now = ctx.now()
-      if (watermark.advance(now, windows.size < maxHeld)) {
+      if (watermark.advance(now, windows.size + pending.size < maxHeld)) {
         state.progressStore.touch(progress)
         watermarkGauge.set(watermark.value / 1000)
       }
       adopt(out)
-      closeDue(now, out)
+      moreToFold = foldEnded()
+      // windows close, and are forgotten, once all that came for them is in them
+      if (!moreToFold) {
+        closeDue(now, out)
+        sweep()
+      }
       samples.flush()
-      sweep()
     },
     restored() {
       for (const row of windows.values()) {
