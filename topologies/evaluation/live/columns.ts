@@ -2,7 +2,6 @@
  * What a judged list adds to the sums of its window, and how figures are read from them. Columns: the list itself, its rewards by
  * metric, then a block for each target. All are sums over lists, in buckets of users.
  */
-import type { LoggedSlate } from '../estimators/slate.ts'
 import type { Estimator } from '../estimators/terms.ts'
 
 /** Positions that are looked at: further down few viewers come, and weights are products. */
@@ -107,16 +106,3 @@ export function estimatorsOf(target: number, metric: number): Estimator[] {
 }
 
 export const weightColumns = (target: number): { weight: number; squares: number } => at(target)
-
-/** The same list as the estimators for logs have it: what a test holds `contribution` against. */
-export function asSlate(list: JudgedList, target: number, metric: number): LoggedSlate {
-  return {
-    user: '',
-    steps: Array.from({ length: list.shown }, (_, k) => ({
-      ratio: list.targets[target].ratio[k],
-      reward: list.rewards[metric][k],
-      expected: list.rate[k],
-      expectedOfTarget: list.targets[target].expected[k],
-    })),
-  }
-}

@@ -14,7 +14,7 @@ export interface Window {
 }
 
 /** As the column `policy_evaluated` has a target. */
-export const targetName = (factor: number): string => `temperature*${factor}`
+const targetName = (factor: number): string => `temperature*${factor}`
 
 export function evaluationRows(
   window: Window,

@@ -18,7 +18,7 @@ import type { KeptDraw, SampledDraws } from './draws.ts'
 import { evaluationChannel, type Judged, writeJudged } from './packets.ts'
 
 const hourMs = 3_600_000
-export const bucketCount = 64
+const bucketCount = 64
 /** Rounds after which a list with an outcome that never comes (its user was removed and came back) is let go, ms. */
 const longestMs = 48 * hourMs
 
