@@ -13,7 +13,8 @@ import { FollowedTables } from './followed-tables.ts'
 import { Generations } from './generations.ts'
 import { type TopicNames, taskName } from './names.ts'
 import { Task } from './task.ts'
-import { type TaskCounts, TaskMeter } from './task-meter.ts'
+import { TaskMeter } from './task-meter.ts'
+import { lagOf, progressOf, type TaskProgress, type TopicLag } from './task-progress.ts'
 import {
   countPartitions,
   ensureInternalTopics,
@@ -66,14 +67,6 @@ export interface WorkerSettings {
 export interface TaskStatus {
   readonly task: string
   readonly state: string
-}
-
-/** What a task did since it was last asked for. */
-export interface TaskProgress extends TaskCounts {
-  readonly kind: string
-  readonly partition: number
-  /** Records of its outside topics that are not committed yet. */
-  readonly lag: number
 }
 
 export class Worker {
@@ -190,24 +183,15 @@ export class Worker {
   }
 
   /** Records behind the high watermark per outside topic-partition that this process owns. */
-  lag(): { topic: string; partition: number; records: number }[] {
-    return [...this.tasks.values()].flatMap(task => this.lagOf(task))
-  }
-
-  private lagOf(task: Task): { topic: string; partition: number; records: number }[] {
-    return task.committedPositions().flatMap(({ at, offset }) => {
-      const end = this.reader.highWatermark(at)
-      return end === undefined ? [] : [{ ...at, records: Math.max(0, end - offset) }]
-    })
+  lag(): TopicLag[] {
+    return [...this.tasks.values()].flatMap(task => lagOf(task, this.reader))
   }
 
   /** Of each task that runs, since the last call. */
   progress(): TaskProgress[] {
     return [...this.tasks.values()].flatMap(task => {
-      const counts = this.meters.get(task)?.take()
-      if (counts === undefined) return []
-      const lag = this.lagOf(task).reduce((sum, { records }) => sum + records, 0)
-      return [{ ...task.id, lag, ...counts }]
+      const meter = this.meters.get(task)
+      return meter ? [progressOf(task, meter, this.reader)] : []
     })
   }
 
