@@ -67,8 +67,7 @@ export class DeltaBuffer {
   /** Windows that are changed: what the next packet holds. */
   windows = 0
   private readonly contextSubjects: readonly string[]
-  private blocks = new Map<string, Map<number, Block>>()
-  private lastPlace = ''
+  private blocks = new Map<Place, Map<number, Block>>()
   private lastKey = -1
   private lastBlock: Block | undefined
 
@@ -76,16 +75,16 @@ export class DeltaBuffer {
     this.contextSubjects = contextSubjects
   }
 
-  /** The block of the window of size number `size` around `ts`. */
+  /** The block of the window of size number `size` around `ts`. Places are told apart by identity. */
   at(place: Place, size: number, ts: number): Block {
     const window = Math.floor(ts / sizes[size].ms)
     const key = window * sizes.length + size
-    const where = placeKey(place)
-    if (this.lastBlock && key === this.lastKey && where === this.lastPlace) return this.lastBlock
-    let windows = this.blocks.get(where)
+    const { lastBlock } = this
+    if (lastBlock && key === this.lastKey && place === lastBlock.place) return lastBlock
+    let windows = this.blocks.get(place)
     if (windows === undefined) {
       windows = new Map()
-      this.blocks.set(where, windows)
+      this.blocks.set(place, windows)
     }
     let block = windows.get(key)
     if (block === undefined) {
@@ -93,7 +92,6 @@ export class DeltaBuffer {
       windows.set(key, block)
       this.windows++
     }
-    this.lastPlace = where
     this.lastKey = key
     this.lastBlock = block
     return block

@@ -19,6 +19,50 @@ export function dimensionsOf(text: string): Dimension[] {
   return dimensions.filter(dimension => names.has(dimension))
 }
 
+/** Places known at a time; with ids for cohorts there would be no end of them. */
+const maxPlaces = 4_096
+
+type ByText<T> = Map<string, T>
+
+/** The value under a key, made where there is none. */
+function under<T>(map: ByText<T>, key: string, make: () => T): T {
+  let value = map.get(key)
+  if (value === undefined) {
+    value = make()
+    map.set(key, value)
+  }
+  return value
+}
+
+/**
+ * One object for each place, so that places are the same by identity. Hot: the decoder gives the same text for the same
+ * label, so four look-ups cost a third of joining them to one key.
+ */
+export class Places {
+  private known: ByText<ByText<ByText<ByText<Place>>>> = new Map()
+  private count = 0
+
+  of(surface: string, cohort: string, policy = '', model = ''): Place {
+    const models = under(
+      under(
+        under(this.known, surface, () => new Map()),
+        cohort,
+        () => new Map(),
+      ),
+      policy,
+      () => new Map(),
+    )
+    const found = models.get(model)
+    if (found) return found
+    const place = { surface, cohort, policy, model }
+    if (++this.count > maxPlaces) {
+      this.known = new Map()
+      this.count = 0
+    } else models.set(model, place)
+    return place
+  }
+}
+
 /** What the option takes: some of the dimensions, or nothing. */
 export function areDimensions(text: string): boolean {
   const names = text.split(',').map(name => name.trim())

@@ -15,7 +15,7 @@ import { DeltaBuffer, statisticsKind } from './deltas.ts'
 import { type driftOptions, profilesOf } from './options.ts'
 import { type Beat, DueMinutes, lifeMs, type PlayRow, takeBeat } from './plays.ts'
 import { allSizes, type RawValue, SampleBuffer } from './samples/deltas.ts'
-import type { Place } from './segments.ts'
+import { type Place, Places } from './segments.ts'
 import {
   binOf,
   contextKeys,
@@ -50,6 +50,7 @@ export function createDriftUserStage(
   ctx: Pick<TaskContext, 'partition' | 'partitionsOf' | 'metrics'>,
 ): Stage<UserEvent> {
   const keys = contextKeys(options['drift.context'])
+  const places = new Places()
   const buffer = new DeltaBuffer(keys.map(contextSubject))
   const samples =
     profilesOf(options['drift.profiles']).tools.length > 0
@@ -94,7 +95,7 @@ export function createDriftUserStage(
       }))
       // rows written before there were segments by cohort end here
       const cohort = value.left > 0 ? value.string() : ''
-      plays.set(playKey(userId, playId), newPlay(userId, playId, placeOf(surface, cohort), beats))
+      plays.set(playKey(userId, playId), newPlay(userId, playId, places.of(surface, cohort), beats))
     },
   })
   const progressStore = new Store<ProgressRow>({
@@ -119,13 +120,20 @@ export function createDriftUserStage(
     samples?.add(name, place, allSizes, ts, { hash, value: closedSessionMs })
   }
 
-  const countBeat = (play: PlayRow, size: number, shard: number, beat: Beat, by: number): void => {
-    const block = buffer.at(play.place, size, beat.minute * minuteMs)
-    block.count(subject.watchedMs, binOf(edgesOf(subject.watchedMs), beat.watchedMs), shard, by)
-    block.count(subject.positive, beat.positive ? 1 : 0, shard, by)
-    if (beat.durationMs <= 0) return
-    const ratio = Math.min(1, beat.watchedMs / beat.durationMs)
-    block.count(subject.watchedRatio, binOf(edgesOf(subject.watchedRatio), ratio), shard, by)
+  /** Moves a row from the bin of its old value to that of its new one; -1: it had none, or has none. */
+  const move = (
+    play: PlayRow,
+    size: number,
+    minute: number,
+    number: number,
+    shard: number,
+    from: number,
+    to: number,
+  ): void => {
+    if (from === to) return
+    const block = buffer.at(play.place, size, minute * minuteMs)
+    if (from >= 0) block.count(number, from, shard, -1)
+    if (to >= 0) block.count(number, to, shard, 1)
   }
 
   const countChange = (
@@ -135,8 +143,11 @@ export function createDriftUserStage(
     old: Beat | undefined,
     now: Beat | undefined,
   ): void => {
-    if (old) countBeat(play, size, shard, old, -1)
-    if (now) countBeat(play, size, shard, now, 1)
+    const minute = (now ?? old)?.minute
+    if (minute === undefined) return
+    move(play, size, minute, subject.watchedMs, shard, watchedBin(old), watchedBin(now))
+    move(play, size, minute, subject.positive, shard, positiveBin(old), positiveBin(now))
+    move(play, size, minute, subject.watchedRatio, shard, ratioBin(old), ratioBin(now))
   }
 
   /** What a heartbeat made of the play's values in the windows around it. */
@@ -149,8 +160,7 @@ export function createDriftUserStage(
         to.add(numberSubjects[number].name, play.place, size, ts, { hash, value })
       add(subject.watchedMs, beat.watchedMs)
       add(subject.positive, beat.positive ? 1 : 0)
-      if (beat.durationMs > 0)
-        add(subject.watchedRatio, Math.min(1, beat.watchedMs / beat.durationMs))
+      if (beat.durationMs > 0) add(subject.watchedRatio, ratioOf(beat))
     }
   }
 
@@ -180,7 +190,7 @@ export function createDriftUserStage(
       known = undefined
     }
     if (known && (event.consent === 'full' || !known.stored)) return known
-    const place = known?.place ?? placeOf(surface, cohort)
+    const place = known?.place ?? places.of(surface, cohort)
     const play = newPlay(userId, playId, place, known ? [...known.beats] : [])
     if (known) forget(known)
     plays.set(key, play)
@@ -246,10 +256,10 @@ export function createDriftUserStage(
       const { ts } = event
       const { surface, cohort } = event.event
       const shard = hash53(event.userId) % shardCount
-      if (event.closedSessionMs >= 0) countSession(event, placeOf(surface, cohort), shard)
+      if (event.closedSessionMs >= 0) countSession(event, places.of(surface, cohort), shard)
       if (event.kind === 'impression') {
         const { position, score, context, policy, modelVersion } = event.event
-        const place = { surface, cohort, policy, model: modelVersion }
+        const place = places.of(surface, cohort, policy, modelVersion)
         if (samples) sampleImpression(event, place, samples)
         const block = buffer.at(place, 0, ts)
         block.count(subject.position, binOf(edgesOf(subject.position), position), shard, 1)
@@ -282,13 +292,15 @@ export function createDriftUserStage(
   }
 }
 
-/** Of what no policy or model stands behind. */
-const placeOf = (surface: string, cohort: string): Place => ({
-  surface,
-  cohort,
-  policy: '',
-  model: '',
-})
+const watchedBin = (beat: Beat | undefined): number =>
+  beat ? binOf(edgesOf(subject.watchedMs), beat.watchedMs) : -1
+
+const positiveBin = (beat: Beat | undefined): number => (beat ? (beat.positive ? 1 : 0) : -1)
+
+const ratioBin = (beat: Beat | undefined): number =>
+  beat && beat.durationMs > 0 ? binOf(edgesOf(subject.watchedRatio), ratioOf(beat)) : -1
+
+const ratioOf = (beat: Beat): number => Math.min(1, beat.watchedMs / beat.durationMs)
 
 function playKey(userId: string, playId: string): string {
   return `${userId}\n${playId}`
