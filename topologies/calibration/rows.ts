@@ -1,5 +1,6 @@
 /** Rows of the table `calibration`: the bins of a window by model and segment, with the figures of the window in each. */
 import type { TableRow } from '../../streams/topology/outbox.ts'
+import { BottomK } from '../drift/bottom-k.ts'
 import type { Dims } from '../ledger/dims.ts'
 import type { Slot } from '../ledger/slots.ts'
 import { closedForms, reliability } from './reliability.ts'
@@ -23,9 +24,10 @@ interface Segment {
   readonly labels: number[]
 }
 
-/** `baseOf`: the dims of a number that a sample's row names. */
+/** Of a window and what is held within it (`within`). `baseOf`: the dims of a number that a sample's row names. */
 export function calibrationRows(
   slot: Slot,
+  within: readonly Slot[],
   option: ScoresOption,
   baseOf: (number: number) => Dims | undefined,
   revision: number,
@@ -44,12 +46,12 @@ export function calibrationRows(
     }
     return segment
   }
-  for (const cell of slot.cells.values()) {
+  for (const cell of within.flatMap(each => [...each.cells.values()])) {
     const sums = cell.read(() => undefined)
     if (!sums) continue
     for (const name of segmentsOf(cell.base)) segmentOf(cell.base.model, name).sums.merge(sums)
   }
-  for (const { model, rows } of slot.samples.values())
+  for (const [model, rows] of samplesOf(within))
     rows.forEach((_hash, score, told) => {
       const dims = baseOf(Math.floor(told / 2))
       for (const name of dims ? segmentsOf(dims) : ['']) {
@@ -67,6 +69,19 @@ export function calibrationRows(
       list.push(...rowsOf(slot, model, name, segment, reading, revision))
   }
   return list
+}
+
+function samplesOf(within: readonly Slot[]): Map<string, BottomK> {
+  const merged = new Map<string, BottomK>()
+  for (const { model, rows } of within.flatMap(each => [...each.samples.values()])) {
+    if (within.length === 1) merged.set(model, rows)
+    else {
+      const into = merged.get(model) ?? new BottomK(rows.limit, 2)
+      into.merge(rows)
+      merged.set(model, into)
+    }
+  }
+  return merged
 }
 
 /** One reading for all segments of a model, since it is one model. */

@@ -79,6 +79,14 @@ export class Journal {
     this.changed.add(part)
   }
 
+  /** Writes the part's row with this commit: something was added to it that stands in no packet. */
+  write(part: Part): void {
+    part.upTo = this.number
+    part.changed = false
+    this.changed.delete(part)
+    this.touch(part)
+  }
+
   /** The part is gone. */
   forget(part: Part): void {
     this.changed.delete(part)
@@ -97,10 +105,7 @@ export class Journal {
       const part = this.toWrite.pop()
       if (!part) break
       if (part.removed || !part.changed) continue
-      part.upTo = this.number
-      part.changed = false
-      this.changed.delete(part)
-      this.touch(part)
+      this.write(part)
       left -= part.bytes
       this.roundBytes += part.bytes
     }

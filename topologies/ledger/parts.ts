@@ -1,5 +1,5 @@
 /**
- * What the ledger holds of a window: sums of each combination of dims by bucket of users (`Cell`), samples of scores by model
+ * What the ledger holds of a window, but for what the smaller windows within it hold (slots.ts): sums of each combination of dims by bucket of users (`Cell`), samples of scores by model
  * (`ScoreSample`), and how often items were shown (`Exposure`). Each is a row of its own, and says up to which packet it
  * holds what came (`upTo`): later packets are in the journal (journal.ts).
  */
@@ -27,6 +27,8 @@ export interface Part extends Row {
 
 const scratch = new Writer(8192)
 
+type Buckets = (Float64Array | undefined)[]
+
 export class Cell implements Part {
   dirty = false
   removed = false
@@ -35,7 +37,7 @@ export class Cell implements Part {
   readonly slot: Slot
   readonly base: Base
   /** null while it is packed: a window that was written may never change again, and unpacked takes ten times as much. */
-  private buckets: (Float64Array | undefined)[] | null = new Array(bucketCount)
+  private buckets: Buckets | null = new Array(bucketCount)
   private scored: ScoreSums | null = null
   private packed: Buffer | null = null
 
@@ -65,14 +67,25 @@ export class Cell implements Part {
     return this.scored
   }
 
-  /** What is there, bucket by bucket. */
+  /** What is there, bucket by bucket; gives the scores. A packed cell stays so. */
   read(bucket: (bucket: number, sums: Float64Array) => void): ScoreSums | null {
-    const buckets = this.unpacked()
+    const { buckets, scored } = this.buckets
+      ? { buckets: this.buckets, scored: this.scored }
+      : this.decode()
     for (let b = 0; b < bucketCount; b++) {
       const sums = buckets[b]
       if (sums) bucket(b, sums)
     }
-    return this.scored
+    return scored
+  }
+
+  /** Adds what another cell holds. */
+  merge(other: Cell): void {
+    const scored = other.read((bucket, sums) => {
+      const into = this.sums(bucket)
+      for (let k = 0; k < sumCount; k++) into[k] += sums[k]
+    })
+    if (scored) this.scores().merge(scored)
   }
 
   pack(): void {
@@ -96,13 +109,22 @@ export class Cell implements Part {
     return cell
   }
 
-  private unpacked(): (Float64Array | undefined)[] {
+  private unpacked(): Buckets {
     if (this.buckets) return this.buckets
+    const { buckets, scored } = this.decode()
+    this.buckets = buckets
+    this.scored = scored
+    this.packed = null
+    return buckets
+  }
+
+  private decode(): { buckets: Buckets; scored: ScoreSums | null } {
     const r = new ByteReader(this.packed as Buffer)
-    const buckets: (Float64Array | undefined)[] = new Array(bucketCount)
+    const buckets: Buckets = new Array(bucketCount)
+    let scored: ScoreSums | null = null
     if (r.u8() === 1) {
-      this.scored = new ScoreSums()
-      this.scored.read(r)
+      scored = new ScoreSums()
+      scored.read(r)
     }
     while (r.left > 0) {
       const bucket = r.u8()
@@ -111,13 +133,11 @@ export class Cell implements Part {
       for (let k = 0; filled !== 0; k++, filled >>>= 1) if (filled & 1) sums[k] = r.uint()
       buckets[bucket] = sums
     }
-    this.buckets = buckets
-    this.packed = null
-    return buckets
+    return { buckets, scored }
   }
 
   /** Scores where there are any, then of each bucket which sums are not 0, and these. */
-  private writeSums(w: ByteWriter, buckets: readonly (Float64Array | undefined)[]): void {
+  private writeSums(w: ByteWriter, buckets: Readonly<Buckets>): void {
     w.u8(this.scored ? 1 : 0)
     this.scored?.write(w)
     for (let b = 0; b < bucketCount; b++) {
@@ -164,7 +184,10 @@ export class Exposure implements Part {
   readonly slot: Slot
   readonly base: Base
   readonly part: number
-  readonly counts = new Map<number, number>()
+  /** Items in order of first sight, how often each was shown, and where it stands. */
+  readonly items: number[] = []
+  readonly counts: number[] = []
+  private readonly places = new Map<number, number>()
 
   /** `base`: any of those that share policy, arms and surface: the first of them. */
   constructor(slot: Slot, base: Base, part: number) {
@@ -174,6 +197,20 @@ export class Exposure implements Part {
   }
 
   get bytes(): number {
-    return this.counts.size * 18
+    return this.counts.length * 18
+  }
+
+  /** Counts impressions. False: the item is not here yet. Hot: one look-up. */
+  again(item: number, times: number): boolean {
+    const place = this.places.get(item)
+    if (place === undefined) return false
+    this.counts[place] += times
+    return true
+  }
+
+  add(item: number, count: number): void {
+    this.places.set(item, this.items.length)
+    this.items.push(item)
+    this.counts.push(count)
   }
 }

@@ -1,4 +1,10 @@
-/** The windows of the ledger: by size and start, each with what it holds, and when it is written and forgotten. */
+/**
+ * The windows of the ledger: by size and start, each with what it holds, and when it is written and forgotten.
+ *
+ * What is told is added to the smallest window that is still held. When that goes, its sums are added to the next larger one
+ * (`foldInto`); what a window comes to is what it holds itself and what the windows within it hold (`within`). So a label is
+ * one addition and not three.
+ */
 import type { Row } from '../../streams/topology/store.ts'
 import { sizes } from '../drift/subjects.ts'
 import type { Base } from './bases.ts'
@@ -72,11 +78,13 @@ export class Slot implements Row {
 
   /** Where an item of this hash is counted. */
   exposure(base: Base, hash: number): Exposure {
-    const part = hash % exposureParts
-    const key = base.shownUnder.number * exposureParts + part
-    let exposure = this.exposures.get(key)
+    return this.exposureOf(base.shownUnder, hash % exposureParts)
+  }
+
+  private exposureOf(base: Base, part: number): Exposure {
+    let exposure = this.exposures.get(base.number * exposureParts + part)
     if (exposure === undefined) {
-      exposure = new Exposure(this, base.shownUnder, part)
+      exposure = new Exposure(this, base, part)
       this.putExposure(exposure)
     }
     return exposure
@@ -85,34 +93,57 @@ export class Slot implements Row {
   putExposure(exposure: Exposure): void {
     this.exposures.set(exposure.base.number * exposureParts + exposure.part, exposure)
     exposure.base.holds++
-    this.items += exposure.counts.size
+    this.items += exposure.items.length
   }
 
-  /** Counts an impression of the item of this number. */
-  show(exposure: Exposure, item: number): void {
-    const { counts } = exposure
-    const count = counts.get(item)
-    if (count !== undefined) counts.set(item, count + 1)
-    else if (this.items < mostItems) {
-      counts.set(item, 1)
-      this.items++
-    } else this.isCrowded = true
+  /** Counts impressions of the item of this number. */
+  show(exposure: Exposure, item: number, times = 1): void {
+    if (exposure.again(item, times)) return
+    if (this.items >= mostItems) {
+      this.isCrowded = true
+      return
+    }
+    exposure.add(item, times)
+    this.items++
   }
 
-  /** Lets go of what only labels change; gives what it was. */
-  settle(): Part[] {
+  /** Lets go of what only labels change: adds it to the larger window, if that still asks for it. `changed` is told of its parts. */
+  settle(larger: Slot | undefined, changed: (part: Part) => void): Part[] {
     this.isSettled = true
     const parts: Part[] = [...this.samples.values(), ...this.exposures.values()]
+    if (larger && !larger.isSettled) {
+      for (const { model, rows } of this.samples.values()) {
+        const into = larger.sample(model)
+        if (!into) continue
+        into.rows.merge(rows)
+        changed(into)
+      }
+      for (const { base, part, items, counts } of this.exposures.values()) {
+        const into = larger.exposureOf(base, part)
+        items.forEach((item, k) => {
+          larger.show(into, item, counts[k])
+        })
+        changed(into)
+      }
+      larger.isCrowded ||= this.isCrowded
+    }
     for (const { base } of this.exposures.values()) base.holds--
     this.samples.clear()
     this.exposures.clear()
     return parts
   }
 
-  /** Lets go of all; gives what it was. */
-  clear(): Part[] {
-    const parts: Part[] = [...this.settle(), ...this.cells.values()]
-    for (const { base } of this.cells.values()) base.holds--
+  /** Lets go of all, and adds it to the larger window; gives what it was. */
+  foldInto(larger: Slot | undefined, changed: (part: Part) => void): Part[] {
+    const parts: Part[] = [...this.settle(larger, changed), ...this.cells.values()]
+    for (const cell of this.cells.values()) {
+      if (larger) {
+        const into = larger.cell(cell.base)
+        into.merge(cell)
+        changed(into)
+      }
+      cell.base.holds--
+    }
     this.cells.clear()
     return parts
   }
@@ -135,6 +166,22 @@ export class Slots {
     this.bySize[slot.size].delete(slot.number)
   }
 
+  /** The window of the next size around this one. */
+  larger(slot: Slot): Slot | undefined {
+    const size = slot.size + 1
+    return size < sizes.length ? this.get(size, Math.floor(slot.start / sizes[size].ms)) : undefined
+  }
+
+  /** The window and those within it that are held. */
+  within(slot: Slot): Slot[] {
+    const list = [slot]
+    for (let size = 0; size < slot.size; size++)
+      for (const each of this.bySize[size].values())
+        if (each.start >= slot.start && each.end <= slot.end) list.push(each)
+    return list
+  }
+
+  /** Smaller ones first. */
   *values(): IterableIterator<Slot> {
     for (const slots of this.bySize) yield* slots.values()
   }

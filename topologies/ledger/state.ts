@@ -88,14 +88,10 @@ export function ledgerState(journalBytes: number) {
     },
   })
   const hold = (store: number) => (key: ByteReader, value: ByteReader | null) => {
-    const name = `${store} ${key.buffer.toString('latin1', key.position, key.end)}`
+    const held = copyOf(key)
+    const name = `${store} ${held.buffer.toString('latin1')}`
     if (value === null) restoredParts.delete(name)
-    else
-      restoredParts.set(name, {
-        key: copyOf(key),
-        value: copyOf(value),
-        store,
-      })
+    else restoredParts.set(name, { key: held, value: copyOf(value), store })
   }
   const cellStore = new Store<Cell>({
     id: stores.cells,
@@ -121,8 +117,9 @@ export function ledgerState(journalBytes: number) {
       w.uint(row.upTo)
       if (row instanceof ScoreSample) row.rows.write(w)
       else
-        for (const [item, count] of row.counts)
-          w.f64(items.hashes[item]).f64(items.creators[item]).uint(count)
+        row.items.forEach((item, k) => {
+          w.f64(items.hashes[item]).f64(items.creators[item]).uint(row.counts[k])
+        })
     },
     restore: hold(stores.shown),
   })
@@ -157,7 +154,7 @@ export function ledgerState(journalBytes: number) {
     exposure.upTo = upTo
     while (value.left > 0) {
       const item = items.of(value.f64(), value.f64())
-      exposure.counts.set(item, value.uint())
+      exposure.add(item, value.uint())
     }
     slot.putExposure(exposure)
     return upTo
@@ -209,5 +206,5 @@ export type LedgerState = ReturnType<typeof ledgerState>
 
 /** What is left of a row, in bytes of its own: the log's buffer is not held for it. */
 function copyOf(r: ByteReader): ByteReader {
-  return new ByteReader(Buffer.from(r.buffer.subarray(r.position, r.end)))
+  return new ByteReader(Buffer.from(r.raw(r.left)))
 }

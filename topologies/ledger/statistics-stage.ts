@@ -25,6 +25,7 @@ import {
   readPacketDims,
   readRecords,
 } from './packets.ts'
+import type { Part } from './parts.ts'
 import type { Slot } from './slots.ts'
 import { type LedgerState, ledgerState } from './state.ts'
 import { returns, sum } from './sums.ts'
@@ -132,18 +133,20 @@ class LedgerStage implements Stage<never>, PacketTaker {
     const base = this.bases[dims]
     const isScored = !Number.isNaN(one.score)
     const terms = isScored ? termsOf(one.score, one.positive) : undefined
-    for (const slot of this.slotsAt(minute)) {
-      const cell = slot.cell(base)
-      if (this.packet > cell.upTo) {
-        this.state.journal.change(cell)
-        addLabel(cell.sums(bucket), one)
-        if (one.badScore) cell.scores().bad++
-        else if (terms) cell.scores().take(terms)
-      }
-      if (slot.isSettled) continue
-      if (isScored) this.sample(slot, base, one)
-      if (slot.size > 0) this.show(slot, base, one)
+    const item = this.state.items.of(one.item, one.creator)
+    const slots = this.slotsAt(minute)
+    if (slots.length === 0) return
+    const [slot] = slots
+    const cell = slot.cell(base)
+    if (this.packet > cell.upTo) {
+      this.state.journal.change(cell)
+      addLabel(cell.sums(bucket), one)
+      if (one.badScore) cell.scores().bad++
+      else if (terms) cell.scores().take(terms)
     }
+    if (isScored && !slot.isSettled) this.sample(slot, base, one)
+    const shownIn = slot.size > 0 ? slot : slots[1]
+    if (shownIn && !shownIn.isSettled) this.show(shownIn, base, item, one.item)
   }
 
   session(
@@ -155,35 +158,36 @@ class LedgerStage implements Stage<never>, PacketTaker {
     plays: number,
     watchedMs: number,
   ): void {
-    for (const sums of this.sumsAt(dims, minute, bucket)) {
-      sums[sum.sessions]++
-      sums[sum.sessionMs] += lengthMs
-      sums[sum.sessionImpressions] += impressions
-      sums[sum.sessionPlays] += plays
-      sums[sum.sessionWatchedMs] += watchedMs
-    }
+    const sums = this.sumsAt(dims, minute, bucket)
+    if (!sums) return
+    sums[sum.sessions]++
+    sums[sum.sessionMs] += lengthMs
+    sums[sum.sessionImpressions] += impressions
+    sums[sum.sessionPlays] += plays
+    sums[sum.sessionWatchedMs] += watchedMs
   }
 
   returned(dims: number, minute: number, bucket: number, bits: number): void {
-    for (const sums of this.sumsAt(dims, minute, bucket))
-      for (let k = 0; k < returns.length; k++) if (bits & (1 << k)) sums[returns[k].sum]++
+    const sums = this.sumsAt(dims, minute, bucket)
+    if (sums) for (let k = 0; k < returns.length; k++) if (bits & (1 << k)) sums[returns[k].sum]++
   }
 
   request(dims: number, minute: number, bucket: number, ndcg: number, mrr: number): void {
-    for (const sums of this.sumsAt(dims, minute, bucket)) {
-      sums[sum.requests]++
-      sums[sum.ndcg] += ndcg
-      sums[sum.mrr] += mrr
-    }
+    const sums = this.sumsAt(dims, minute, bucket)
+    if (!sums) return
+    sums[sum.requests]++
+    sums[sum.ndcg] += ndcg
+    sums[sum.mrr] += mrr
   }
 
-  private *sumsAt(dims: number, minute: number, bucket: number): IterableIterator<Float64Array> {
-    for (const slot of this.slotsAt(minute)) {
-      const cell = slot.cell(this.bases[dims])
-      if (this.packet <= cell.upTo) continue
-      this.state.journal.change(cell)
-      yield cell.sums(bucket)
-    }
+  /** Undefined: too late for all windows, or (applied again) already held. */
+  private sumsAt(dims: number, minute: number, bucket: number): Float64Array | undefined {
+    const slots = this.slotsAt(minute)
+    if (slots.length === 0) return undefined
+    const cell = slots[0].cell(this.bases[dims])
+    if (this.packet <= cell.upTo) return undefined
+    this.state.journal.change(cell)
+    return cell.sums(bucket)
   }
 
   private sample(slot: Slot, base: Base, one: Labelled): void {
@@ -193,16 +197,16 @@ class LedgerStage implements Stage<never>, PacketTaker {
       this.state.journal.change(sample)
   }
 
-  private show(slot: Slot, base: Base, one: Labelled): void {
-    const exposure = slot.exposure(base, one.item)
+  private show(slot: Slot, base: Base, item: number, hash: number): void {
+    const exposure = slot.exposure(base, hash)
     if (this.packet <= exposure.upTo) return
     this.state.journal.change(exposure)
     const { isCrowded } = slot
-    slot.show(exposure, this.state.items.of(one.item, one.creator))
+    slot.show(exposure, item)
     if (slot.isCrowded !== isCrowded) this.state.slotStore.touch(slot)
   }
 
-  /** The windows around a minute that are still held; each is marked as changed. Hot: nearly always that of the last record. */
+  /** The windows around a minute that are still held, smallest first; each is marked as changed. Hot: nearly always that of the last record. */
   private slotsAt(minute: number): readonly Slot[] {
     const { around } = this
     if (minute === this.minute) return around
@@ -279,7 +283,7 @@ class LedgerStage implements Stage<never>, PacketTaker {
 
   /** Gives the number of rows. */
   private write(slot: Slot, out: Outbox): number {
-    const { bases, items, slotStore } = this.state
+    const { bases, items, slots, slotStore } = this.state
     slot.revision++
     slot.level = Math.max(slot.level, this.levelOf(slot))
     slot.changed = false
@@ -287,11 +291,13 @@ class LedgerStage implements Stage<never>, PacketTaker {
     slotStore.touch(slot)
     this.written.add()
     const { revision } = slot
-    const quality = qualityRows(slot, slot.level, revision)
-    if (!slot.isSettled && slot.size > 0) quality.push(...exposureRows(slot, items, revision))
+    const within = slots.within(slot)
+    const quality = qualityRows(slot, within, slot.level, revision)
+    if (!slot.isSettled && slot.size > 0)
+      quality.push(...exposureRows(slot, within, items, revision))
     const calibration = slot.isSettled
       ? []
-      : calibrationRows(slot, this.deps.scores, n => bases.at(n), revision)
+      : calibrationRows(slot, within, this.deps.scores, n => bases.at(n), revision)
     for (const row of quality) out.row('quality', row)
     for (const row of calibration) out.row('calibration', row)
     for (const cell of slot.cells.values()) cell.pack()
@@ -301,20 +307,28 @@ class LedgerStage implements Stage<never>, PacketTaker {
   /** Forgets what is past its time and was written: once a minute of event time. */
   private sweep(): void {
     const { horizon } = this.deps.watermark
+    const { settledMs } = this.deps.times
     const minute = Math.floor(horizon / minuteMs)
     if (minute === this.sweptAt) return
     this.sweptAt = minute
-    const { slots, bases, baseStore, slotStore } = this.state
+    const { slots, bases, baseStore, slotStore, journal } = this.state
+    const write = (part: Part): void => journal.write(part)
     for (const slot of [...slots.values()]) {
       if (slot.changed || slot.level < this.levelOf(slot)) continue
-      if (slot.end + this.heldMs[slot.size] < horizon) {
-        this.state.remove(slot.clear())
+      const isPast = slot.end + this.heldMs[slot.size] < horizon
+      const settles = slot.size > 0 && !slot.isSettled && slot.end + settledMs < horizon
+      // what is held within it is added to it first
+      if (!(isPast || settles) || slots.within(slot).length > 1) continue
+      const larger = slots.larger(slot)
+      if (isPast) {
+        this.state.remove(slot.foldInto(larger, write))
         slots.delete(slot)
         slotStore.remove(slot)
-      } else if (!slot.isSettled && slot.end + this.deps.times.settledMs < horizon) {
-        this.state.remove(slot.settle())
+      } else {
+        this.state.remove(slot.settle(larger, write))
         slotStore.touch(slot)
       }
+      if (larger) slotStore.touch(larger)
     }
     for (const base of [...bases.unused()]) {
       bases.delete(base)

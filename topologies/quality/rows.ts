@@ -11,11 +11,19 @@ import { metrics } from './metrics.ts'
 
 const window = (slot: Slot) => ({ window_start: slot.start, window_end: slot.end })
 
-/** A figure whose denominator is 0 has no row; those that are not known yet neither. */
-export function qualityRows(slot: Slot, level: number, revision: number): TableRow[] {
+/**
+ * Of a window and what is held within it (`within`). A figure whose denominator is 0 has no row; those that are not known
+ * yet neither.
+ */
+export function qualityRows(
+  slot: Slot,
+  within: readonly Slot[],
+  level: number,
+  revision: number,
+): TableRow[] {
   const isMinute = sizes[slot.size].name === '1m'
   const sums = new ByMarginal(() => new Float64Array(bucketCount * sumCount))
-  for (const cell of slot.cells.values()) {
+  for (const cell of within.flatMap(each => [...each.cells.values()])) {
     const into = marginalsOf(cell.base, isMinute).map(marginal => sums.of(marginal))
     cell.read((bucket, own) => {
       const from = bucket * sumCount
@@ -41,17 +49,25 @@ export function qualityRows(slot: Slot, level: number, revision: number): TableR
 }
 
 /** How impressions are spread, of hours and days; no interval. */
-export function exposureRows(slot: Slot, items: ItemNumbers, revision: number): TableRow[] {
+export function exposureRows(
+  slot: Slot,
+  within: readonly Slot[],
+  items: ItemNumbers,
+  revision: number,
+): TableRow[] {
   const counts = new ByMarginal(() => new Map<number, number>())
-  for (const exposure of slot.exposures.values())
+  const isCrowded = within.some(each => each.isCrowded)
+  for (const exposure of within.flatMap(each => [...each.exposures.values()]))
     for (const marginal of marginalsOf(exposure.base, false)) {
       if (marginal.segment !== '') continue
       const into = counts.of(marginal)
-      for (const [item, count] of exposure.counts) into.set(item, (into.get(item) ?? 0) + count)
+      exposure.items.forEach((item, k) => {
+        into.set(item, (into.get(item) ?? 0) + exposure.counts[k])
+      })
     }
   return counts
     .kept()
-    .flatMap(({ marginal, value }) => spread(slot, marginal, value, items, revision))
+    .flatMap(({ marginal, value }) => spread(slot, marginal, value, items, isCrowded, revision))
 }
 
 function spread(
@@ -59,6 +75,7 @@ function spread(
   marginal: Marginal,
   shown: ReadonlyMap<number, number>,
   items: ItemNumbers,
+  isCrowded: boolean,
   revision: number,
 ): TableRow[] {
   const byCreator = new Map<number, number>()
@@ -73,7 +90,7 @@ function spread(
     ...marginal,
     metric,
     // more items than are counted: it cannot be told
-    value: slot.isCrowded ? null : value,
+    value: isCrowded ? null : value,
     low: null,
     high: null,
     n,
