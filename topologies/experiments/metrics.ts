@@ -40,6 +40,8 @@ interface Metric {
   readonly aDayLater: boolean
   /** Is x a covariate of before the exposure (then `<name>.cuped` is told too), or the denominator of a ratio? */
   readonly cuped: boolean
+  /** A share: what a user adds lies between 0 and its denominator. */
+  readonly isShare: boolean
   y(of: Outcome, capMs: number): number
   x(of: Outcome): number
 }
@@ -53,14 +55,32 @@ function perUser(
   name: string,
   y: Metric['y'],
   x: Metric['x'],
-  more: Partial<Pick<Metric, 'how' | 'aDayLater'>> = {},
+  more: Partial<Pick<Metric, 'how' | 'aDayLater' | 'isShare'>> = {},
 ): Metric {
-  return { name, how: 'mean', moreIsBetter: true, aDayLater: false, cuped: true, y, x, ...more }
+  return {
+    name,
+    how: 'mean',
+    moreIsBetter: true,
+    aDayLater: false,
+    cuped: true,
+    isShare: false,
+    y,
+    x,
+    ...more,
+  }
 }
 
-function ratio(name: string, y: Metric['y'], x: Metric['x'], moreIsBetter = true): Metric {
-  return { name, how: 'ratio', moreIsBetter, aDayLater: false, cuped: false, y, x }
+function ratio(
+  name: string,
+  y: Metric['y'],
+  x: Metric['x'],
+  more: Partial<Pick<Metric, 'moreIsBetter' | 'isShare'>> = {},
+): Metric {
+  const fixed = { how: 'ratio', aDayLater: false, cuped: false } as const
+  return { name, moreIsBetter: true, isShare: false, y, x, ...more, ...fixed }
 }
+
+const shareOfBad = { moreIsBetter: false, isShare: true }
 
 /** Sums stand on the changelog by place in this list: append, never reorder. */
 export const userMetrics: readonly Metric[] = [
@@ -74,6 +94,7 @@ export const userMetrics: readonly Metric[] = [
     'ctr',
     of => of.clicked,
     of => of.labelled,
+    { isShare: true },
   ),
   perUser(
     'positives',
@@ -89,7 +110,7 @@ export const userMetrics: readonly Metric[] = [
     'return_1d',
     of => (of.returned ? 1 : 0),
     of => of.daysBefore,
-    { how: 'share', aDayLater: true },
+    { how: 'share', aDayLater: true, isShare: true },
   ),
   perUser(
     'dau',
@@ -110,19 +131,19 @@ export const userMetrics: readonly Metric[] = [
     'report_rate',
     of => of.reports,
     of => of.impressions,
-    false,
+    shareOfBad,
   ),
   ratio(
     'restricted_share',
     of => of.restricted,
     of => of.impressions,
-    false,
+    shareOfBad,
   ),
   ratio(
     'slow_lists',
     of => of.slowLists,
     of => of.lists,
-    false,
+    shareOfBad,
   ),
 ]
 
@@ -133,11 +154,12 @@ export interface Figure {
   readonly metric: number
   readonly how: Estimator
   readonly moreIsBetter: boolean
+  readonly isShare: boolean
 }
 
 export const figures: readonly Figure[] = userMetrics.flatMap((each, metric) => {
-  const { name, how, moreIsBetter, cuped } = each
-  const plain: Figure = { name, metric, how, moreIsBetter }
+  const { name, how, moreIsBetter, cuped, isShare } = each
+  const plain: Figure = { name, metric, how, moreIsBetter, isShare }
   return cuped ? [plain, { ...plain, name: `${name}.cuped`, how: 'cuped' as const }] : [plain]
 })
 

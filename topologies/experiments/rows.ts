@@ -3,10 +3,10 @@ import type { TableRow } from '../../streams/topology/outbox.ts'
 import type { Definition } from './book.ts'
 import { type Figure, figures } from './metrics.ts'
 import { type Adjustment, adjusted } from './statistics/adjust.ts'
-import { type Effect, type EffectLimits, effectOf } from './statistics/effect.ts'
+import { alike, type Effect, type EffectLimits, effectOf } from './statistics/effect.ts'
 import { type Estimate, estimates, none, type Sums } from './statistics/estimates.ts'
 import { srmAlarm, srmP } from './statistics/srm.ts'
-import { type GuardrailVerdict, guardrailOf, verdictOf } from './statistics/verdict.ts'
+import { alikeRange, type GuardrailVerdict, guardrailOf, verdictOf } from './statistics/verdict.ts'
 
 export interface RowSettings extends EffectLimits {
   readonly adjust: Adjustment
@@ -46,12 +46,14 @@ export function experimentRows(
     )
     const margin = guardrails[figure.name]
     return arms.map(({ name: arm }, k) => {
-      const effect =
-        k === controlAt ? null : effectOf(found[k], found[controlAt] ?? nobody, settings)
+      const controlled = found[controlAt] ?? nobody
+      const effect = k === controlAt ? null : effectOf(found[k], controlled, settings)
+      const isAlike = effect?.reason === alike && figure.isShare
+      const range = isAlike ? alikeRange(found[k], controlled, settings.alpha) : effect
       const guardrail =
-        effect === null || margin === undefined
+        range === null || margin === undefined
           ? ''
-          : guardrailOf(effect, margin, figure.moreIsBetter)
+          : guardrailOf(range, margin, figure.moreIsBetter)
       return { figure, arm, estimate: found[k], effect, guardrail, adjusted: null }
     })
   })

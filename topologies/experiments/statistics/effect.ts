@@ -23,6 +23,9 @@ export interface EffectLimits {
   readonly minUsers: number
 }
 
+/** There is an effect, and no interval: a variance of 0. */
+export const alike = 'all users are alike'
+
 const unknown = { effect: null, low: null, high: null, p: null }
 
 export function effectOf(arm: Estimate, control: Estimate, limits: EffectLimits): Effect {
@@ -36,7 +39,7 @@ export function effectOf(arm: Estimate, control: Estimate, limits: EffectLimits)
   if (arm.n < least || control.n < least) return without(`fewer than ${least} users in an arm`)
   const n = arm.n + control.n
   const s2 = n * (varianceOf(arm, control) / arm.n + varianceOf(control, arm) / control.n)
-  if (!(s2 > 0)) return without('all users are alike')
+  if (!(s2 > 0)) return without(alike)
   const rho = rhoOf(limits.alpha)
   const half = halfWidth(s2, n, limits.alpha, rho)
   return {

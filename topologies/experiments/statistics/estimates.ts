@@ -37,7 +37,7 @@ export function estimates(arms: readonly Sums[], how: Estimator): Estimate[] {
     if (n === 0) return { n, mean: null, variance: null }
     const mean = y / n
     if (how === 'share') return { n, mean, variance: n < 2 ? null : mean * (1 - mean) }
-    return { n, mean, variance: sampled(n, yy - (y * y) / n) }
+    return { n, mean, variance: sampled(n, yy - (y * y) / n, yy) }
   })
 }
 
@@ -46,7 +46,7 @@ function ratio({ n, y, yy, x, xx, xy }: Sums): Estimate {
   const r = y / x
   // the mean of y - r x is 0: its sum of squares is its variance
   const spread = yy - 2 * r * xy + r * r * xx
-  return { n, mean: r, variance: scaled(sampled(n, spread), (n / x) ** 2) }
+  return { n, mean: r, variance: scaled(sampled(n, spread, yy), (n / x) ** 2) }
 }
 
 function cuped(arms: readonly Sums[]): Estimate[] {
@@ -58,7 +58,7 @@ function cuped(arms: readonly Sums[]): Estimate[] {
     const mean = y / n - theta * (x / n - middle)
     const spread =
       yy - (y * y) / n - 2 * theta * (xy - (x * y) / n) + theta * theta * (xx - (x * x) / n)
-    return { n, mean, variance: sampled(n, spread) }
+    return { n, mean, variance: sampled(n, spread, yy) }
   })
 }
 
@@ -83,8 +83,10 @@ function added(a: Sums, b: Sums): Sums {
   }
 }
 
-function sampled(n: number, spread: number): number | null {
-  return n < 2 ? null : Math.max(0, spread) / (n - 1)
+/** @param yy what `spread` is left of: the rounding of a difference is no variance. */
+function sampled(n: number, spread: number, yy: number): number | null {
+  if (n < 2) return null
+  return spread <= yy * 1e-13 ? 0 : spread / (n - 1)
 }
 
 function scaled(variance: number | null, by: number): number | null {

@@ -8,7 +8,7 @@ import { alwaysValidP, halfWidth, rhoOf } from './always-valid.ts'
 import { effectOf } from './effect.ts'
 import { estimates, type Sums, thetaOf } from './estimates.ts'
 import { srmAlarm, srmP } from './srm.ts'
-import { guardrailOf, verdictOf } from './verdict.ts'
+import { alikeRange, guardrailOf, verdictOf } from './verdict.ts'
 
 const oracle = ['numpy==2.2.6', 'scipy==1.15.3', 'pandas==2.3.3', 'statsmodels==0.14.5']
 /** The environment is made at the first run. */
@@ -292,8 +292,33 @@ describe('verdicts', () => {
     expect(guardrailOf(between(0.03, 0.05), 0.02, false)).toBe('fail')
     const none = { effect: null, low: null, high: null, p: null, reason: 'the arm has no users' }
     expect(guardrailOf(none, 0.02, true)).toBe('open')
-    const alike = { effect: 0, low: null, high: null, p: null, reason: 'all users are alike' }
-    expect(guardrailOf(alike, 0.02, false)).toBe('pass')
+    expect(guardrailOf({ low: null, high: null }, 0.02, false)).toBe('open')
+  })
+
+  it('that nobody has shown anything of passes once there are users enough to have shown it', () => {
+    const all = (n: number, mean: number) => ({ n, mean, variance: 0 })
+    const verdict = (n: number, margin: number) =>
+      guardrailOf(alikeRange(all(n, 0), all(n, 0), 0.05), margin, false)
+    expect([100, 1_000, 10_000].map(n => verdict(n, 0.01))).toEqual(['open', 'open', 'pass'])
+    expect(verdict(10_000, 0.0005)).toBe('open')
+    const { low, high } = alikeRange(all(500, 1), all(500, 0.5), 0.05)
+    expect(high).toBeLessThan(1)
+    expect(low).toBeGreaterThan(0.45)
+    expect(alikeRange(all(0, 0), { n: 0, mean: null, variance: null }, 0.05).low).toBeNull()
+  })
+
+  it('a rate is called impossible only where so many users without it are that rare', () => {
+    for (const rate of [0.2, 0.02, 0.002]) {
+      const isOut = (n: number): boolean => {
+        const nothing = { n, mean: 0, variance: 0 }
+        return Number(alikeRange(nothing, { ...nothing, n: 1e12 }, 0.05).high) < rate
+      }
+      let n = 1
+      while (!isOut(n)) n++
+      // whoever looks after every user has only this one chance to be wrong
+      expect((1 - rate) ** n).toBeLessThan(0.025)
+      expect(n * rate).toBeLessThan(20)
+    }
   })
 
   it('ships what is surely better and harms nothing, stops what is broken or harms', () => {
