@@ -112,6 +112,8 @@ class Held {
 export interface Composition {
   readonly values: TopologyOptions
   readonly kinds: readonly TaskKind[]
+  /** The experiments as the process knows them. */
+  readonly book: ExperimentBook
 }
 
 /** `topologies` are to hold drift. */
@@ -131,7 +133,7 @@ export async function compose(
     encoder,
     clock: systemClock,
   })
-  const composition = { values, kinds }
+  const composition = { values, kinds, book }
   const probe = new Recommender({ composition, now: () => 0 })
   probe.arriveErasure('nobody', Date.UTC(2026, 0, 1))
   for (const { topic, record } of probe.users[0].input)

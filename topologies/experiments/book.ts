@@ -37,6 +37,9 @@ export interface ListArms {
 
 const noArms: ListArms = { text: '{}', tag: '', overrides: null }
 
+/** Of `exploration`: all but its holdout. */
+export const onArm = 'on'
+
 /** Users of the arm `on` that are measured for each of the holdout: more would narrow intervals by a twentieth. */
 const onPerHoldout = 9
 
@@ -149,7 +152,7 @@ function explorationOf(options: HoldoutOptions): Definition | undefined {
   return {
     name: builtIn,
     arms: [
-      { name: 'on', share: measured * (1 - share) },
+      { name: onArm, share: measured * (1 - share) },
       { name: 'holdout', share },
     ],
     control: 'holdout',
@@ -157,7 +160,7 @@ function explorationOf(options: HoldoutOptions): Definition | undefined {
     guardrails: {},
     start: 0,
     end: Number.POSITIVE_INFINITY,
-    armOf: userId => (isHoldout(userId, options) ? 'holdout' : 'on'),
+    armOf: userId => (isHoldout(userId, options) ? 'holdout' : onArm),
     measures: (userId, arm) =>
       arm === 'holdout' ||
       hash53(`measured ${options['explore.salt']} ${userId}`) * 2 ** -53 < measured,

@@ -28,9 +28,13 @@ beforeAll(async () => {
 let number = 0
 
 class World {
-  readonly inner = new Recommender({ composition, now: () => this.now })
+  readonly inner: Recommender
   now = START
   private users: string[] = []
+
+  constructor(of = composition) {
+    this.inner = new Recommender({ composition: of, now: () => this.now })
+  }
 
   /** The k-th user of an arm. */
   user(arm: string, k = 0): string {
@@ -151,6 +155,27 @@ describe('exposed users', () => {
     const rows = world.rows(START + 2 * DAY)
     expect(rows.get('watch_time b')?.n).toBe(1)
     expect(rows.get('return_1d b')?.n).toBe(0)
+    const held = [...world.inner.users[0].rows().keys()].filter(key => key.startsWith('37'))
+    expect(held).toEqual([])
+  })
+
+  it('whose definition is not known for a while are not counted anew when it is back', async () => {
+    const own = await compose(
+      { 'explore.holdout': '0' },
+      'sessions,labels,topk,drift,experiments',
+      [rank7],
+    )
+    const world = new World(own)
+    const user = world.user('b')
+    world.show(user, START, 'b')
+    own.book.apply('rank7', null)
+    for (const hours of [1, 2, 22]) world.rows(START + hours * HOUR)
+    own.book.apply('rank7', rank7)
+    world.show(user, START + 23 * HOUR, 'b')
+    const back = world.rows(START + 24 * HOUR).get('sessions b')
+    expect([back?.n, back?.mean]).toEqual([1, 2])
+    own.book.apply('rank7', null)
+    for (const days of [2, 3, 4]) world.rows(START + days * DAY)
     const held = [...world.inner.users[0].rows().keys()].filter(key => key.startsWith('37'))
     expect(held).toEqual([])
   })

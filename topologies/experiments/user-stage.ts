@@ -19,7 +19,8 @@ import type { ItemTable } from '../items/table.ts'
 import type { ActivityEvent, ImpressionEvent, UserEvent } from '../user/event.ts'
 import type { LabelFact, LabelSink } from '../user/labels-port.ts'
 import type { User, Users } from '../user/user.ts'
-import type { Definition, ExperimentBook } from './book.ts'
+import { type Definition, type ExperimentBook, onArm } from './book.ts'
+import { builtIn } from './check.ts'
 import { DeltaBuffer } from './deltas.ts'
 import { Exposed, ExposedUsers } from './exposed.ts'
 import { slowMs } from './metrics.ts'
@@ -28,8 +29,20 @@ import { slowMs } from './metrics.ts'
 const cleanSlice = 500
 /** Outcomes of users are kept so long after the end: late records of it are passed over, and a stop may be looked into. */
 const keptAfterEndMs = 3_600_000
+/**
+ * And so long after a definition is not known any more: whoever puts a broken one mends it, and a user who was dropped and
+ * is exposed again would be counted twice.
+ */
+const keptUnknownMs = 86_400_000
 /** Intervals that one packet may hold. An old log, imported at once, has one of its own for nearly every event. */
 const maxTimes = 200
+
+declare module '../user/user.ts' {
+  interface UserScratch {
+    /** The book's version by which no figure of `exploration` counts the user, as of most: two hashes tell. */
+    uncounted?: number
+  }
+}
 
 export interface ExperimentsUserDeps {
   readonly users: Users
@@ -68,6 +81,8 @@ class UserStage implements ExperimentsUserStage {
   private interval = 0
   private cleaning: IterableIterator<readonly Exposed[]> | undefined
   private cleanedAt = 0
+  /** Experiments of exposed users that the book does not have, and the event time at which that was seen. */
+  private readonly unknownSince = new Map<string, number>()
   private readonly unassigned
   private readonly gauge
 
@@ -94,6 +109,8 @@ class UserStage implements ExperimentsUserStage {
     const { experiments } = event.event
     for (const name in experiments) {
       const arm = experiments[name]
+      if (name === builtIn && arm === onArm && user.scratch.uncounted === this.deps.book.version)
+        continue
       const known = this.exposed.of(user.id)?.find(row => row.experiment === name)
       if (known !== undefined) {
         if (known.arm !== arm) this.unassigned.add()
@@ -106,7 +123,10 @@ class UserStage implements ExperimentsUserStage {
       }
       if (event.ts < definition.start || event.ts >= definition.end || this.isOver(definition))
         continue
-      if (!definition.measures(user.id, arm)) continue
+      if (!definition.measures(user.id, arm)) {
+        user.scratch.uncounted = this.deps.book.version
+        continue
+      }
       const row = new Exposed(user.id, name, arm, event.ts)
       row.lookBack(user.positives)
       this.exposed.add(row)
@@ -258,7 +278,8 @@ class UserStage implements ExperimentsUserStage {
       const hour = Math.floor(this.deps.users.watermark.at / keptAfterEndMs)
       if (hour === this.cleanedAt) return false
       this.cleanedAt = hour
-      if (![...this.exposed.counts.keys()].some(name => this.isDone(name))) return false
+      if ([...this.exposed.counts.keys()].filter(name => this.isDone(name)).length === 0)
+        return false
       this.cleaning = this.exposed.all()
     }
     for (let n = 0; n < cleanSlice; n++) {
@@ -273,8 +294,15 @@ class UserStage implements ExperimentsUserStage {
   }
 
   private isDone(name: string): boolean {
-    const end = this.deps.book.get(name)?.end ?? Number.NEGATIVE_INFINITY
-    return this.deps.users.watermark.at >= end + keptAfterEndMs
+    const { at } = this.deps.users.watermark
+    const definition = this.deps.book.get(name)
+    if (definition !== undefined) {
+      this.unknownSince.delete(name)
+      return at >= definition.end + keptAfterEndMs
+    }
+    const since = this.unknownSince.get(name) ?? at
+    this.unknownSince.set(name, since)
+    return at >= since + keptUnknownMs
   }
 
   flush(out: Parameters<NonNullable<Stage['flush']>>[0]): void {
