@@ -3,7 +3,7 @@ import type { TableRow } from '../../streams/topology/outbox.ts'
 import { BottomK } from '../drift/bottom-k.ts'
 import type { Dims } from '../ledger/dims.ts'
 import type { Slot } from '../ledger/slots.ts'
-import { closedForms, reliability } from './reliability.ts'
+import { binCount, closedForms, reliability } from './reliability.ts'
 import { type Reading, ScoreSums, sigmoid } from './sums.ts'
 
 export type ScoresOption = 'auto' | Reading
@@ -131,7 +131,7 @@ function rowsOf(
     revision,
   }
   // a window without a bin (no usable score) still says so; a bin that a newer revision does not have is emptied by it
-  return Array.from({ length: 10 }, (_, bin) => {
+  return Array.from({ length: binCount }, (_, bin) => {
     const filled = found.bins[bin]
     return {
       ...of,

@@ -249,7 +249,7 @@ class LedgerUserStage implements Stage<UserEvent>, LabelSink {
 }
 
 /** The ledger's sums over policies, surfaces and arms need all of it in one task. */
-export function ledgerPartition(partitions: number): number {
+function ledgerPartition(partitions: number): number {
   return partitionOfText('ledger', partitions)
 }
 

@@ -17,7 +17,7 @@ export interface Marginal {
 }
 
 /** Rows of a window at most: those with fewest names first. Policies times surfaces times arms is seldom near it. */
-export const mostMarginals = 300
+const mostMarginals = 300
 
 export function marginalsOf(dims: Dims, isMinute: boolean): Marginal[] {
   const { policy, surface, cohort } = dims
@@ -40,7 +40,7 @@ export function marginalsOf(dims: Dims, isMinute: boolean): Marginal[] {
   return list
 }
 
-export function marginalKey({ policy, arm, surface, segment }: Marginal): string {
+function marginalKey({ policy, arm, surface, segment }: Marginal): string {
   return `${policy}\u0000${arm}\u0000${surface}\u0000${segment}`
 }
 
