@@ -1,15 +1,15 @@
 /** The topic `freshet.experiments` (CONTRACT 1): followed by workers, read and written by `freshet experiments`. */
 import { Decoder, type Encoder, type Experiment, type SchemaRegistry } from '../schemas/index.ts'
 import { type Clock, systemClock } from '../streams/clock.ts'
-import { messageOf } from '../streams/errors.ts'
-import type { Logger } from '../streams/log.ts'
+import { FreshetError, messageOf } from '../streams/errors.ts'
+import { type Logger, silentLogger } from '../streams/log.ts'
 import { noMetrics } from '../streams/metrics.ts'
 import type { TopicNames } from '../streams/runtime/names.ts'
 import type { LogRecord, Transport } from '../streams/transport/port.ts'
 import { ExperimentBook } from '../topologies/experiments/book.ts'
 import type { Call, Values } from './call.ts'
 import { isEmbedded, namesOf, openSchemas, openTransport, REACH_MS } from './compose.ts'
-import { followTopic, readTopic } from './followed-topic.ts'
+import { followTopic, isMissing, readTopic } from './followed-topic.ts'
 import { createLogger } from './logger.ts'
 import { outsideTopicSpecs } from './topics.ts'
 
@@ -27,13 +27,13 @@ const topicOf = ({ names }: ExperimentsTopic): string => names.outside('experime
  * Takes records into a book one after another: reading a schema for the first time takes a while. What is no experiment, or
  * not one that can run, is as if it were not there, and said so.
  */
-function taking(book: ExperimentBook, at: ExperimentsTopic) {
+function taking(book: ExperimentBook, at: ExperimentsTopic, signal?: AbortSignal) {
   const decoder = new Decoder('experiments', at.registry, at.clock)
   const take = async ({ key, value, offset }: LogRecord): Promise<void> => {
     const name = String(key)
     const where = `${topicOf(at)}-0@${offset}: ${name}`
     try {
-      const decoded = await decode(decoder, value)
+      const decoded = await decode(decoder, value, signal)
       if (decoded !== null && 'bad' in decoded)
         at.log.warn({}, `${where} is no freshet.Experiment (${decoded.bad}): passed over`)
       const problems = book.apply(name, decoded === null || 'bad' in decoded ? null : decoded)
@@ -55,11 +55,12 @@ function taking(book: ExperimentBook, at: ExperimentsTopic) {
 async function decode(
   decoder: Decoder<'experiments'>,
   value: Buffer | null,
+  signal?: AbortSignal,
 ): Promise<Experiment | { readonly bad: string } | null> {
   if (value === null) return null
   let decoded = decoder.decode(value)
   if ('needs' in decoded) {
-    await decoder.resolve(decoded.needs)
+    await decoder.resolve(decoded.needs, signal)
     decoded = decoder.decode(value)
   }
   if ('record' in decoded) return decoded.record
@@ -76,6 +77,31 @@ export async function followExperiments(
   const followed = await followTopic({ ...at, topic: topicOf(at) }, onRecord)
   await taken()
   return { book, close: () => followed.close() }
+}
+
+/**
+ * What stands on the topic now, for whoever only looks; the built-in one alone where there is no topic yet. Errors:
+ * DEPENDENCY_UNREACHABLE where the registry does not give the schemas.
+ */
+export async function lookAtExperiments(
+  at: ExperimentsTopic,
+  values: Values,
+): Promise<ExperimentBook> {
+  const book = new ExperimentBook(values)
+  const given = new AbortController()
+  const timer = setTimeout(() => given.abort(), REACH_MS)
+  try {
+    const { onRecord, taken } = taking(book, { ...at, log: silentLogger }, given.signal)
+    await readTopic({ transport: at.transport, topic: topicOf(at) }, onRecord)
+    await taken()
+  } catch (error) {
+    if (!isMissing(error)) throw error
+  } finally {
+    clearTimeout(timer)
+  }
+  if (given.signal.aborted)
+    throw new FreshetError('DEPENDENCY_UNREACHABLE', 'the schema registry does not answer')
+  return book
 }
 
 export interface OpenedExperiments {

@@ -88,5 +88,6 @@ export async function followTopic(
   }
 }
 
-const isMissing = (error: unknown): boolean =>
+/** There is no such topic. */
+export const isMissing = (error: unknown): boolean =>
   error instanceof FreshetError && error.code === 'TOPIC_MISSING'

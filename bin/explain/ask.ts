@@ -3,6 +3,7 @@
 import { systemClock } from '../../streams/clock.ts'
 import { messageOf } from '../../streams/errors.ts'
 import { noMetrics } from '../../streams/metrics.ts'
+import type { ListArms } from '../../topologies/experiments/book.ts'
 import { Listing } from '../../topologies/explain/listing.ts'
 import type { RankingModel } from '../../topologies/explain/recorded.ts'
 import type { VerdictSettings } from '../../topologies/explain/verdict.ts'
@@ -12,6 +13,7 @@ import { exclusionsOf } from '../../topologies/user/exclusions.ts'
 import type { StoredUser } from '../../topologies/user/stored-user.ts'
 import type { Call } from '../call.ts'
 import { openRegistry } from '../compose.ts'
+import { lookAtExperiments } from '../experiments-topic.ts'
 import { followModel } from '../model-host.ts'
 import type { OpenedState } from '../state.ts'
 import { time } from '../terminal.ts'
@@ -44,7 +46,9 @@ export async function drawAgain(
   const notes: string[] = []
   const model = await openModel(call, state, notes)
   const now = systemClock.now()
-  const listing = new Listing({ options: values, items, model: model?.ranking }, user, now, surface)
+  const arms = await armsOf(call, state, user.id, now, notes)
+  const settings = { options: values, items, model: model?.ranking, arms }
+  const listing = new Listing(settings, user, now, surface)
   await model?.close()
   notes.push(...notesOf(call, listing, stored))
   return {
@@ -62,6 +66,33 @@ export async function drawAgain(
         : undefined,
     notes,
     now,
+  }
+}
+
+/** Undefined where the experiments can't be read. */
+async function armsOf(
+  { values }: Call,
+  { transport, names, log }: OpenedState,
+  userId: string,
+  now: number,
+  notes: string[],
+): Promise<ListArms | undefined> {
+  const registry = await openRegistry({ values, log, metrics: noMetrics })
+  try {
+    const at = { transport, names, registry, clock: systemClock, log }
+    const arms = (await lookAtExperiments(at, values)).armsFor(userId, now)
+    if (arms.tag !== '')
+      notes.push(
+        `${userId} is in ${arms.tag.slice(1).split('+').join(' and ')}, which changes how the list is drawn (freshet experiments list)`,
+      )
+    return arms
+  } catch (error) {
+    notes.push(
+      `the experiments can't be read (${messageOf(error)}): what the user's arms change is left out`,
+    )
+    return undefined
+  } finally {
+    registry.close()
   }
 }
 

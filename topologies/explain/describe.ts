@@ -162,6 +162,7 @@ export function describeListing(listing: Listing) {
     at: now,
     countedUntil,
     policy: listing.policy,
+    experiments: JSON.parse(listing.experiments) as Record<string, string>,
     ranker: listing.ranker,
     model: listing.model,
     bucket: evidence.bucket,

@@ -4,21 +4,17 @@
  */
 import { FeatureRows } from '../blend/feature-rows.ts'
 import { featureCount } from '../blend/features.ts'
+import type { ListArms } from '../experiments/book.ts'
 import type { ItemTable } from '../items/table.ts'
 import { ResponseScores } from '../response/serve.ts'
 import { ratePosterior } from '../topk/draw.ts'
 import { chancesAfter, type Draw } from '../topk/propensities.ts'
-import { Recommender } from '../topk/recommend.ts'
+import { Recommender, underArms } from '../topk/recommend.ts'
 import { type CandidateSource, candidateSources } from '../topk/retrieve/candidates.ts'
 import type { SlateRules } from '../topk/rules.ts'
 import type { Evidence } from '../topk/score.ts'
 import { drawOfRow, slateRow } from '../topk/slates-row.ts'
-import {
-  byCandidates,
-  type SurfacePolicy,
-  surfacePolicies,
-  type TopkOptions,
-} from '../topk/surfaces.ts'
+import { byCandidates, type SurfacePolicy, type TopkOptions } from '../topk/surfaces.ts'
 import type { User } from '../user/user.ts'
 import { type RankingModel, RecordedScorer } from './recorded.ts'
 import {
@@ -58,6 +54,8 @@ export interface ListingSettings {
   readonly options: TopkOptions
   readonly items: ItemTable
   readonly model?: RankingModel
+  /** The user's arms of experiments; what they change is drawn by. */
+  readonly arms?: ListArms
 }
 
 export class Listing {
@@ -69,6 +67,8 @@ export class Listing {
   readonly ranker: string
   readonly model: string
   readonly policy: string
+  /** The user's arms, as JSON; '{}' where there are none. */
+  readonly experiments: string
   readonly seed: number
   readonly rules: SlateRules
   /** In order of retrieval. */
@@ -84,22 +84,31 @@ export class Listing {
   private readonly byItem: ReadonlyMap<number, Scored>
   private readonly response: ResponseScores
 
-  constructor({ options, items, model }: ListingSettings, user: User, now: number, name: string) {
+  constructor(
+    { options, items, model, arms }: ListingSettings,
+    user: User,
+    now: number,
+    name: string,
+  ) {
     this.user = user
     this.now = now
-    const surfaces = byCandidates(surfacePolicies(options)).find(group =>
+    this.experiments = arms?.text ?? '{}'
+    const overrides = arms?.overrides ?? null
+    const own = underArms(options, overrides)
+    const surfaces = byCandidates(own.surfaces).find(group =>
       group.some(surface => surface.name === name),
     )!
     this.surface = surfaces.find(surface => surface.name === name)!
     let scorer: RecordedScorer | undefined
     const recommender = new Recommender(
-      options,
+      own.options,
       items,
       capacity => {
-        scorer = new RecordedScorer(capacity, model)
+        scorer = new RecordedScorer(capacity, overrides?.blend ? undefined : model)
         return scorer
       },
       surfaces,
+      arms?.tag,
     )
     const subject = `${user.id} ${user.lastOffset}`
     recommender.prepare(user, now, subject)

@@ -46,13 +46,25 @@ export function recommendersOfArms(
   overrides: Overrides,
   tag: string,
 ): Recommender[] {
-  const own = {
-    ...options,
-    'topk.fatigue': (overrides.values['topk.fatigue'] as boolean) ?? options['topk.fatigue'],
-  }
-  const surfaces = surfacePolicies(options).map(policy => overriddenSurface(policy, overrides))
+  const own = underArms(options, overrides)
   const ranks = overrides.blend ? undefined : scorer
-  return byCandidates(surfaces).map(group => new Recommender(own, items, ranks, group, tag))
+  return byCandidates(own.surfaces).map(
+    group => new Recommender(own.options, items, ranks, group, tag),
+  )
+}
+
+/** Options and surfaces as a user of these arms has them. @param overrides null: the arms change nothing. */
+export function underArms(
+  options: TopkOptions,
+  overrides: Overrides | null,
+): { readonly options: TopkOptions; readonly surfaces: readonly SurfacePolicy[] } {
+  const surfaces = surfacePolicies(options)
+  if (overrides === null) return { options, surfaces }
+  const fatigue = (overrides.values['topk.fatigue'] as boolean) ?? options['topk.fatigue']
+  return {
+    options: { ...options, 'topk.fatigue': fatigue },
+    surfaces: surfaces.map(policy => overriddenSurface(policy, overrides)),
+  }
 }
 
 /** Makes what scores lists of at most `capacity` candidates. */
