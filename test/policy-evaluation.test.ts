@@ -101,6 +101,25 @@ describe('policy evaluation from the tables', () => {
       if (estimator !== 'dr') expect(value, estimator).toBeCloseTo(onPolicy.value!, 9)
   })
 
+  it('leaves out lists that an arm of an experiment changed, unless they are what is asked for', async () => {
+    const target = parseTarget('temperature=1', options)
+    const rulesOf = ({ row }: { row: { surface: string } }) =>
+      target.kind === 'rules' ? target.bySurface.get(row.surface) : undefined
+    const { slates: all } = await loggedSlates(store, 'freshet', extent, click)
+    const some = all.slice(0, 20)
+    const under = some.map((slate, k) => {
+      const policy = k % 4 === 0 ? `${slate.row.policy}+rank7.b+x-b2.c` : slate.row.policy
+      return { ...slate, row: { ...slate.row, policy } }
+    })
+    const log = drawsOfSlates(under, rulesOf)
+    const shown = under.flatMap(({ impressions }, k) => (k % 4 === 0 ? impressions : []))
+    expect(log.leftOut).toEqual({
+      'drawn under +rank7.b+x-b2.c of an experiment': shown.length,
+    })
+    expect(log.draws).toHaveLength(15)
+    expect(drawsOfSlates(under, rulesOf, undefined, true).draws).toHaveLength(20)
+  })
+
   it('is the same while lists are served: by the hour and the day, in whatever order lists are judged', async () => {
     const rows = liveRows(commits, 1)
     expect(new Set(rows.map(({ segment }) => segment))).toEqual(new Set(['', 'surface=home']))

@@ -19,6 +19,7 @@ import { FreshetError, messageOf } from '../../streams/errors.ts'
 import { noMetrics } from '../../streams/metrics.ts'
 import { duration, durationTakes } from '../../streams/option-types.ts'
 import { defaultLambdas, type Lambdas } from '../../topologies/evaluation/estimators/single.ts'
+import { armsOf } from '../../topologies/topk/variants.ts'
 import { action, answer, type Call, command, EXIT, wholeNumber } from '../call.ts'
 import { openTables } from '../compose.ts'
 import { createLookingLogger } from '../logger.ts'
@@ -151,6 +152,7 @@ async function fromTables(
   const logged = extent.logged ?? (policies.length === 1 ? policies[0] : '')
   const sampled = [
     ...target.notes,
+    ...underArms(extent.logged),
     `${count(slates.length)} of the ${count(lists)} lists shown were sampled with their candidates (slates.share)`,
   ]
   const depth = values['ranker.cascade']
@@ -158,9 +160,19 @@ async function fromTables(
     slates,
     ({ row }) => target.bySurface.get(row.surface),
     runner && (row => logitsBy(runner, row as RankedRow, depth)),
+    extent.logged !== undefined,
   )
   runner?.close()
   return { target: target.name, logged, log: { ...log, notes: [...log.notes, ...sampled] } }
+}
+
+/** What is to be known of lists that only an explicit --logged takes in. */
+function underArms(logged = ''): string[] {
+  const tag = armsOf(logged)
+  if (tag === '') return []
+  return [
+    `candidates and scores are those that ${tag} of an experiment left: where the arm changes ranker, fatigue, candidates or mmr, the target is told from what it would not have seen`,
+  ]
 }
 
 async function openLog(call: Call): Promise<ClickHouseStore> {

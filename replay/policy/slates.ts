@@ -10,6 +10,7 @@ import { ForcedDraw } from '../../topologies/evaluation/forced-draw.ts'
 import { vectorDimension } from '../../topologies/learner/rows.ts'
 import { type SlateRules, Traits } from '../../topologies/topk/rules.ts'
 import type { SlateRow } from '../../topologies/topk/slates-row.ts'
+import { armsOf } from '../../topologies/topk/variants.ts'
 import { LeftOut } from './impressions.ts'
 import type { RankedRow } from './model-logits.ts'
 import type { LoggedDraw, PolicyLog } from './report.ts'
@@ -29,6 +30,9 @@ export interface ShownSlate {
 }
 
 /**
+ * Lists drawn under an arm of an experiment are left out: their candidates and logits may be another ranker's, or without
+ * fatigue, and the target's chances would be computed from what it would not have seen. `arms`: they are what was asked for.
+ *
  * `rulesOf`: the target's on a surface; undefined: it has none there. `logitsOf`: what it makes of a row's candidates, or why
  * it can't; absent: the logged logits.
  */
@@ -36,6 +40,7 @@ export function drawsOfSlates(
   slates: readonly ShownSlate[],
   rulesOf: (slate: ShownSlate) => SlateRules | undefined,
   logitsOf?: (row: ShownSlate['row']) => ArrayLike<number> | string,
+  arms = false,
 ): PolicyLog {
   const leftOut = new LeftOut()
   const model = new RewardModel()
@@ -56,6 +61,11 @@ export function drawsOfSlates(
     const rules = rulesOf(slate)
     if (rules === undefined) {
       leftOut.add('the target has no such surface', slate.impressions.length)
+      continue
+    }
+    const tag = arms ? '' : armsOf(slate.row.policy)
+    if (tag !== '') {
+      leftOut.add(`drawn under ${tag} of an experiment`, slate.impressions.length)
       continue
     }
     const rewards = rewardsByPosition(slate, leftOut)

@@ -138,6 +138,15 @@ function rulesTarget(name: string, given: Record<string, unknown>, options: Topk
         'CALL_INVALID',
         `${of}: fresh.youngerThan differs from the logged one; which candidates were fresh is only known by that`,
       )
+    if (old && rules.mmr > 0 && old.rules.mmr === 0)
+      throw new FreshetError(
+        'CALL_INVALID',
+        `${of} has mmr ${rules.mmr}, and was drawn with 0: how alike candidates are is in no row that was; try it on a part of the traffic instead`,
+      )
+    if (old?.rules.policy === 'thompson' && old.rules.rateWeight > 0)
+      notes.add(
+        `${policy.name} is drawn by thompson: its logits hold what the expected rate adds (rateWeight), and the target is told with it`,
+      )
     if (policy.explorePerDay < Number.POSITIVE_INFINITY)
       notes.add("explore.perDay is not looked at: no row has what of a user's day was left")
     bySurface.set(policy.name, {

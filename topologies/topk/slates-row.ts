@@ -4,7 +4,7 @@
  * `candidates`: item, source, weight (the logit before penalties) and features = [creator, topic, marks, vector...]:
  * numbers that mean the same within the row only (-1: unknown), the groups and marks of rules.ts, and the unit vector that
  * likeness is measured by (absent: none). `list` and `propensities` are by position. The rules are the surface's, from the
- * run's options and policy file; temperature stands beside them, epsilon and budget in the policy's name (variants.ts).
+ * run's options and policy file, where the policy's name tells of arms (`+rank7.b`) as they change them; temperature stands beside them, epsilon and budget in the policy's name (variants.ts).
  * `list_version` is that of the list in the view store, so that of its impressions in `examples`.
  * p of a row = `propensitiesOf(drawOfRow(row, rules))`, but of thompson, whose samples no row holds.
  */
@@ -113,7 +113,7 @@ function numberOf(numbers: Map<number, number>, index: number): number {
   return numbers.get(index)!
 }
 
-/** What `propensitiesOf` takes. `rules` are the surface's in the run that drew. */
+/** What `propensitiesOf` takes. `rules` are the surface's in the run that drew, as the arms in the policy's name change them. */
 export function drawOfRow(row: SlateRow, rules: SlateRules): Draw {
   const place = new Map(row.candidates.map(({ item }, i) => [item, i]))
   return {

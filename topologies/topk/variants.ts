@@ -8,7 +8,7 @@
  *  - `holdout`: plackett-luce at the holdout's temperature, for users who train nobody
  *
  * and `-b2`: at most two more explored positions, by the budget of the list and of the user's day. Behind the version: the arms of
- * experiments that change the policy, `+rank7.b`.
+ * experiments that change the policy, `+rank7.b`; its rules are then the arm's (experiments/overrides.ts), not the surface's.
  */
 import type { SlateRules } from './rules.ts'
 import { SlateDrawer } from './slate.ts'
@@ -91,6 +91,11 @@ function drawName({ policy, epsilon, samples, temperature }: SlateRules): string
 export function exploreMostOf(policy: string): number {
   const budget = /-b(\d+)@/.exec(policy)
   return budget ? Number(budget[1]) : Number.POSITIVE_INFINITY
+}
+
+/** Of arms that changed the policy, as its name tells: `+rank7.b`; '' for none. */
+export function armsOf(policy: string): string {
+  return /@[^+]*(\+.+)$/.exec(policy)?.[1] ?? ''
 }
 
 /** The epsilon that a policy's name tells of; undefined for none. */
