@@ -31,11 +31,18 @@ interface OpenAlert {
   readonly query: string
 }
 
+/** News that wait for the topic: some for each task. The oldest go. */
+const mostUntold = 1_000
+
 export class PipelineAlerts {
   private readonly settings: PipelineAlertsSettings
   private readonly rules: readonly Rule[]
   private readonly engine: RuleEngine
   private known = new Set<string>()
+  /** Tasks of which it was not asked yet what is open: the table was away. */
+  private readonly unasked = new Set<string>()
+  /** What the topic did not take yet. */
+  private untold: News[] = []
 
   constructor(settings: PipelineAlertsSettings) {
     this.settings = settings
@@ -49,8 +56,8 @@ export class PipelineAlerts {
     if (this.rules.length === 0) return
     await this.follow(rows)
     for (const row of rows) this.engine.observe('pipeline', row)
-    const news = this.engine.judge()
-    if (news.length > 0) await this.announce(news)
+    this.untold = [...this.untold, ...this.engine.judge()].slice(-mostUntold)
+    if (this.untold.length > 0) await this.announce()
   }
 
   /** Forgets tasks that moved away and takes over what is open of those that came. */
@@ -59,12 +66,14 @@ export class PipelineAlerts {
     for (const subject of this.known)
       if (!here.has(subject))
         for (const { name } of this.rules) this.engine.forget({ rule: name, subject, segment: '' })
-    const came = [...here].filter(subject => !this.known.has(subject))
+    for (const subject of here) if (!this.known.has(subject)) this.unasked.add(subject)
+    for (const subject of this.unasked) if (!here.has(subject)) this.unasked.delete(subject)
     this.known = here
     const { tables } = this.settings
-    if (came.length === 0 || tables === null || tables.waiting() !== undefined) return
+    if (this.unasked.size === 0 || tables === null || tables.waiting() !== undefined) return
     try {
-      for (const open of await this.openAlerts(came)) this.takeOver(open)
+      for (const open of await this.openAlerts([...this.unasked])) this.takeOver(open)
+      this.unasked.clear()
     } catch (error) {
       this.settings.log.warn({}, `open alerts can't be looked up: ${messageOf(error)}`)
     }
@@ -82,7 +91,10 @@ export class PipelineAlerts {
   }
 
   private takeOver({ rule, subject, since, threshold, query }: OpenAlert): void {
-    const series = newSeries({ rule, subject, segment: '' })
+    const id = { rule, subject, segment: '' }
+    // raised here while the table was away
+    if (this.engine.isRaised(id)) return
+    const series = newSeries(id)
     const at = Number(since)
     this.engine.restore({
       ...series,
@@ -95,15 +107,28 @@ export class PipelineAlerts {
     })
   }
 
-  private async announce(news: readonly News[]): Promise<void> {
-    const { publisher, topic, tables, log } = this.settings
-    for (const { state, rule, subject, value, threshold, message } of news)
-      log[state === 'raised' ? 'warn' : 'info']({ rule, subject, value, threshold }, message)
+  private async announce(): Promise<void> {
+    const { publisher, topic, log } = this.settings
+    const news = this.untold
     try {
       if (topic !== null) await publisher.send(topic, news.map(recordOf))
-      await tables?.insert('alerts', news.map(alertRow))
     } catch (error) {
-      log.error({}, `alerts of the pipeline are not told: ${messageOf(error)}`)
+      log.error({}, `alerts of the pipeline are not told, tried again: ${messageOf(error)}`)
+      return
+    }
+    this.untold = []
+    for (const { state, rule, subject, value, threshold, message } of news)
+      log[state === 'raised' ? 'warn' : 'info']({ rule, subject, value, threshold }, message)
+    const stored = this.store(news.map(alertRow))
+    // an alarm about a store that is away does not wait for it
+    if (this.settings.tables?.waiting() === undefined) await stored
+  }
+
+  private async store(rows: readonly TableRow[]): Promise<void> {
+    try {
+      await this.settings.tables?.insert('alerts', rows)
+    } catch (error) {
+      this.settings.log.error({}, `alerts of the pipeline are in no table: ${messageOf(error)}`)
     }
   }
 }

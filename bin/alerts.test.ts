@@ -148,6 +148,46 @@ describe('alarms of the pipeline', () => {
     expect(before.posted).toHaveLength(1)
   })
 
+  it('are told once the topic takes them, and taken over once the table answers', async () => {
+    const told: string[] = []
+    let fails = true
+    let away = true
+    const opened = {
+      rule: 'slow',
+      subject: 'user-7',
+      since: t0,
+      threshold: 1_000,
+      query: 'SELECT 1',
+    }
+    const alerts = new PipelineAlerts({
+      rules,
+      database: 'freshet',
+      publisher: {
+        async send(_topic, records) {
+          if (fails) throw new Error('no broker')
+          told.push(...records.map(({ headers }) => String(headers?.id)))
+        },
+        close: async () => undefined,
+      },
+      topic: 'freshet.alerts',
+      tables: {
+        // as while the store is away: nothing comes back
+        insert: () => (away ? new Promise<void>(() => undefined) : Promise.resolve()),
+        query: async <T>() => [opened] as T[],
+        waiting: () => (away ? 'ClickHouse' : undefined),
+      },
+      log: silentLogger,
+    })
+    for (let k = 0; k < 2; k++) await alerts.judge([row(k, 0, 2_000), row(k, 7, 10)])
+    expect(told).toEqual([])
+    fails = false
+    await alerts.judge([row(2, 0, 2_000), row(2, 7, 10)])
+    expect(told).toEqual([`slow/user-0/${t0}/open`])
+    away = false
+    for (let k = 3; k < 5; k++) await alerts.judge([row(k, 0, 2_000), row(k, 7, 10)])
+    expect(told.slice(1)).toEqual([`slow/user-7/${t0}/${t0 + 40_000}`])
+  })
+
   it('go without tables too', async () => {
     const { posted, alerts } = processOf(null)
     for (let k = 0; k < 2; k++) await alerts.judge([row(k, 0, 2_000)])

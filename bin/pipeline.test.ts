@@ -1,12 +1,13 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, expect, it } from 'vitest'
+import { afterAll, expect, it, vi } from 'vitest'
 import { createClickHouseStore } from '../sinks/clickhouse/store.ts'
 import { systemClock } from '../streams/clock.ts'
 import { silentLogger } from '../streams/log.ts'
 import { noMetrics } from '../streams/metrics.ts'
-import { pipelineRows } from './pipeline.ts'
+import type { TableRow } from '../streams/topology/outbox.ts'
+import { pipelineRows, writePipeline } from './pipeline.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'freshet-pipeline-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
@@ -41,4 +42,37 @@ it("a task's progress is a row that the table takes, a rate from its count", asy
     },
   ])
   await store.close()
+})
+
+it('while the store is away alarms go on, and the counts stand in the first row after it', async () => {
+  vi.useFakeTimers()
+  let away = false
+  const written: TableRow[] = []
+  const judged: TableRow[] = []
+  const task = { kind: 'user', partition: 2, lag: 7, freshnessP50: 1, freshnessP99: 2 }
+  const counts = { events: 100, late: 1, duplicates: 0, deadLetters: 2 }
+  const writer = writePipeline(
+    { progress: () => [{ ...task, ...counts }] },
+    {
+      insert: async (_table, rows) => void written.push(...rows),
+      waiting: () => (away ? 'ClickHouse' : undefined),
+    },
+    {
+      everyMs: 1_000,
+      clock: { ...systemClock, now: () => Date.now(), wall: () => Date.now() },
+      log: silentLogger,
+      alerts: { judge: async rows => void judged.push(...rows) },
+    },
+  )
+  await vi.advanceTimersByTimeAsync(1_000)
+  away = true
+  await vi.advanceTimersByTimeAsync(3_000)
+  away = false
+  await vi.advanceTimersByTimeAsync(2_000)
+  writer.close()
+  vi.useRealTimers()
+  const of = (rows: readonly TableRow[], column: string) => rows.map(row => row[column])
+  expect(of(judged, 'dead_letters')).toEqual([2, 2, 2, 2, 2, 2])
+  expect(of(written, 'dead_letters')).toEqual([2, 8, 2])
+  expect(of(written, 'events_per_second')).toEqual([100, 100, 100])
 })

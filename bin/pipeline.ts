@@ -3,6 +3,7 @@ import type { ClickHouseStore } from '../sinks/clickhouse/store.ts'
 import type { Clock } from '../streams/clock.ts'
 import { messageOf } from '../streams/errors.ts'
 import type { Logger } from '../streams/log.ts'
+import type { TaskProgress } from '../streams/runtime/task-progress.ts'
 import type { Worker } from '../streams/runtime/worker.ts'
 import type { TableRow } from '../streams/topology/outbox.ts'
 import type { PipelineAlerts } from './alerts-pipeline.ts'
@@ -28,34 +29,70 @@ export function pipelineRows(
   }))
 }
 
+/** What two progresses of the same tasks came to: counts of both, the rest as of the second; of a task that left, nothing. */
+function together(before: readonly TaskProgress[], now: readonly TaskProgress[]): TaskProgress[] {
+  return now.map(task => {
+    const own = before.find(each => each.kind === task.kind && each.partition === task.partition)
+    if (own === undefined) return task
+    return {
+      ...task,
+      events: own.events + task.events,
+      deadLetters: own.deadLetters + task.deadLetters,
+      late: own.late + task.late,
+      duplicates: own.duplicates + task.duplicates,
+    }
+  })
+}
+
 /**
- * Writes them, and shows them to their alarms, until it is closed. While the store is away the counts go on and stand in the
- * first row after it. `tables` null: the alarms alone.
+ * Writes them, and shows them to their alarms, until it is closed. While the store is away the alarms go on, since that is
+ * when tasks fall behind; the counts stand in the first row after it. `tables` null: the alarms alone.
  */
 export function writePipeline(
-  worker: Worker,
-  tables: ClickHouseStore | null,
+  worker: Pick<Worker, 'progress'>,
+  tables: Pick<ClickHouseStore, 'insert' | 'waiting'> | null,
   {
     everyMs,
     clock,
     log,
     alerts,
-  }: { everyMs: number; clock: Clock; log: Logger; alerts: PipelineAlerts },
+  }: { everyMs: number; clock: Clock; log: Logger; alerts: Pick<PipelineAlerts, 'judge'> },
 ): { close(): void } {
   let since = clock.now()
   let writing = false
-  const timer = setInterval(() => {
-    if (writing || tables?.waiting() !== undefined) return
+  let judging = false
+  let unwritten: { tasks: readonly TaskProgress[]; overMs: number } = { tasks: [], overMs: 0 }
+
+  const judge = (rows: readonly TableRow[]): void => {
+    if (judging) return
+    judging = true
+    alerts.judge(rows).finally(() => {
+      judging = false
+    })
+  }
+  const write = (rows: readonly TableRow[]): void => {
+    if (tables === null) return
     writing = true
-    const now = clock.now()
-    const rows = pipelineRows(worker, clock.wall(), Math.max(1, now - since))
-    since = now
-    Promise.resolve(tables?.insert('pipeline', rows))
+    tables
+      .insert('pipeline', rows)
       .catch(error => log.warn({}, `the table pipeline is not written: ${messageOf(error)}`))
-      .then(() => alerts.judge(rows))
       .finally(() => {
         writing = false
       })
+  }
+  const timer = setInterval(() => {
+    const now = clock.now()
+    const overMs = Math.max(1, now - since)
+    since = now
+    const tasks = worker.progress()
+    const rows = (of: readonly TaskProgress[], ms: number): TableRow[] =>
+      pipelineRows({ progress: () => [...of] }, clock.wall(), ms)
+    judge(rows(tasks, overMs))
+    const all = together(unwritten.tasks, tasks)
+    const allMs = unwritten.overMs + overMs
+    const isAway = writing || tables?.waiting() !== undefined
+    unwritten = isAway ? { tasks: all, overMs: allMs } : { tasks: [], overMs: 0 }
+    if (!isAway) write(rows(all, allMs))
   }, everyMs)
   timer.unref()
   return { close: () => clearInterval(timer) }

@@ -214,6 +214,10 @@ export class RuleEngine {
     this.newest = Math.max(this.newest, series.end)
   }
 
+  isRaised(id: SeriesId): boolean {
+    return this.series.get(seriesKey(id))?.raised === true
+  }
+
   forget(id: SeriesId): void {
     this.series.delete(seriesKey(id))
   }
