@@ -72,7 +72,7 @@ export const driftOptions = defineOptions({
     takes: durationTakes,
   }),
   'drift.alpha': option(z.coerce.number().gt(0).lt(0.5), 0.01, {
-    help: 'How often chance alone may lift the PSI of any subject over its threshold in one window: shared out among all subjects that are compared. .01: with two windows in a row asked for, some false alarms a week, which drift.minPsi makes rarer still where there are many rows',
+    help: 'How often chance alone may lift the PSI of any subject over its threshold in one window, and again that of any segment: shared out among all that are compared. .01: with two windows in a row asked for, some false alarms a week, which drift.minPsi makes rarer still where there are many rows',
     takes: 'a number between 0 and 0.5',
   }),
   'drift.minPsi': option(z.coerce.number().min(0).max(10), 0.02, {

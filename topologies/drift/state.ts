@@ -34,9 +34,12 @@ class BySeries<T> {
   }
 }
 
-/** The references, and which subjects of a segment and window size are compared with one: they share the false alarms. */
+/**
+ * The references, and how many series share the declared rate of false alarms of a window size: the subjects of the whole
+ * are one family, and all subjects of all segments another. A rate for each segment would be one false alarm a day for each.
+ */
 class References extends BySeries<ReferenceRow> {
-  private readonly subjects = new Map<string, Set<string>>()
+  private readonly families = new Map<string, Set<string>>()
 
   override set(id: SeriesId, row: ReferenceRow): void {
     super.set(id, row)
@@ -45,23 +48,24 @@ class References extends BySeries<ReferenceRow> {
 
   override delete(id: SeriesId): void {
     super.delete(id)
-    this.subjects.get(familyKey(id))?.delete(id.subject)
+    this.families.get(familyKey(id))?.delete(seriesKey(id))
   }
 
   froze(id: SeriesId): void {
     const key = familyKey(id)
-    const known = this.subjects.get(key)
-    if (known) known.add(id.subject)
-    else this.subjects.set(key, new Set([id.subject]))
+    const known = this.families.get(key)
+    if (known) known.add(seriesKey(id))
+    else this.families.set(key, new Set([seriesKey(id)]))
   }
 
-  /** Subjects of the segment and size that have a whole reference. */
+  /** Series of the family that have a whole reference. */
   compared(id: Omit<SeriesId, 'subject'>): number {
-    return this.subjects.get(familyKey(id))?.size ?? 0
+    return this.families.get(familyKey(id))?.size ?? 0
   }
 }
 
-const familyKey = ({ segment, size }: Omit<SeriesId, 'subject'>): string => `${segment}\n${size}`
+const familyKey = ({ segment, size }: Omit<SeriesId, 'subject'>): string =>
+  `${segment === '' ? 'whole' : 'segments'} ${size}`
 
 const writeSeries = (row: SeriesId, w: ByteWriter): ByteWriter =>
   w.string(row.subject).string(row.segment).u8(row.size)
