@@ -1,17 +1,23 @@
 import { systemClock } from '../../streams/clock.ts'
-import { FreshetError } from '../../streams/errors.ts'
+import { FreshetError, messageOf } from '../../streams/errors.ts'
 import { noMetrics } from '../../streams/metrics.ts'
+import type { TopicNames } from '../../streams/runtime/names.ts'
 import { type RebuildReport, rebuildViews } from '../../streams/runtime/rebuild-views.ts'
+import type { Transport } from '../../streams/transport/port.ts'
+import type { ExperimentBook } from '../../topologies/experiments/book.ts'
 import { createApplication, parseTopologies } from '../../topologies/main.ts'
 import { action, answer, type Call, command, EXIT } from '../call.ts'
 import {
   generationInForce,
   namesOf,
+  openRegistry,
   openSchemas,
   openTransport,
   openViews,
   REACH_MS,
+  type Surroundings,
 } from '../compose.ts'
+import { lookAtExperiments } from '../experiments-topic.ts'
 import { createLogger } from '../logger.ts'
 import { count, durationText, Progress, table } from '../terminal.ts'
 
@@ -51,8 +57,11 @@ async function rebuildRedis(call: Call): Promise<number> {
       ...around,
       values: { ...values, 'schemaRegistry.url': 'mock://rebuild' },
     })
+    const names = namesOf(values, generation)
+    const experiments = await experimentsOf(around, transport, names)
     const application = createApplication({
       options: values,
+      experiments,
       topologies: parseTopologies(values.topologies),
       schemas: registry,
       encoder,
@@ -62,7 +71,7 @@ async function rebuildRedis(call: Call): Promise<number> {
     const report = await rebuildViews({
       application,
       transport,
-      names: namesOf(values, generation),
+      names,
       generation,
       views,
       clock: systemClock,
@@ -76,6 +85,28 @@ async function rebuildRedis(call: Call): Promise<number> {
   } finally {
     await views.close()
     await transport.close()
+  }
+}
+
+/** Lists carry their users' arms, and are drawn by them, as a worker's. Undefined where nobody can tell: Redis is filled all the same. */
+async function experimentsOf(
+  around: Surroundings,
+  transport: Transport,
+  names: TopicNames,
+): Promise<ExperimentBook | undefined> {
+  const { values, log } = around
+  const registry = await openRegistry(around)
+  try {
+    const at = { transport, names, registry, clock: systemClock, log }
+    return await lookAtExperiments(at, values)
+  } catch (error) {
+    log.warn(
+      { error: messageOf(error) },
+      "the experiments can't be read: lists are drawn as if there were none, and have their arms again with their user's next event",
+    )
+    return undefined
+  } finally {
+    registry.close()
   }
 }
 
