@@ -1,4 +1,8 @@
-/** The log as it stands in ClickHouse: `examples` for impressions and outcomes, `slates` for what else could have been drawn. */
+/**
+ * The log as it stands in ClickHouse: `examples` for impressions and outcomes, `slates` for what else could have been drawn.
+ * Rows of users who gave less consent since are passed over.
+ */
+import { mayBeUsed } from '../../sinks/clickhouse/withdrawn.ts'
 import type { LoggedImpression } from './impressions.ts'
 import { type Metric, type Outcome, rewardOf } from './rewards.ts'
 import type { ShownSlate, SlateImpression } from './slates.ts'
@@ -48,7 +52,7 @@ export async function loggedImpressions(
   { metric, capMs }: RewardSettings,
 ): Promise<LoggedImpression[]> {
   const rows = await tables.query<ExampleRow>(
-    `SELECT user, request, surface, list_version, item, position, propensity, ${outcomes} FROM ${database}.v_examples WHERE ${where(extent)} ORDER BY ts`,
+    `SELECT user, request, surface, list_version, item, position, propensity, ${outcomes} FROM ${database}.v_examples WHERE ${where(database, extent)} ORDER BY ts`,
   )
   return rows.map(row => ({
     user: row.user,
@@ -81,7 +85,7 @@ export async function loggedSlates(
   withFeatures = false,
 ): Promise<LoggedSlates> {
   const sampled = `(user, surface, list_version) IN (SELECT user, surface, list_version FROM ${database}.v_slates WHERE list_version != '')`
-  const condition = `${where(extent)} AND list_version != ''`
+  const condition = `${where(database, extent)} AND list_version != ''`
   const examples = await tables.query<ExampleRow>(
     `SELECT user, request, surface, list_version, item, position, propensity, ${outcomes} FROM ${database}.v_examples WHERE ${condition} AND ${sampled} ORDER BY ts`,
   )
@@ -114,9 +118,9 @@ const keyOf = (row: {
   readonly list_version: string
 }): string => JSON.stringify([row.user, row.surface, row.list_version])
 
-function where({ from, to, logged, segment }: LogExtent): string {
+function where(database: string, { from, to, logged, segment }: LogExtent): string {
   const at = (ms: number): string => `fromUnixTimestamp64Milli(toInt64(${ms}), 'UTC')`
-  const conditions = [`ts >= ${at(from)}`, `ts < ${at(to)}`]
+  const conditions = [`ts >= ${at(from)}`, `ts < ${at(to)}`, mayBeUsed(database, { from, to })]
   if (logged !== undefined) conditions.push(`policy = ${text(logged)}`)
   for (const [key, value] of Object.entries(segment)) conditions.push(`${key} = ${text(value)}`)
   return conditions.join(' AND ')

@@ -9,6 +9,7 @@ import { type ClickHouseProcess, spawnClickHouseHttp } from '../../test/support/
 import { connect } from './connect.ts'
 import type { Connection } from './connection.ts'
 import { Eraser } from './eraser.ts'
+import { countExamples } from './examples-export.ts'
 import { Outage } from './outage.ts'
 import { type ClickHouseStore, createClickHouseStore } from './store.ts'
 
@@ -168,6 +169,33 @@ describe('an erasure in ClickHouse', () => {
     await eraserOf(connection).erase([order('k', 5)])
     expect(await told('k')).toEqual(['examples 2 2 0 true', 'slates 0 0 0 true'])
     await connection.close()
+  })
+
+  it('less consent removes nothing, but what is older is used no more', async () => {
+    const examples = [
+      example('less', 1),
+      example('less', 2, 3),
+      example('less', 9),
+      example('m', 1),
+    ]
+    await store.insert('examples', examples)
+    const wanted = {
+      database: 'freshet',
+      from: start,
+      to: start + 100 * minute,
+      labelled: false,
+    }
+    const usable = async () =>
+      (await countExamples(store, wanted)).reduce((sum, { rows }) => sum + rows, 0)
+    const before = await usable()
+    const use = { store: 'use', found: 0, removed: 0, found_after: 0, revision: 1 }
+    const until = [start + minute, start + 2 * minute]
+    await store.insert(
+      'erasures',
+      until.map(asked => ({ pseudonym: 'less', asked, done: asked, ...use })),
+    )
+    expect(await usable()).toBe(before - 2)
+    expect((await left('examples')).less).toBe(3)
   })
 
   it('waits through an outage, and is left to the next start where the store closes', async () => {

@@ -5,10 +5,12 @@
  *  - X1 The file has its name only once it is whole: until then it is FILE.part, which the next call begins anew. A server
  *       that fails in the middle of an answer cuts it: a Parquet file ends with the mark it begins with.
  *  - X2 All rows of a file have features of one hash, so a column means one thing.
+ *  - X3 Rows of users who gave less consent since are left out (withdrawn.ts).
  */
 import { closeSync, openSync, readSync, renameSync, rmSync, statSync } from 'node:fs'
 import { FreshetError, messageOf } from '../../streams/errors.ts'
 import type { Connection, SqlPort } from './connection.ts'
+import { mayBeUsed } from './withdrawn.ts'
 
 export interface ExamplesWanted {
   readonly database: string
@@ -123,9 +125,9 @@ function select(wanted: ExamplesWanted, { hash, names }: FeatureColumns): string
     WHERE ${condition(wanted)} AND feature_hash = ${sqlText(hash)}`
 }
 
-function condition({ from, to, surface, labelled }: ExamplesWanted): string {
+function condition({ database, from, to, surface, labelled }: ExamplesWanted): string {
   const at = (ms: number): string => `fromUnixTimestamp64Milli(${ms}, 'UTC')`
-  const parts = [`ts >= ${at(from)}`, `ts < ${at(to)}`]
+  const parts = [`ts >= ${at(from)}`, `ts < ${at(to)}`, mayBeUsed(database, { from, to })]
   if (surface !== undefined) parts.push(`surface = ${sqlText(surface)}`)
   if (labelled) parts.push('label IS NOT NULL')
   return parts.join(' AND ')

@@ -327,8 +327,9 @@ export class Recommender {
 
   private keep(table: string, row: TableRow): void {
     const { rows } = this.sent
-    if (row.order !== undefined) {
-      const { examples } = row.order as { examples: number }
+    // rows that are used no more count as gone: which of them had left by then depends on when commits were made
+    if (row.order !== undefined || row.store === 'use') {
+      const { examples } = (row.order ?? { examples: row.asked }) as { examples: number }
       for (const [key, { user, ts }] of rows)
         if (key.startsWith('examples|') && user === row.pseudonym && Number(ts) <= examples)
           rows.delete(key)

@@ -67,7 +67,7 @@ function setUp() {
 }
 
 describe('an erasure', () => {
-  it('begins with less consent too, and leaves what comes after it', () => {
+  it('E4: less consent orders nothing of the tables, says from when on, and leaves what comes after it', () => {
     const { task, rows, said } = setUp()
     task.send(impression('u', 'a', START, {}))
     task.commit()
@@ -75,13 +75,36 @@ describe('an erasure', () => {
     task.send(impression('u', 'c', START + MINUTE, {}))
     task.send(impression('u', 'd', START + MINUTE + 1, {}))
     task.commit()
-    const [{ order, asked }] = rows()
-    expect(order).toMatchObject({ examples: START + MINUTE })
-    expect(asked).toBe(START + MINUTE)
+    expect(rows().filter(row => row.order !== undefined)).toEqual([])
+    expect(rows().slice(0, 2)).toEqual(
+      keys.map(key => ({
+        pseudonym: named('u', key),
+        asked: START + MINUTE,
+        store: 'use',
+        done: task.now,
+        found: 0,
+        removed: 0,
+        found_after: 0,
+        revision: 1,
+      })),
+    )
     const shown = task.commits[1].effects.blocks[0].rows ?? []
     expect(shown.map(row => [row.item, row.ts])).toEqual([['d', START + MINUTE + 1]])
     task.commit()
-    expect(said().slice(2)).toEqual(['changelog false 2 2 0', 'redis false 2 2 0'])
+    expect(said().slice(4)).toEqual(['changelog false 2 2 0', 'redis false 2 2 0'])
+  })
+
+  it('E4: an erasure right after less consent orders all the same', () => {
+    const { task, erase, rows } = setUp()
+    task.send(impression('u', 'a', START, {}))
+    task.commit()
+    task.send(impression('u', 'b', START + MINUTE, { consent: 'none' }))
+    erase('u', START)
+    task.commit()
+    const orders = rows().filter(row => row.order !== undefined)
+    expect(orders.map(({ order }) => order)).toEqual(
+      keys.map(() => ({ examples: START + MINUTE, slates: task.now })),
+    )
   })
 
   it('E1, E3: orders the tables to remove all rows of before, under every key, behind them', () => {

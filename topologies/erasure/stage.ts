@@ -1,11 +1,15 @@
 /**
  * In the user task: what the removal of a user (an erasure, or an event with less consent) sets going behind the state. The
- * sessions stage has removed the state and the views; here the tables are told to remove the user's rows, and what was found
- * and removed is written to `erasures`, store by store.
+ * sessions stage has removed the state and the views; here the tables are told, and what was found and removed is written to
+ * `erasures`, store by store.
  *
- *  - E1 The order to the table store leaves behind all rows of the user in the same commit, so this stage flushes last. It
- *       holds until the table store has carried it out, as any block of rows does. Which rows go is said by event time, up
- *       to the one from which on events of the user count again: what is left does not depend on when commits were made.
+ *  - E1 An erasure orders the table store to remove the user's rows. The order leaves behind all rows of the user in the same
+ *       commit, so this stage flushes last. It holds until the table store has carried it out, as any block of rows does.
+ *       Which rows go is said by event time, up to the one from which on events of the user count again: what is left does
+ *       not depend on when commits were made.
+ *  - E4 Less consent orders nothing: a mutation rewrites every part that has a row of the user, and a user whose devices
+ *       differ in consent would ask for one a minute for ever. A row of `erasures` (`use`) says up to which event time rows of
+ *       the user are used no more: whoever trains or evaluates passes over them.
  *  - E2 `changelog` and `redis` are said to be done with the commit after the one whose tombstones and deletes were
  *       acknowledged. Until then the erasure stands on the changelog, so a restart does not forget to say it.
  *  - E3 Rows are known by pseudonym: the order names those under every key that is known.
@@ -39,6 +43,9 @@ interface Removed {
   /** Event time of the erasure, ms; 0: it was none. */
   asked: number
 }
+
+/** E4: nothing is removed. */
+const usedNoMore = { store: 'use', found: 0, removed: 0, found_after: 0, revision: 1 } as const
 
 class ErasureStage implements Stage<UserEvent> {
   readonly name = 'erasure'
@@ -98,13 +105,12 @@ class ErasureStage implements Stage<UserEvent> {
       left: known !== undefined && known.lastSeenAt <= until ? 1 : 0,
       views,
     })
-    for (const key of keys)
-      out.row('erasures', {
-        // slates have processing time
-        order: { examples: until, slates: at },
-        pseudonym: pseudonym(userId, key),
-        asked: erasure.asked,
-      })
+    for (const key of keys) {
+      const about = { pseudonym: pseudonym(userId, key), asked: erasure.asked }
+      // slates have processing time
+      if (asked > 0) out.row('erasures', { order: { examples: until, slates: at }, ...about })
+      else out.row('erasures', { ...about, ...usedNoMore, done: at })
+    }
     this.tell(erasure, null, out)
     this.pending.push(erasure)
     this.store.touch(erasure)
