@@ -1,5 +1,5 @@
 /** What travels: the records of freshet's topics, and how bytes become records and records bytes. */
-export { assign, type Dealt } from './arms.ts'
+export { assign } from './arms.ts'
 export { Decoder, type SchemaSource } from './decode.ts'
 export { definitions } from './definitions.ts'
 export { Encoder } from './encode.ts'

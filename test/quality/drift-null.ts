@@ -146,7 +146,7 @@ export function falseAlarms(setting: Setting): { any: number; each: number[] } {
  * The u^x that moves the first subject by a PSI of `psi`: its rows are even, so the share below t goes from t to t^(1/x),
  * and the PSI in tenths is summed.
  */
-export function shiftOf(psi: number): (u: number) => number {
+function shiftOf(psi: number): (u: number) => number {
   const psiAt = (power: number): number =>
     Array.from({ length: 10 }, (_, i) => {
       const share = ((i + 1) / 10) ** (1 / power) - (i / 10) ** (1 / power)
