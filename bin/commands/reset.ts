@@ -62,7 +62,7 @@ function textOf({ from, to, topics }: ResetPlan, { values }: Call): string {
     `- generation ${from?.generation ?? '(unknown)'} ends, ${to} begins${from && from.application !== application ? `; the topics pass from application ${from.application} to ${application}` : ''}`,
     `- removed: ${topics.length === 0 ? 'nothing' : topics.join(', ')}`,
     `- users, sessions, lists, counts, labels and what was learnt begin anew, from the ${start === 'earliest' ? 'earliest records that the input topics still hold' : 'records that come from then on'} (input.start=${start})`,
-    '- stays: the input topics and all others for readers outside; Redis, where each key is replaced once its successor is made, and lives out its time otherwise; the rows of ClickHouse, where a row made again replaces the old one as soon as its revision is as high',
+    '- stays: the input topics and all others for readers outside; Redis, where each key is replaced once its successor is made, and lives out its time otherwise; the rows of ClickHouse, where a row made again replaces the old one',
   ].join('\n')
 }
 

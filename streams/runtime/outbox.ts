@@ -29,6 +29,9 @@ export interface OutboxContents {
   readonly published: readonly Published[]
 }
 
+/** Revisions of a generation are above all of the one before, so that what is made again replaces what was (2^21 generations). */
+const REVISIONS_A_GENERATION = 2 ** 32
+
 /** A dead letter's value is cut here: a record of 10 MB must still be reported within one commit. */
 const DEAD_LETTER_LIMIT_BYTES = 256 * 1024
 
@@ -84,9 +87,16 @@ export class CommitOutbox implements Outbox {
   row(table: string, row: TableRow): void {
     if (this.task.tables === false) return
     const rows = this.tables.get(table)
-    if (rows) rows.push(row)
-    else this.tables.set(table, [row])
+    const revised = this.inGeneration(row)
+    if (rows) rows.push(revised)
+    else this.tables.set(table, [revised])
     this.storedBytes += 300
+  }
+
+  private inGeneration(row: TableRow): TableRow {
+    const { generation } = this.task
+    if (generation <= 1 || typeof row.revision !== 'number') return row
+    return { ...row, revision: row.revision + (generation - 1) * REVISIONS_A_GENERATION }
   }
 
   deadLetter(topic: string, record: LogRecord, code: DeadLetterCode, message: string): void {
