@@ -99,6 +99,24 @@ describe('an alarm', () => {
     ])
   })
 
+  it('is not told of a segment that is the whole by corrections that come behind newer windows (R1)', () => {
+    const engine = engineOf([psi])
+    const both = (m: number, more = {}) =>
+      ['', 'surface=home'].map(segment => driftRow(m, 0.5, { segment, ...more }))
+    feed(
+      engine,
+      'drift',
+      [0, 1, 2].flatMap(m => both(m)),
+    )
+    expect(
+      feed(
+        engine,
+        'drift',
+        [0, 1].flatMap(m => both(m, { revision: 2, n_current: 999 })),
+      ),
+    ).toEqual([])
+  })
+
   it('ends where nothing is heard of it any more, and where its rule is gone (R3)', () => {
     const engine = engineOf([psi])
     feed(engine, 'drift', [driftRow(0, 0.5), driftRow(1, 0.5)])

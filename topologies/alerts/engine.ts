@@ -115,10 +115,13 @@ export class RuleEngine {
   private judgeOne(each: Observed): News | undefined {
     const { rule, id, start, end, n } = each
     this.newest = Math.max(this.newest, end)
-    if (n < rule.minN || this.saysTheSame(each)) return undefined
+    if (n < rule.minN) return undefined
     const series = this.seriesOf(id)
     if (series === undefined || start <= series.newest) return undefined
-    const news = this.show(series, each)
+    let news: News | undefined
+    // passed, so that a correction is not judged in its place; not heard of, so that an open alarm still ends (R3)
+    if (this.saysTheSame(each)) series.newest = start
+    else news = this.show(series, each)
     this.settings.changed?.(series)
     return news
   }
