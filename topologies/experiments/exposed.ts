@@ -39,7 +39,7 @@ export class Exposed implements Row, Outcome {
   /** The newest day with an event, and which of the 31 before it had one: bit k is the day k before. */
   private newestDay = 0
   private recentDays = 0
-  /** A day has passed since the exposure, and what counts then was counted. Not on the changelog: the clock tells. */
+  /** A day has passed since the exposure, and what counts then was counted. */
   matured = false
 
   constructor(userId: string, experiment: string, arm: string, exposedAt: number) {
@@ -89,7 +89,7 @@ export class Exposed implements Row, Outcome {
     w.uint(this.plays).uint(this.positives).uint(this.watchedMs)
     w.uint(this.sessions).uint(this.closedSessions).uint(this.closedMs).uint(this.reports)
     w.uint(this.days).uint(this.newestDay).uint(this.recentDays)
-    w.u8(this.returned ? 1 : 0)
+    w.u8((this.returned ? 1 : 0) | (this.matured ? 2 : 0))
       .uint(this.lists)
       .uint(this.slowLists)
   }
@@ -113,7 +113,9 @@ export class Exposed implements Row, Outcome {
     row.days = r.uint()
     row.newestDay = r.uint()
     row.recentDays = r.uint()
-    row.returned = r.u8() === 1
+    const flags = r.u8()
+    row.returned = (flags & 1) !== 0
+    row.matured = (flags & 2) !== 0
     row.lists = r.uint()
     row.slowLists = r.uint()
     return row

@@ -212,6 +212,10 @@ class UserStage implements ExperimentsUserStage {
     sums.count(row, by, row.matured ? 'all' : 'now', this.deps.watchCapMs)
   }
 
+  private intervalOf(ts: number): number {
+    return Math.floor(ts / this.deps.intervalMs)
+  }
+
   private timeOf(interval: number): number {
     return (interval + 1) * this.deps.intervalMs
   }
@@ -223,37 +227,42 @@ class UserStage implements ExperimentsUserStage {
 
   /** E3: takes over the partition's event time; what was changed before stands under the time before. */
   private advance(): void {
-    const now = Math.floor(this.deps.users.watermark.at / this.deps.intervalMs)
+    const now = this.intervalOf(this.deps.users.watermark.at)
     if (now <= this.interval) return
     this.countIn()
     const due = [...this.maturing.keys()].filter(interval => interval < now).sort((a, b) => a - b)
     for (const interval of due) {
-      for (const row of this.maturing.get(interval) ?? []) this.countLater(row, interval)
+      for (const row of this.maturing.get(interval) ?? []) this.countLater(row, interval, now)
       this.maturing.delete(interval)
     }
     this.interval = now
   }
 
   private mature(row: Exposed): void {
-    const interval = Math.floor(row.returnUntil / this.deps.intervalMs)
-    row.matured = interval < this.interval
-    if (row.matured) return
+    row.matured = this.intervalOf(row.returnUntil) < this.interval
+    if (!row.matured) this.wait(row)
+  }
+
+  private wait(row: Exposed, interval = this.intervalOf(row.returnUntil)): void {
     const waiting = this.maturing.get(interval)
     if (waiting) waiting.push(row)
     else this.maturing.set(interval, [row])
   }
 
   /** The day after the exposure is over: what counts only then. */
-  private countLater(row: Exposed, interval: number): void {
+  private countLater(row: Exposed, interval: number, now: number): void {
     if (row.removed) return
     const time = this.timeOf(interval)
-    row.matured = true
-    const end = this.deps.book.get(row.experiment)?.end ?? 0
-    // E4; it is marked, so that nothing is counted out that was not counted in
-    if (time > end) {
-      row.matured = false
+    const definition = this.deps.book.get(row.experiment)
+    if (definition === undefined) {
+      this.wait(row, now)
       return
     }
+    // E4; it stays unmarked, so that nothing is counted out that was not counted in
+    if (time > definition.end) return
+    row.matured = true
+    // by itself: under another `experiments.interval` the clock would tell otherwise
+    this.exposed.store.touch(row)
     this.buffer.at(time, row.experiment, row.arm).count(row, 1, 'later', this.deps.watchCapMs)
   }
 
@@ -315,7 +324,7 @@ class UserStage implements ExperimentsUserStage {
   }
 
   restored(): void {
-    this.interval = Math.floor(this.deps.users.watermark.at / this.deps.intervalMs)
-    for (const rows of this.exposed.all()) for (const row of rows) this.mature(row)
+    this.interval = this.intervalOf(this.deps.users.watermark.at)
+    for (const rows of this.exposed.all()) for (const row of rows) if (!row.matured) this.wait(row)
   }
 }
