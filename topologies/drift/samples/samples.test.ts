@@ -129,4 +129,37 @@ describe("the tools' figures", () => {
     // a few pieces of the open hour and day, and the references' samples
     expect(rowsLeft('freshet,evidently') - without).toBeLessThan(64 * 2 * 20)
   })
+
+  it('are null, and say why, against a reference that was set by hand', () => {
+    const { list } = events(12)
+    const pipeline = new Pipeline(1, 1, flags)
+    const shards = Array.from({ length: 16 }, () => Array.from({ length: 22 }, () => 5))
+    for (const [i, event] of list.entries()) {
+      if (i === Math.floor(list.length / 2)) {
+        const series = { subject: 'feature:position', segment: '', size: 0 }
+        const time = { setAt: 5, from: 0, to: 1, windows: 1, missing: 0 }
+        const chosen = { ...series, ...time, name: 'chosen', categories: null, shards }
+        pipeline.book.take('chosen', chosen)
+      }
+      pipeline.send(event)
+      if (i % 97 === 0) pipeline.commitAll()
+    }
+    pipeline.drain(t0 + 30 * minute)
+    const told = (subject: string) =>
+      pipeline
+        .rows('drift')
+        .filter(row => row.profile === 'evidently' && row.segment === '' && row.subject === subject)
+        .filter(row => row.window_start === t0 + 10 * minute)
+        .filter(row => Number(row.window_end) - Number(row.window_start) === minute)
+    const rows = told('feature:position')
+    const others = told('feature:watched_ms')
+    expect(rows.length).toBeGreaterThan(5)
+    for (const row of rows) {
+      expect(row).toMatchObject({ value: null, threshold: null, alert: false, n_reference: 0 })
+      expect(row).toMatchObject({ reference: 'chosen', n_current: 80 })
+      expect(row.reason).toMatch(/^reference chosen was set by hand and has no raw values; /)
+    }
+    expect(rows.map(row => row.statistic).sort()).toEqual(others.map(row => row.statistic).sort())
+    expect(others.some(row => row.value !== null && row.reference === 'first')).toBe(true)
+  })
 })

@@ -9,7 +9,9 @@
 import type { ByteReader } from '../../../streams/serde/bytes.ts'
 import type { TableRow } from '../../../streams/topology/outbox.ts'
 import { type Row, Store } from '../../../streams/topology/store.ts'
+import type { Figure } from '../figures.ts'
 import { type ProfileName, profileFigures } from '../profiles/index.ts'
+import type { Sample } from '../profiles/sample.ts'
 import type { ReferenceRow } from '../reference.ts'
 import { driftRows, type WindowId } from '../rows.ts'
 import type { SegmentValues } from '../segments.ts'
@@ -142,15 +144,17 @@ export class WindowSamples {
     current: ValueSample,
     reference: ReferenceRow,
   ): TableRow[] {
+    if (reference.groups === null || current.size < this.settings.minRows) return []
     const against = this.references.get(seriesKey(window))?.sample
-    if (reference.groups === null || !against || against.size === 0) return []
-    const { minRows } = this.settings
-    if (current.size < minRows) return []
-    const figures = profileFigures(profile, against.values(), current.values())
+    const values = current.values()
+    const figures =
+      against && against.size > 0
+        ? profileFigures(profile, against.values(), values)
+        : untold(profile, values, reference)
     return driftRows(window, figures, reference, current.size, 1).map(row => ({
       ...row,
       profile,
-      n_reference: against.size,
+      n_reference: against?.size ?? 0,
     }))
   }
 
@@ -231,4 +235,22 @@ export class WindowSamples {
       },
     })
   }
+}
+
+/** What a tool would tell of a window, were there raw values to compare it with. */
+function untold(profile: ProfileName, values: Sample, { name, setAt }: ReferenceRow): Figure[] {
+  const why =
+    setAt > 0
+      ? 'was set by hand and has no raw values; ClickHouse holds counts, of which freshet alone tells its figures'
+      : 'has no raw values: it was whole before drift.profiles named a tool'
+  const none: Sample =
+    values.kind === 'numbers'
+      ? { kind: 'numbers', values: new Float64Array(0) }
+      : { kind: 'categories', values: [] }
+  return profileFigures(profile, none, values).map(({ statistic }) => ({
+    statistic,
+    value: null,
+    threshold: null,
+    reason: `reference ${name} ${why}`,
+  }))
 }
