@@ -58,6 +58,8 @@ export class UserLists {
   readonly minIntervalMs: number
   /** Of the last build: draws for the table `slates`, and whether any list holds an item. */
   readonly sampled: SlateRow[] = []
+  /** Surfaces whose lists the last build made. */
+  readonly builtSurfaces: string[] = []
   isEmpty = true
   private readonly deps: UserListsDeps
   private readonly recommenders: readonly Recommender[]
@@ -93,6 +95,7 @@ export class UserLists {
     this.sampled.length = 0
     this.listed.length = 0
     this.builtNow.length = 0
+    this.builtSurfaces.length = 0
     const owed = this.isUneven ? this.startUneven(user) : undefined
     const arms = this.deps.experiments?.armsFor(user.id, now)
     for (const recommender of this.recommendersFor(arms)) {
@@ -114,12 +117,14 @@ export class UserLists {
     const { options, items, scorer, experiments } = this.deps
     if (arms === undefined || arms.overrides === null || experiments === undefined)
       return this.recommenders
-    if (this.armsVersion !== experiments.version || this.ofArms.size >= mostOfArms) {
+    if (this.armsVersion !== experiments.version) {
       this.ofArms.clear()
       this.armsVersion = experiments.version
     }
     const known = this.ofArms.get(arms.tag)
     if (known !== undefined) return known
+    // the oldest makes room
+    if (this.ofArms.size >= mostOfArms) this.ofArms.delete([...this.ofArms.keys()][0])
     const made = recommendersOfArms(options, items, scorer, arms.overrides, arms.tag)
     this.ofArms.set(arms.tag, made)
     return made
@@ -135,6 +140,7 @@ export class UserLists {
   ): ViewWrite {
     const { options, pseudonym, served, evaluated } = this.deps
     const { name, number } = surface
+    this.builtSurfaces.push(name)
     const slate = recommender.draw(name, subject)
     const { scratch } = user
     let at = this.places[number]
