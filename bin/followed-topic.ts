@@ -64,7 +64,8 @@ export async function followTopic(
       } catch (error) {
         if (closed) return
         if (!isMissing(error)) log.warn({ error: messageOf(error) }, `${topic} is read anew`)
-        await reader?.close()
+        // of a broken connection closing may fail too: the following goes on
+        await reader?.close().catch(() => undefined)
         reader = undefined
         next = undefined
         await clock.sleep(RETRY_MS)
