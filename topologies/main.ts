@@ -8,6 +8,7 @@ import { FreshetError } from '../streams/errors.ts'
 import type { Application, Stage, TableSpec, TaskKind } from '../streams/topology/stage.ts'
 import { alertRules } from './alerts/rules.ts'
 import { createCovisitUserStage } from './covisit/user-stage.ts'
+import { itemVectorsStage } from './drift/embeddings/stage.ts'
 import type { ReferenceBook } from './drift/reference-book.ts'
 import { createStatisticsKind } from './drift/topology.ts'
 import { createDriftUserStage } from './drift/user-stage.ts'
@@ -126,8 +127,12 @@ export function createApplication(settings: ApplicationSettings): Application {
     const further = topologies.has('quality') ? [qualityStatisticsStage(options)] : []
     if (topologies.has('evaluation')) further.push(evaluationStatisticsStage(options))
     if (topologies.has('experiments')) further.push(experimentsStatisticsStage(options, book))
+    if (topologies.has('learner')) further.push(itemVectorsStage(options))
+    const read = topologies.has('learner') ? ['items'] : []
     const alerts = { rules, database: settings.database ?? 'freshet' }
-    kinds.push(createStatisticsKind(options, further, alerts, settings.references) as TaskKind)
+    kinds.push(
+      createStatisticsKind(options, further, alerts, settings.references, read) as TaskKind,
+    )
   }
   if (topologies.has('popularity')) {
     kinds.push(globalKind(settings))

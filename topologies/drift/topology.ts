@@ -23,6 +23,8 @@ export function createStatisticsKind(
   further: readonly StatisticsStageFactory[],
   alerts: AlertsSettings,
   references?: ReferenceBook,
+  /** Followed tables that the stages read. */
+  tables: readonly string[] = [],
 ): TaskKind<never> {
   return {
     name: statisticsKind,
@@ -31,7 +33,7 @@ export function createStatisticsKind(
     deltas: true,
     // its inputs are durable and a window is a minute: a second costs nothing
     commitIntervalMs: 1_000,
-    tables: [],
+    tables,
     create(ctx) {
       const watermark = new Watermark(options['drift.idle'], () => ctx.partitionsOf('user'))
       const judging = createAlertsStage(alerts, ctx)

@@ -18,6 +18,8 @@ const leastAuc = 0.55
 /** Of the normal distribution: exceeded once in 1,000. */
 const quantile = 3.0902323061678132
 
+export const embeddingStatistics = ['centroid_cosine', 'centroid_distance', 'domain_auc'] as const
+
 type Vectors = readonly ArrayLike<number>[]
 
 export function embeddingFigures(reference: Vectors, current: Vectors, seed: number): Figure[] {
@@ -26,8 +28,7 @@ export function embeddingFigures(reference: Vectors, current: Vectors, seed: num
   const known = reference.filter(usable)
   const now = current.filter(usable)
   const reason = whyNot(known.length, now.length)
-  if (reason !== '')
-    return ['centroid_cosine', 'centroid_distance', 'domain_auc'].map(name => told(name, reason))
+  if (reason !== '') return embeddingStatistics.map(name => told(name, reason))
   const centre = meanOf(known)
   const centreNow = meanOf(now)
   const gap = centre.map((value, i) => value - centreNow[i])
