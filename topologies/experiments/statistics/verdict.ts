@@ -8,7 +8,7 @@ import type { Estimate } from './estimates.ts'
 /** 'pass': surely loses less than the margin; 'fail': surely more; 'open': not known yet. */
 export type GuardrailVerdict = 'pass' | 'fail' | 'open'
 
-export interface Range {
+interface Range {
   readonly low: number | null
   readonly high: number | null
 }
