@@ -7,6 +7,10 @@
 import type { ItemTable } from '../../items/table.ts'
 import { BottomK, sampleHash } from '../bottom-k.ts'
 
+const hashRange = 2 ** 53
+/** Times the wanted number of items are looked at first: enough where a quarter of them has vectors. */
+const enough = 5
+
 export type VectorTable = Pick<ItemTable, 'size' | 'idOf' | 'hasVector' | 'output' | 'dimension'>
 
 export class ItemSample {
@@ -36,12 +40,20 @@ export class ItemSample {
   /** Copies of the output vectors, in order of their items' hashes. */
   vectors(): Float32Array[] {
     const { items, hashes } = this
-    const held = new BottomK(this.limit)
-    for (let index = 0; index < this.hashed; index++)
-      if (items.hasVector(index)) held.offer(hashes[index], index)
+    // the smallest hashes alone, where they suffice: of a million items a look at each would take ten times as long
+    const few = this.below((hashRange * enough * this.limit) / Math.max(1, this.hashed))
+    const held = few.size >= this.limit ? few : this.below(hashRange)
     const { output, dimension } = items
     return [...held.values()]
       .sort((a, b) => hashes[a] - hashes[b])
       .map(index => output.slice(index * dimension, (index + 1) * dimension))
+  }
+
+  private below(bound: number): BottomK {
+    const { items, hashes, hashed } = this
+    const held = new BottomK(this.limit)
+    for (let index = 0; index < hashed; index++)
+      if (hashes[index] < bound && items.hasVector(index)) held.offer(hashes[index], index)
+    return held
   }
 }

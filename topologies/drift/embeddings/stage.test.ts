@@ -6,7 +6,7 @@ import { fromFloat16, toFloat16 } from '../../learner/float16.ts'
 import { sampleHash } from '../bottom-k.ts'
 import { driftOptions } from '../options.ts'
 import { embeddingFigures } from '../profiles/embedding.ts'
-import type { VectorTable } from './item-sample.ts'
+import { ItemSample, type VectorTable } from './item-sample.ts'
 import { createItemVectorsStage } from './stage.ts'
 
 const hour = 60 * minute
@@ -175,5 +175,17 @@ describe('embedding:items', () => {
     at(t0 + minute)
     expect(at(t0 + hour + 2 * minute)).toEqual([])
     expect(at(t0 + hour + 2 * minute)).toHaveLength(3)
+  })
+
+  it('samples the smallest hashes, whether many or few of the items have a vector', () => {
+    for (const share of [1, 10, 100]) {
+      const items = new Vectors(30_000)
+      items.hasVector = index => index % share === 0
+      const sample = new ItemSample(items, 2_000)
+      while (!sample.follow(7_000));
+      const found = sample.vectors()
+      expect(found).toHaveLength(Math.min(2_000, 30_000 / share))
+      expect(found).toEqual(items.smallest(2_000))
+    }
   })
 })

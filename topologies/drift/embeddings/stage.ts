@@ -8,7 +8,7 @@
  *  - V3 A reference is frozen once, with the window that makes it whole, and restored as it was.
  *
  * No minutes: vectors move by small steps, a minute tells nothing that an hour does not, and a window's figures take the
- * task some tens of ms.
+ * task 15 to 30 ms.
  */
 import type { OptionValues } from '../../../streams/options.ts'
 import { partitionOfText } from '../../../streams/serde/hash.ts'

@@ -49,7 +49,8 @@ function inFolds(rows: Float64Array[], random: () => number): Float64Array[][] {
 }
 
 function projection(length: number, seed: number): (row: ArrayLike<number>) => Float64Array {
-  if (length <= maxDimensions) return row => Float64Array.from(row)
+  // the constructor copies; `from` walks an iterator
+  if (length <= maxDimensions) return row => new Float64Array(row)
   const random = randomFrom(seed)
   const signs = Int8Array.from({ length: length * maxDimensions }, () => (random() < 0.5 ? -1 : 1))
   return row => {
