@@ -5,7 +5,7 @@ import { defineOptions, option } from '../../streams/options.ts'
 import { type ProfileName, profileNames } from './profiles/index.ts'
 import { areDimensions, dimensions } from './segments.ts'
 
-const allProfiles = ['freshet', ...profileNames] as const
+const allProfiles = ['freshet', ...profileNames, 'river'] as const
 
 const namesIn = (text: string): string[] =>
   text
@@ -17,10 +17,18 @@ function areProfiles(text: string): boolean {
   return namesIn(text).every(name => (allProfiles as readonly string[]).includes(name))
 }
 
-/** `freshet`: whether its own figures are wanted too. */
-export function profilesOf(text: string): { freshet: boolean; tools: ProfileName[] } {
+/** Whether `freshet`'s own figures are wanted, the tools that compare samples, and whether `river`'s detectors look on. */
+export function profilesOf(text: string): {
+  freshet: boolean
+  tools: ProfileName[]
+  river: boolean
+} {
   const names = new Set(namesIn(text))
-  return { freshet: names.has('freshet'), tools: profileNames.filter(name => names.has(name)) }
+  return {
+    freshet: names.has('freshet'),
+    tools: profileNames.filter(name => names.has(name)),
+    river: names.has('river'),
+  }
 }
 
 const count = z.coerce.number().int().min(1).max(1_000_000)
@@ -36,7 +44,7 @@ export const driftOptions = defineOptions({
     takes: 'names separated by commas, or nothing',
   }),
   'drift.profiles': option(z.string().refine(areProfiles), 'freshet', {
-    help: "Whose figures are written: freshet's own, and those of well-known tools, computed as they do from raw values. freshet alone: the tools want a sample of up to drift.sampleSize rows of each subject, segment and window, in state and on the log, and know nothing of users whose rows are alike",
+    help: "Whose figures are written: freshet's own, and those of well-known tools, computed as they do from raw values. freshet alone: the tools want a sample of up to drift.sampleSize rows of each subject, segment and window, in state and on the log, and know nothing of users whose rows are alike; river, detectors over the means of minutes, needs none",
     takes: `some of ${allProfiles.join(', ')}, separated by commas`,
   }),
   'drift.sampleSize': option(count, 5_000, {

@@ -14,6 +14,7 @@ import type { Outbox } from '../../streams/topology/outbox.ts'
 import type { Stage, TaskContext } from '../../streams/topology/stage.ts'
 import type { Store } from '../../streams/topology/store.ts'
 import { type BlockHead, driftChannel, readDeltas, statisticsKind } from './deltas.ts'
+import { StreamDetectors } from './detectors/streams.ts'
 import { type FigureLimits, figures } from './figures.ts'
 import type { Histogram } from './histogram.ts'
 import { type driftOptions, profilesOf } from './options.ts'
@@ -76,7 +77,8 @@ export function createDriftStatisticsStage(
     new SegmentValues(dimensionsOf(options['drift.segments'])),
   )
   const { windows, references, progress } = state
-  const { freshet, tools } = profilesOf(options['drift.profiles'])
+  const { freshet, tools, river } = profilesOf(options['drift.profiles'])
+  const detectors = new StreamDetectors(options['drift.minRows'])
   const samples = new WindowSamples({
     profiles: tools,
     limit: options['drift.sampleSize'],
@@ -225,6 +227,7 @@ export function createDriftStatisticsStage(
       for (const each of driftRows(row, found, reference, n, revision)) out.row('drift', each)
     const joins = first && reference.groups === null && row.start > begins && n >= limits.minRows
     if (first) for (const each of samples.closed(row, reference, joins)) out.row('drift', each)
+    if (first && river) for (const each of detectors.closed(row, histogram)) out.row('drift', each)
     if (joins) {
       if (collect(reference, row.start, histogram, limits.wantedWindows)) {
         references.froze(row)
@@ -270,7 +273,11 @@ export function createDriftStatisticsStage(
 
   return {
     name: 'drift',
-    stores: [...state.stores, pending.store as unknown as Store<never>, ...samples.stores],
+    stores: [
+      ...state.stores,
+      ...([pending.store, detectors.store] as unknown as readonly Store<never>[]),
+      ...samples.stores,
+    ],
     receives: [driftChannel, samplesChannel],
     receive(channel, payload) {
       if (channel === samplesChannel) {

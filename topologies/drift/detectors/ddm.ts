@@ -30,6 +30,11 @@ export class Ddm {
     this.options = { ...defaults, ...options }
   }
 
+  /** Errors per value since it began anew; 0 before the first. */
+  get rate(): number {
+    return this.p
+  }
+
   /** Takes in whether an error was made; true: with it the error rate has risen. */
   update(error: boolean): boolean {
     if (this.changed) this.begin()

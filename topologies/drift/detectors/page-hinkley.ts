@@ -30,12 +30,13 @@ const defaults: PageHinkleyOptions = {
 export class PageHinkley {
   private readonly options: PageHinkleyOptions
   private n = 0
-  private mean = 0
   private up = 0
   private down = 0
   private least = Number.POSITIVE_INFINITY
   private greatest = -1
   private changed = false
+  /** Of the values since it began anew; 0 before the first. */
+  mean = 0
 
   constructor(options: Partial<PageHinkleyOptions> = {}) {
     this.options = { ...defaults, ...options }
