@@ -9,6 +9,7 @@ import type { Application, Stage, TableSpec, TaskKind } from '../streams/topolog
 import { alertRules } from './alerts/rules.ts'
 import { createCovisitUserStage } from './covisit/user-stage.ts'
 import { itemVectorsStage } from './drift/embeddings/stage.ts'
+import { featuresOf } from './drift/options.ts'
 import type { ReferenceBook } from './drift/reference-book.ts'
 import { createStatisticsKind } from './drift/topology.ts'
 import { createDriftUserStage } from './drift/user-stage.ts'
@@ -155,8 +156,10 @@ function userKind(
   const { options, topologies, encoder } = settings
   const memory = new UserMemory(options['user.unpacked'])
   const servedMemory = new ServedMemory(options['examples.servedBytes'])
-  const keepsServed =
-    topologies.has('topk') && topologies.has('labels') && options['labels.examples']
+  const asksServed =
+    (topologies.has('labels') && options['labels.examples']) ||
+    (topologies.has('drift') && featuresOf(options['drift.features']).length > 0)
+  const keepsServed = topologies.has('topk') && asksServed
   return {
     name: 'user',
     inputs: ['events', 'erasures'],
@@ -196,6 +199,7 @@ function userKind(
       const experiments = topologies.has('experiments')
         ? experimentsUserStage(options, ctx, users, book)
         : undefined
+      const drift = topologies.has('drift') ? createDriftUserStage(options, ctx, served) : undefined
       const stages: Stage<UserEvent>[] = [
         createSessionsStage(ctx, {
           users,
@@ -223,7 +227,7 @@ function userKind(
             examples: options['labels.examples'],
             objectives: options['labels.objectives'],
             feedback: options['labels.feedback'],
-            served,
+            served: options['labels.examples'] ? served : undefined,
             sinks: [quality, evaluation?.stage, experiments].filter(sink => sink !== undefined),
             complete: responses ? [responses] : [],
             answers: responses && answerLook(items, () => ctx.now()),
@@ -235,7 +239,7 @@ function userKind(
       if (topologies.has('popularity')) stages.push(createPopularityUserStage(ctx))
       if (topologies.has('covisit')) stages.push(createCovisitUserStage(ctx, isHeldOut))
       if (topologies.has('learner')) stages.push(learnerUserStage({ items, isHeldOut }))
-      if (topologies.has('drift')) stages.push(createDriftUserStage(options, ctx))
+      if (drift) stages.push(drift)
       if (quality) stages.push(quality)
       if (evaluation) {
         stages.push(evaluation.stage)
@@ -261,7 +265,10 @@ function userKind(
             served,
             evaluated: evaluation?.draws,
             experiments: book,
-            onListed: experiments && ((userId, ms) => experiments.listed(userId, ms)),
+            onListed(user, ms, surfaces) {
+              experiments?.listed(user.id, ms)
+              drift?.listed(user, ms, surfaces)
+            },
           }),
         )
       stages.push(erasure)

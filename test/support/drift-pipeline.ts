@@ -16,8 +16,9 @@ import { createAlertsStage } from '../../topologies/alerts/statistics-stage.ts'
 import { driftOptions } from '../../topologies/drift/options.ts'
 import { ReferenceBook } from '../../topologies/drift/reference-book.ts'
 import { createDriftStatisticsStage } from '../../topologies/drift/statistics-stage.ts'
-import { createDriftUserStage } from '../../topologies/drift/user-stage.ts'
+import { createDriftUserStage, type DriftUserStage } from '../../topologies/drift/user-stage.ts'
 import { Watermark } from '../../topologies/drift/watermark.ts'
+import type { ServedFeatures } from '../../topologies/served/features.ts'
 import type { UserEvent } from '../../topologies/user/event.ts'
 
 export const minute = 60_000
@@ -62,12 +63,14 @@ function outbox(): Out {
 }
 
 /** A stage with its changelog; `restart` makes it anew from the rows written at its commits. */
-export class Held<E> {
-  stage: Stage<E>
-  private readonly make: () => Stage<E>
+export class Held<E, S extends Stage<E> = Stage<E>> {
+  stage: S
+  /** Of the rows that the last commit wrote to the changelog. */
+  bytes = 0
+  private readonly make: () => S
   private readonly changelog = new Map<string, { store: number; key: Buffer; value: Buffer }>()
 
-  constructor(make: () => Stage<E>) {
+  constructor(make: () => S) {
     this.make = make
     this.stage = make()
   }
@@ -76,10 +79,12 @@ export class Held<E> {
     const out = outbox()
     this.stage.flush?.(out)
     const w = new ByteWriter()
+    this.bytes = 0
     for (const store of (this.stage.stores ?? []) as unknown as Store<Row>[])
       for (const row of store.take(1e9)) {
         store.spec.writeKey(row, w.reset())
         const key = w.copy()
+        this.bytes += key.length
         const name = `${store.spec.id} ${key.toString('hex')}`
         if (row.removed) {
           this.changelog.delete(name)
@@ -87,6 +92,7 @@ export class Held<E> {
         }
         store.spec.writeValue(row, w.reset())
         this.changelog.set(name, { store: store.spec.id, key, value: w.copy() })
+        this.bytes += w.length
       }
     return out
   }
@@ -120,14 +126,20 @@ function inOne(first: Stage<never>, last: Stage<never>): Stage<never> {
 /** User tasks and statistic tasks without a runtime between them. */
 export class Pipeline {
   now = 1_000_000
-  readonly users: Held<UserEvent>[]
+  readonly users: Held<UserEvent, DriftUserStage>[]
   readonly statistics: Held<never>[]
   readonly tables = new Map<string, Map<string, TableRow>>()
   readonly alerts: Alert[] = []
   /** References that were set by hand. */
   readonly book = new ReferenceBook()
 
-  constructor(partitions: number, statistics: number, flags: Record<string, string> = {}) {
+  /** `served`: features as served, where drift.features names some. */
+  constructor(
+    partitions: number,
+    statistics: number,
+    flags: Record<string, string> = {},
+    served?: Pick<ServedFeatures, 'of'>,
+  ) {
     const { values } = resolveOptions(driftOptions, {
       flags: { 'drift.context': 'device', 'drift.reference.warmUp': '0s', ...flags },
       environment: {},
@@ -137,7 +149,8 @@ export class Pipeline {
     const common = { partitionsOf, metrics: noMetrics, log: silentLogger, now: () => this.now }
     this.users = Array.from(
       { length: partitions },
-      (_, partition) => new Held(() => createDriftUserStage(values, { ...common, partition })),
+      (_, partition) =>
+        new Held(() => createDriftUserStage(values, { ...common, partition }, served)),
     )
     this.statistics = Array.from(
       { length: statistics },

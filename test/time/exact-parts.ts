@@ -30,11 +30,14 @@ export function newestRows(recommender: Recommender, table: string): string[] {
     .sort()
 }
 
-/** Counts by bin and user shard of every window written, in its own edges. */
+/** Counts by bin and user shard of every window written, in its own edges; but how long lists took, which is of the machine. */
 export function histograms(recommender: Recommender): string[] {
   return [...recommender.sent.rows]
     .filter(
-      ([key, row]) => key.startsWith('histograms|') && !/@|^reference:/.test(`${row.edges_id}`),
+      ([key, row]) =>
+        key.startsWith('histograms|') &&
+        row.subject !== 'latency:topk' &&
+        !/@|^reference:/.test(`${row.edges_id}`),
     )
     .map(([key, row]) => {
       const names = row.categories as string[]

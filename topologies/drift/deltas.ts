@@ -11,7 +11,7 @@ import type { ByteReader, ByteWriter } from '../../streams/serde/bytes.ts'
 import { partitionOfText } from '../../streams/serde/hash.ts'
 import type { DeltaChannel, Outbox } from '../../streams/topology/outbox.ts'
 import { dimensions, type Place, placeKey } from './segments.ts'
-import { numberSubjects, shardCount, sizes } from './subjects.ts'
+import { type NumberSubject, shardCount, sizes } from './subjects.ts'
 
 export const statisticsKind = 'statistics'
 
@@ -23,13 +23,16 @@ class Block {
   readonly size: number
   /** Number of the window of that size. */
   readonly window: number
+  private readonly subjects: readonly NumberSubject[]
   readonly numbers: (Int32Array | undefined)[] = []
   readonly touched: number[][] = []
-  readonly missing = new Int32Array(numberSubjects.length)
+  readonly missing: Int32Array
   readonly categories: (Map<string, Int32Array> | undefined)[] = []
   readonly categoriesMissing: number[] = []
 
-  constructor(place: Place, size: number, window: number) {
+  constructor(subjects: readonly NumberSubject[], place: Place, size: number, window: number) {
+    this.subjects = subjects
+    this.missing = new Int32Array(subjects.length)
     this.place = place
     this.size = size
     this.window = window
@@ -38,7 +41,7 @@ class Block {
   count(subject: number, bin: number, shard: number, by: number): void {
     let counts = this.numbers[subject]
     if (counts === undefined) {
-      counts = new Int32Array((numberSubjects[subject].edges.length + 1) * shardCount)
+      counts = new Int32Array((this.subjects[subject].edges.length + 1) * shardCount)
       this.numbers[subject] = counts
       this.touched[subject] = []
     }
@@ -66,12 +69,15 @@ class Block {
 export class DeltaBuffer {
   /** Windows that are changed: what the next packet holds. */
   windows = 0
+  private readonly numberSubjects: readonly NumberSubject[]
   private readonly contextSubjects: readonly string[]
   private blocks = new Map<Place, Map<number, Block>>()
   private lastKey = -1
   private lastBlock: Block | undefined
 
-  constructor(contextSubjects: readonly string[]) {
+  /** Blocks count by a subject's place in its list. */
+  constructor(numberSubjects: readonly NumberSubject[], contextSubjects: readonly string[]) {
+    this.numberSubjects = numberSubjects
     this.contextSubjects = contextSubjects
   }
 
@@ -88,7 +94,7 @@ export class DeltaBuffer {
     }
     let block = windows.get(key)
     if (block === undefined) {
-      block = new Block(place, size, window)
+      block = new Block(this.numberSubjects, place, size, window)
       windows.set(key, block)
       this.windows++
     }
@@ -113,7 +119,7 @@ export class DeltaBuffer {
     }
     for (const windows of this.blocks.values())
       for (const block of windows.values()) {
-        numberSubjects.forEach(({ name }, i) => {
+        this.numberSubjects.forEach(({ name }, i) => {
           if (block.numbers[i] || block.missing[i] !== 0)
             writeNumbers(
               cellOf(name, block, block.missing[i]),

@@ -13,6 +13,7 @@ import { psi } from './statistics/psi.ts'
 import { pseudocount, shares, total } from './statistics/shares.ts'
 import { psiThreshold } from './statistics/threshold.ts'
 import { w1 } from './statistics/w1.ts'
+import { numberSubject } from './subjects.ts'
 
 export interface Figure {
   readonly statistic: string
@@ -104,8 +105,12 @@ function compare(
   const m = total(c)
   const p = shares(r, pseudocount)
   const q = shares(c, pseudocount)
-  const threshold = thresholdOf(limits.alpha, referenceShards, currentShards)
-  const few = threshold === null ? `rows of fewer than ${minShards} user shards: no threshold` : ''
+  const without = numberSubject(reference.subject)?.noThreshold
+  const threshold =
+    without === undefined ? thresholdOf(limits.alpha, referenceShards, currentShards) : null
+  const few =
+    without ??
+    (threshold === null ? `rows of fewer than ${minShards} user shards: no threshold` : '')
   const figure = (
     statistic: string,
     value: number | null,

@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { duration, durationTakes } from '../../streams/option-types.ts'
 import { defineOptions, option } from '../../streams/options.ts'
+import { featureNames } from '../blend/features.ts'
 import { type ProfileName, profileNames } from './profiles/index.ts'
 import { areDimensions, dimensions } from './segments.ts'
 
@@ -31,6 +32,20 @@ export function profilesOf(text: string): {
   }
 }
 
+/** Places in the feature registry, in its order. */
+export function featuresOf(text: string): number[] {
+  const names = namesIn(text)
+  return featureNames.flatMap((name, at) =>
+    names.includes('all') || names.includes(name) ? [at] : [],
+  )
+}
+
+function areFeatures(text: string): boolean {
+  const names = namesIn(text)
+  if (names.length === 1 && ['none', 'all'].includes(names[0])) return true
+  return names.every(name => featureNames.includes(name))
+}
+
 const count = z.coerce.number().int().min(1).max(1_000_000)
 const countTakes = 'a whole number from 1 to 1000000'
 
@@ -42,6 +57,10 @@ export const driftOptions = defineOptions({
   'drift.context': option(z.string(), 'device,network', {
     help: "Keys of the events' context that are watched as categories, separated by commas. Named rather than found: a key with a value for every request would fill the state",
     takes: 'names separated by commas, or nothing',
+  }),
+  'drift.features': option(z.string().refine(areFeatures), 'none', {
+    help: 'Features that lists were ranked by which are watched as numbers, of impressions whose list is remembered (examples.servedBytes). none: all of them are more subjects than all others together, and a subject more makes the share of drift.alpha that each has smaller',
+    takes: `none, all, or names separated by commas: ${featureNames.join(', ')}`,
   }),
   'drift.profiles': option(z.string().refine(areProfiles), 'freshet', {
     help: "Whose figures are written: freshet's own, and those of well-known tools, computed as they do from raw values. freshet alone: the tools want a sample of up to drift.sampleSize rows of each subject, segment and window, in state and on the log, and know nothing of users whose rows are alike; river, detectors over the means of minutes, needs none",

@@ -5,6 +5,7 @@ import { Histogram } from './histogram.ts'
 import { type ReferenceRow, readReference, writeReference } from './reference.ts'
 import { dimensions, type SegmentValues } from './segments.ts'
 import { type SeriesId, seriesKey } from './series.ts'
+import { numberSubject } from './subjects.ts'
 import type { Watermark } from './watermark.ts'
 import { type WindowRow, Windows } from './windows.ts'
 
@@ -52,6 +53,7 @@ class References extends BySeries<ReferenceRow> {
   }
 
   froze(id: SeriesId): void {
+    if (numberSubject(id.subject)?.noThreshold !== undefined) return
     const key = familyKey(id)
     const known = this.families.get(key)
     if (known) known.add(seriesKey(id))

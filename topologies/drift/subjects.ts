@@ -2,6 +2,8 @@
  * What is watched, and the fine bins it is counted in. The edges are declared here and never change under their id: counts
  * of all partitions and windows then add up. Bin i is [edges[i-1], edges[i]), the outermost bins are open.
  */
+import { featureNames } from '../blend/features.ts'
+
 export const shardCount = 16
 
 export interface NumberSubject {
@@ -10,6 +12,8 @@ export interface NumberSubject {
   readonly edges: Float64Array
   /** Multiplies `drift.reference.warmUp`: a stream's first sessions that end are the short ones. */
   readonly warmUps?: number
+  /** Why figures have no threshold, and so raise no alert; absent: they have. */
+  readonly noThreshold?: string
 }
 
 const ratio = Float64Array.from({ length: 19 }, (_, i) => (i + 1) / 20)
@@ -44,6 +48,10 @@ const magnitudes = [0.001, 0.01, 0.1, 1, 10].flatMap(decade =>
 )
 const signed = Float64Array.from([...magnitudes.map(x => -x).reverse(), 0, ...magnitudes])
 const half = Float64Array.of(0.5)
+/** Half octaves around a second, which lists are promised within, from 1 ms to 2.3 hours. */
+const latencies = Float64Array.from({ length: 46 }, (_, k) =>
+  k === 0 ? 1 : Math.round(1000 * 2 ** ((k - 19) / 2)),
+)
 
 /** The number of a subject is its place here; it does not go on the log. */
 export const numberSubjects: readonly NumberSubject[] = [
@@ -58,6 +66,12 @@ export const numberSubjects: readonly NumberSubject[] = [
   },
   { name: 'prediction:ranker', edgesId: 'signed-decades', edges: signed },
   { name: 'label:positive', edgesId: 'half', edges: half },
+  {
+    name: 'latency:topk',
+    edgesId: 'latency-half-octaves',
+    edges: latencies,
+    noThreshold: "what slows one user's list slows all: no threshold by user shards",
+  },
 ]
 
 export const subject = {
@@ -67,11 +81,19 @@ export const subject = {
   sessionLength: 3,
   prediction: 4,
   positive: 5,
+  latency: 6,
 } as const
+
+/** What lists are ranked by, in the registry's order; counted where `drift.features` names them. */
+export const featureSubjects: readonly NumberSubject[] = featureNames.map(name => ({
+  name: `feature:${name}`,
+  edgesId: 'signed-decades',
+  edges: signed,
+}))
 
 export const contextSubject = (key: string): string => `feature:context.${key}`
 
-const byName = new Map(numberSubjects.map(each => [each.name, each]))
+const byName = new Map([...numberSubjects, ...featureSubjects].map(each => [each.name, each]))
 
 /** The bins of a number subject; undefined for categories. */
 export function numberSubject(name: string): NumberSubject | undefined {

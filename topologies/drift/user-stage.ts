@@ -2,17 +2,20 @@
  * In the user task, after the sessions stage: turns events into changes of histograms and sends them, once a commit, to
  * the statistic tasks. Counts by surface, cohort, policy and model; the whole and its segments are summed where they arrive.
  *
- * What is counted is a function of the task's record order alone. A play of a user without full consent is held in memory
+ * What is counted is a function of the task's record order alone, but for two things that are of this run: features as they
+ * were served, as far as memory has them, and how long lists took. A play of a user without full consent is held in memory
  * only, so after a restart its next heartbeat may count it twice in an hour.
  */
 import type { OptionValues } from '../../streams/options.ts'
 import { hash53 } from '../../streams/serde/hash.ts'
 import type { Stage, TaskContext } from '../../streams/topology/stage.ts'
 import { type Row, Store } from '../../streams/topology/store.ts'
+import type { ServedFeatures } from '../served/features.ts'
 import type { ActivityEvent, ImpressionEvent, UserEvent, WatchEvent } from '../user/event.ts'
+import type { User } from '../user/user.ts'
 import { sampleHash } from './bottom-k.ts'
 import { DeltaBuffer, statisticsKind } from './deltas.ts'
-import { type driftOptions, profilesOf } from './options.ts'
+import { type driftOptions, featuresOf, profilesOf } from './options.ts'
 import { type Beat, DueMinutes, lifeMs, type PlayRow, takeBeat } from './plays.ts'
 import { allSizes, type RawValue, SampleBuffer } from './samples/deltas.ts'
 import { type Place, Places } from './segments.ts'
@@ -20,6 +23,7 @@ import {
   binOf,
   contextKeys,
   contextSubject,
+  featureSubjects,
   numberSubjects,
   shardCount,
   sizes,
@@ -42,16 +46,25 @@ const maxWindows = 500
 const minuteMs = sizes[0].ms
 const edgesOf = (number: number): Float64Array => numberSubjects[number].edges
 
+export interface DriftUserStage extends Stage<UserEvent> {
+  /** A user's lists on these surfaces were built `ms` after the record that they answer (its Kafka timestamp). */
+  listed(user: Pick<User, 'id' | 'cohort'>, ms: number, surfaces: readonly string[]): void
+}
+
+/** `served`: absent, no features are counted. */
 export function createDriftUserStage(
   options: Pick<
     OptionValues<typeof driftOptions>,
-    'drift.context' | 'drift.profiles' | 'drift.sampleSize'
+    'drift.context' | 'drift.features' | 'drift.profiles' | 'drift.sampleSize'
   >,
   ctx: Pick<TaskContext, 'partition' | 'partitionsOf' | 'metrics'>,
-): Stage<UserEvent> {
+  served?: Pick<ServedFeatures, 'of'>,
+): DriftUserStage {
   const keys = contextKeys(options['drift.context'])
   const places = new Places()
-  const buffer = new DeltaBuffer(keys.map(contextSubject))
+  const features = served ? featuresOf(options['drift.features']) : []
+  const watched = features.map(feature => featureSubjects[feature])
+  const buffer = new DeltaBuffer([...numberSubjects, ...watched], keys.map(contextSubject))
   const samples =
     profilesOf(options['drift.profiles']).tools.length > 0
       ? new SampleBuffer(options['drift.sampleSize'])
@@ -178,6 +191,23 @@ export function createDriftUserStage(
     for (const key of keys) if (context[key]) add(contextSubject(key), context[key])
   }
 
+  /** The features that the impression's list was ranked by; where they are not known nothing is counted, as missing neither. */
+  const countFeatures = (event: ImpressionEvent, place: Place, shard: number): void => {
+    const values = served?.of(event)
+    if (values === undefined) return
+    const block = buffer.at(place, 0, event.ts)
+    for (let k = 0; k < features.length; k++) {
+      const number = numberSubjects.length + k
+      const value = values[features[k]]
+      if (Number.isFinite(value)) block.count(number, binOf(watched[k].edges, value), shard, 1)
+      else block.missing[number]++
+    }
+    if (!samples) return
+    const hash = sampleHash(event.event.eventId)
+    for (let k = 0; k < features.length; k++)
+      samples.add(watched[k].name, place, allSizes, event.ts, { hash, value: values[features[k]] })
+  }
+
   const isOver = (play: PlayRow): boolean => newest(play) + lifeMs < progress.watermark
 
   const playOf = (event: WatchEvent): PlayRow => {
@@ -270,9 +300,27 @@ export function createDriftUserStage(
           if (name) block.countName(k, name, shard)
           else block.categoriesMissing[k] = (block.categoriesMissing[k] ?? 0) + 1
         }
+        if (features.length > 0) countFeatures(event, place, shard)
       } else if (event.kind === 'watch') watch(event, shard)
       if (ts > progress.watermark) progress.watermark = ts
       return undefined
+    },
+    listed({ id, cohort }, ms, surfaces) {
+      const at = progress.watermark
+      // a list of before the first event is of no window
+      if (at === 0) return
+      news = true
+      // a producer's clock may be ahead of this one
+      const value = Math.max(0, ms)
+      const { name, edges } = numberSubjects[subject.latency]
+      const bin = binOf(edges, value)
+      const shard = hash53(id) % shardCount
+      for (const surface of surfaces) {
+        const place = places.of(surface, cohort)
+        buffer.at(place, 0, at).count(subject.latency, bin, shard, 1)
+        const hash = sampleHash(`${id}\n${surface}\n${at}`)
+        samples?.add(name, place, allSizes, at, { hash, value })
+      }
     },
     full: () => buffer.windows >= maxWindows,
     flush(out) {

@@ -74,8 +74,8 @@ export interface TopkDeps {
   readonly evaluated?: SampledDraws
   /** Deals users to the arms of experiments. */
   readonly experiments?: ListExperiments
-  /** Told how long after the oldest record that it answers (Kafka timestamp) a user's lists were built, ms. */
-  readonly onListed?: (userId: string, ms: number) => void
+  /** Told how long after the oldest record that they answer (Kafka timestamp) a user's lists were built, ms, and on which surfaces. */
+  readonly onListed?: (user: User, ms: number, surfaces: readonly string[]) => void
 }
 
 export function createTopkStage(ctx: TaskContext, deps: TopkDeps): Stage<UserEvent> {
@@ -207,7 +207,7 @@ class TopkStage implements Stage<UserEvent> {
     if (writes.length > 0) {
       this.metrics.wait.observe((now - (scratch.listDirtySince ?? now)) / 1000)
       this.metrics.built.add()
-      if (answers !== undefined) this.deps.onListed?.(user.id, now - answers)
+      if (answers !== undefined) this.deps.onListed?.(user, now - answers, lists.builtSurfaces)
       // a surface that is not built now may have a list in this commit already
       const before = this.pending.get(user)
       this.pending.set(user, before === undefined ? writes : merged(before, writes))
