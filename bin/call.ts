@@ -124,6 +124,30 @@ export function wholeNumber(flag: string, given: unknown, fallback: number, leas
   )
 }
 
+/**
+ * Of a time as people write it, ms; undefined where it is none, or a day that no calendar has (February 30th, which
+ * Date.parse takes for March 2nd). Without a zone it is UTC, as all times of the tables are.
+ */
+export function momentOf(given: unknown): number | undefined {
+  const text = typeof given === 'string' ? given : ''
+  const day = /^\d{4}-\d{2}-\d{2}/.exec(text)?.[0]
+  if (day === undefined || !(new Date(`${day}T00:00Z`).toJSON() ?? '').startsWith(day))
+    return undefined
+  const unzoned = /^\d{4}-\d{2}-\d{2}[T ][\d:.]+$/.test(text)
+  const ms = Date.parse(unzoned ? `${text.replace(' ', 'T')}Z` : text)
+  return Number.isNaN(ms) ? undefined : ms
+}
+
+/** A moment from a command's own flag, ms. */
+export function moment(flag: string, given: unknown): number {
+  const ms = momentOf(given)
+  if (ms !== undefined) return ms
+  throw new FreshetError(
+    'CALL_INVALID',
+    `--${flag} got ${given === undefined ? 'nothing' : JSON.stringify(given)}; it takes a time such as 2026-01-31 or 2026-01-31T12:00:00Z`,
+  )
+}
+
 /** Writes the answer: an object for --json (a function makes one that costs something), else text. */
 export function answer(call: Call, machine: unknown, text: () => string): void {
   const made = () => JSON.stringify(typeof machine === 'function' ? machine() : machine)

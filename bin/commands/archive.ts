@@ -13,7 +13,7 @@ import type { Logger } from '../../streams/log.ts'
 import { noMetrics } from '../../streams/metrics.ts'
 import type { Transport } from '../../streams/transport/port.ts'
 import { pseudonym } from '../../topologies/labels/pseudonym.ts'
-import { action, answer, type Call, command, EXIT } from '../call.ts'
+import { action, answer, type Call, command, EXIT, momentOf } from '../call.ts'
 import { isEmbedded, namesOf, openRegistry, openTransport, REACH_MS } from '../compose.ts'
 import { createLogger } from '../logger.ts'
 import { bytes, count, Progress, paint, plural, table } from '../terminal.ts'
@@ -274,8 +274,8 @@ function parseFrom(given: unknown): From | undefined {
   const text = String(given)
   if (text === 'earliest') return { kind: 'earliest' }
   if (/^\d+$/.test(text)) return { kind: 'offset', offset: Number(text) }
-  const ms = /^\d{4}-\d\d-\d\d/.test(text) ? Date.parse(text) : Number.NaN
-  if (Number.isFinite(ms)) return { kind: 'time', ms }
+  const ms = momentOf(text)
+  if (ms !== undefined) return { kind: 'time', ms }
   throw new FreshetError(
     'CALL_INVALID',
     `--from got ${JSON.stringify(text)}; it takes a time such as 2026-11-01 or 2026-11-01T12:00Z, an offset, or earliest`,

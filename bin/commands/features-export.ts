@@ -9,7 +9,7 @@ import {
 } from '../../sinks/clickhouse/examples-export.ts'
 import { FreshetError, messageOf } from '../../streams/errors.ts'
 import { featureHash, featureNames } from '../../topologies/blend/features.ts'
-import { action, answer, type Call, command, EXIT, notDone } from '../call.ts'
+import { action, answer, type Call, command, EXIT, moment, notDone } from '../call.ts'
 import { tablesUrl } from '../compose.ts'
 import { bytes, count, Progress, plural, time } from '../terminal.ts'
 
@@ -52,8 +52,8 @@ async function run(call: Call): Promise<number> {
   const file = String(flags.toFile)
   const wanted: ExamplesWanted = {
     database: values['clickhouse.database'],
-    from: instant('from', flags.from),
-    to: instant('to', flags.to),
+    from: moment('from', flags.from),
+    to: moment('to', flags.to),
     surface: flags.surface as string | undefined,
     labelled: flags.labelled === true,
   }
@@ -119,15 +119,6 @@ function explained(error: unknown, address: string, database: string): unknown {
       ? `ClickHouse ${address} has no examples in database ${database}: has \`freshet run\` written to it?`
       : `ClickHouse ${address} refuses: ${said}`,
     error,
-  )
-}
-
-function instant(flag: string, given: unknown): number {
-  const ms = Date.parse(String(given))
-  if (Number.isFinite(ms)) return ms
-  throw new FreshetError(
-    'CALL_INVALID',
-    `--${flag} got ${JSON.stringify(given)}; it takes an ISO-8601 time such as 2026-01-31 or 2026-01-31T12:00:00Z`,
   )
 }
 

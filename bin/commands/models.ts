@@ -7,7 +7,7 @@ import { otherFeatures } from '../../topologies/models/layout.ts'
 import { openRuntime } from '../../topologies/models/onnxruntime.ts'
 import { modelName, takenNames } from '../../topologies/models/options.ts'
 import { CHUNK_BYTES, type Manifest, type Shelf, shortSha } from '../../topologies/models/shelf.ts'
-import { action, answer, type Call, command, EXIT, notDone } from '../call.ts'
+import { action, answer, type Call, command, EXIT, moment, notDone } from '../call.ts'
 import { readBytes, readGolden } from '../model-files.ts'
 import { type OpenedModels, openModels } from '../models-topic.ts'
 import { count, durationText, paint, table } from '../terminal.ts'
@@ -152,13 +152,7 @@ function lineageOf({ flags }: Call): Record<string, string> {
   ] as const) {
     const given = flags[field]
     if (given === undefined) continue
-    const at = Date.parse(String(given))
-    if (Number.isNaN(at))
-      throw new FreshetError(
-        'CALL_INVALID',
-        `--${flag} got ${JSON.stringify(given)}; it takes a time as 2026-01-31 or 2026-01-31T12:00:00Z`,
-      )
-    lineage[field] = new Date(at).toISOString()
+    lineage[field] = new Date(moment(flag, given)).toISOString()
   }
   if (lineage.trainedFrom !== undefined && lineage.trainedFrom > (lineage.trainedTo ?? '9'))
     throw new FreshetError(

@@ -4,7 +4,7 @@ import { FreshetError } from '../../streams/errors.ts'
 import { noMetrics } from '../../streams/metrics.ts'
 import type { SetReference } from '../../topologies/drift/reference-book.ts'
 import { sizes } from '../../topologies/drift/subjects.ts'
-import { action, answer, type Call, command, EXIT, notDone } from '../call.ts'
+import { action, answer, type Call, command, EXIT, moment, notDone } from '../call.ts'
 import { isEmbedded, namesOf, openTables, openTransport, REACH_MS } from '../compose.ts'
 import { createLogger } from '../logger.ts'
 import { freeze, type SummedRow, summedHistograms } from '../reference-histograms.ts'
@@ -34,8 +34,8 @@ export function referenceCommand() {
 
 async function set_(call: Call): Promise<number> {
   const { values, flags } = call
-  const from = timeOf('from', flags.from)
-  const to = timeOf('to', flags.to)
+  const from = moment('from', flags.from)
+  const to = moment('to', flags.to)
   const name = nameOf(flags.name)
   if (from >= to)
     throw new FreshetError('CALL_INVALID', `--from ${flags.from} is not before --to ${flags.to}`)
@@ -146,16 +146,6 @@ async function withTopic<T>(
   } finally {
     await transport.close()
   }
-}
-
-function timeOf(flag: string, given: unknown): number {
-  const ms = Date.parse(String(given))
-  if (Number.isNaN(ms))
-    throw new FreshetError(
-      'CALL_INVALID',
-      `--${flag} got ${JSON.stringify(given)}; it takes a time as in 2026-11-02T00:00:00Z`,
-    )
-  return ms
 }
 
 function nameOf(given: unknown): string {
