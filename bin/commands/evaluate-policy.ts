@@ -20,7 +20,7 @@ import { noMetrics } from '../../streams/metrics.ts'
 import { duration, durationTakes } from '../../streams/option-types.ts'
 import { defaultLambdas, type Lambdas } from '../../topologies/evaluation/estimators/single.ts'
 import { armsOf } from '../../topologies/topk/variants.ts'
-import { action, answer, type Call, command, EXIT, wholeNumber } from '../call.ts'
+import { action, answer, type Call, command, EXIT, moment, wholeNumber } from '../call.ts'
 import { openTables } from '../compose.ts'
 import { createLookingLogger } from '../logger.ts'
 import { count } from '../terminal.ts'
@@ -200,7 +200,7 @@ async function asked<T>(query: () => Promise<T>): Promise<T> {
     if (/UNKNOWN_(TABLE|DATABASE)|Code: (60|81)\b/.test(message))
       throw new FreshetError(
         'CALL_INVALID',
-        `there is no log yet: ${message.split('\n')[0]}; \`freshet run\` makes the tables and fills them`,
+        'there is no log yet: ClickHouse has no such tables; `freshet run` makes and fills them',
         error,
       )
     throw error
@@ -246,8 +246,8 @@ function metricOf(given: unknown): Metric {
 }
 
 function extentOf(flags: Call['flags']): LogExtent {
-  const from = timeOf('from', flags.from)
-  const to = timeOf('to', flags.to)
+  const from = moment('from', flags.from)
+  const to = moment('to', flags.to)
   if (from >= to)
     throw new FreshetError('CALL_INVALID', `--from ${flags.from} is not before --to ${flags.to}`)
   return {
@@ -256,18 +256,6 @@ function extentOf(flags: Call['flags']): LogExtent {
     segment: segmentOf(flags.segment),
     ...(typeof flags.logged === 'string' ? { logged: flags.logged } : {}),
   }
-}
-
-function timeOf(flag: string, given: unknown): number {
-  const text = typeof given === 'string' ? given : ''
-  // without a zone it is UTC, as all times of the tables are
-  const zoned = /^\d{4}-\d{2}-\d{2}[T ][\d:.]+$/.test(text) ? `${text.replace(' ', 'T')}Z` : text
-  const ms = /^\d{4}-\d{2}-\d{2}/.test(text) ? Date.parse(zoned) : Number.NaN
-  if (!Number.isNaN(ms)) return ms
-  throw new FreshetError(
-    'CALL_INVALID',
-    `--${flag} got ${given === undefined ? 'nothing' : JSON.stringify(given)}; it takes a time such as 2026-01-31 or 2026-01-31T12:00:00Z`,
-  )
 }
 
 function segmentOf(given: unknown): Record<string, string> {

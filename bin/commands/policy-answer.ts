@@ -33,9 +33,20 @@ export function lines(head: Head, report: PolicyReport): string[] {
   const { n, users, lists, impressions, figures, overlap, unsupported, leftOut, notes } = report
   const what = lists ? 'lists' : 'draws'
   const out = Object.entries(leftOut)
+  const left =
+    out.length === 0
+      ? []
+      : [`left out: ${out.map(([reason, times]) => `${count(times)} (${reason})`).join(', ')}`]
+  const asked = `${head.metric} a ${lists ? 'list' : 'draw'} of ${head.target}${head.segment === '' ? '' : ` where ${head.segment}`}`
+  if (n === 0)
+    return [
+      `${asked}: nothing can be told, for there is no draw of the time and segment that can be used`,
+      ...left,
+      ...notes.map(note => paint('dim', note)),
+    ]
   const [low, , middle, , high] = overlap.quantiles
   return [
-    `${head.metric} a ${lists ? 'list' : 'draw'} of ${head.target}${head.segment === '' ? '' : ` where ${head.segment}`}, told from ${count(n)} ${what} of ${count(users)} users (${count(impressions)} impressions)${head.logged === '' ? '' : `, drawn by ${head.logged}`}`,
+    `${asked}, told from ${count(n)} ${what} of ${count(users)} users (${count(impressions)} impressions)${head.logged === '' ? '' : `, drawn by ${head.logged}`}`,
     '',
     table([
       ['estimator', 'value', '95%', 'bootstrap', 'Bernstein: at least', 'effective n'],
@@ -49,9 +60,7 @@ export function lines(head: Head, report: PolicyReport): string[] {
       : [
           `${(100 * unsupported).toFixed(2)}% of the target's chance is on items that were never shown in this log`,
         ]),
-    ...(out.length === 0
-      ? []
-      : [`left out: ${out.map(([reason, times]) => `${count(times)} (${reason})`).join(', ')}`]),
+    ...left,
     ...notes.map(note => paint('dim', note)),
   ]
 }
@@ -79,7 +88,10 @@ function refusals(figures: readonly Figure[]): string[] {
   const byReason = new Map<string, string[]>()
   for (const { estimator, refused, unreliable } of figures) {
     if (refused === '') continue
-    const would = unreliable?.value === undefined ? '' : ` (would say ${digits(unreliable.value)})`
+    const would =
+      (unreliable?.value ?? null) === null
+        ? ''
+        : ` (would say ${digits(unreliable?.value ?? null)})`
     byReason.set(refused, [...(byReason.get(refused) ?? []), `${estimator}${would}`])
   }
   return [...byReason].map(([reason, names]) =>
