@@ -37,7 +37,7 @@ export interface StartSettings {
 
 /**
  * A new archive's manifest. Compacted topics begin at the log's start, whatever `from`: they hold what is true, not what happened.
- * Errors: TOPIC_MISSING; CALL_INVALID for a `from` that the log does not reach.
+ * Errors: CALL_INVALID for a topic that is not there, or a `from` that the log does not reach.
  */
 export async function firstManifest(settings: StartSettings): Promise<Manifest> {
   const { transport, topics, from = { kind: 'earliest' }, codec = 'deflate', wall } = settings
@@ -157,7 +157,7 @@ async function partitionCounts({
     const described = found.get(topic)
     if (described !== undefined) return described.partitions
     throw new FreshetError(
-      'TOPIC_MISSING',
+      'CALL_INVALID',
       `there is no topic ${topic} to archive; \`freshet topics create\` makes freshet's`,
     )
   })
