@@ -209,9 +209,8 @@ function summary(picture: Picture, measures: Measures, lists: WatchedViews, inje
     alert => alert.subject === DRIFTING && alert.segment === '' && alert.since >= injectedTs,
   )
   // a ranker that learns from nothing moves its own scores: that alarm is right, and not about the injected drift
-  const early = measures.alerts.filter(
-    alert => alert.since < injectedTs && !alert.subject.startsWith('prediction:'),
-  )
+  const before = measures.alerts.filter(alert => alert.since < injectedTs)
+  const early = before.filter(alert => !alert.subject.startsWith('prediction:'))
   const tooks = lists.moments.map(moment => moment.tookMs).sort((a, b) => a - b)
   return {
     events: picture.events,
@@ -223,6 +222,9 @@ function summary(picture: Picture, measures: Measures, lists: WatchedViews, inje
     driftInjectedAt: new Date(injectedTs).toISOString(),
     alarmSince: alarm ? new Date(alarm.since).toISOString() : null,
     alarmsBefore: early,
+    predictionAlarmsBefore: before.length - early.length,
+    /** One who has a list and a session. */
+    user: lists.moments.at(-1)?.user ?? 'u1',
     checks: {
       eventsFlowed: picture.events > 0 && picture.listMs[0] < 1000,
       listsChanged: lists.moments.length > 0,
@@ -258,11 +260,15 @@ function summaryText(shown: ReturnType<typeof summary>, dir: string): string {
         ? `drift was injected at ${shown.driftInjectedAt} (event time); the alarm names windows from ${shown.alarmSince} on`
         : `drift was injected at ${shown.driftInjectedAt} (event time), and no alarm went off`,
     ),
-    line(checks.quietBefore, `${shown.alarmsBefore.length} alarms before it`),
+    line(
+      checks.quietBefore,
+      `${count(shown.alarmsBefore.length)} alarms before it${shown.predictionAlarmsBefore === 0 ? '' : `, but for ${count(shown.predictionAlarmsBefore)} of prediction:ranker, which learns from nothing here, so that its scores do move`}`,
+    ),
     '',
     paint('bold', 'What to try next'),
-    `  ${CALL} topk u1 --data ${dir}               a list, from the embedded store`,
-    `  ${CALL} inspect session u1 --data ${dir}    a session`,
+    `  ${CALL} topk ${shown.user} --data ${dir}               a list, from the embedded store`,
+    `  ${CALL} inspect session ${shown.user} --data ${dir}    a session`,
+    `  ${CALL} explain ${shown.user} --data ${dir}            why this list`,
     '  npm run services                                   Kafka, Redis and a schema registry here, then the walk-through in README.md',
   ].join('\n')
 }
