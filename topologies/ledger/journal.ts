@@ -27,6 +27,8 @@ export class Journal {
   readonly store: Store<Packet>
   /** Of the newest packet. */
   number = 0
+  /** Of the packets since the last commit. */
+  newBytes = 0
   private packets = new Map<number, Packet>()
   private bytes = 0
   private readonly changed = new Set<Part>()
@@ -68,6 +70,7 @@ export class Journal {
     const packet = { dirty: false, removed: false, number, bases, payload }
     this.packets.set(number, packet)
     this.bytes += payload.length
+    this.newBytes += payload.length
     this.store.touch(packet)
     return number
   }
@@ -92,7 +95,12 @@ export class Journal {
     this.changed.delete(part)
   }
 
-  /** With each commit: J2. */
+  /** With each commit. */
+  committed(): void {
+    this.newBytes = 0
+  }
+
+  /** With a commit: J2. */
   flush(): void {
     if (this.toWrite.length === 0) {
       if (this.bytes < Math.max(this.leastBytes, 2 * this.lastRoundBytes)) return

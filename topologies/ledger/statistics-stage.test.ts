@@ -56,6 +56,8 @@ class Statistics {
   readonly watermark = new Watermark(10_000, () => 1)
   readonly rows = new Map<string, TableRow>()
   readonly held: Held<never>
+  /** Changelog bytes of the largest commit, and rows of the tables with it, at 300 B. */
+  mostBytes = 0
   private at = t0
 
   constructor(journalBytes?: number) {
@@ -103,8 +105,10 @@ class Statistics {
   }
 
   commit(): void {
-    do
-      for (const { table, row } of this.held.commit().rows) {
+    do {
+      const { rows } = this.held.commit()
+      this.mostBytes = Math.max(this.mostBytes, this.held.bytes + 300 * rows.length)
+      for (const { table, row } of rows) {
         const key = [
           'window_start',
           'window_end',
@@ -120,7 +124,7 @@ class Statistics {
         if (Number(this.rows.get(name)?.revision ?? 0) <= Number(row.revision))
           this.rows.set(name, row)
       }
-    while (this.held.stage.urgent?.())
+    } while (this.held.stage.urgent?.())
   }
 
   /** Event time moves on; processing time with it. */
@@ -191,6 +195,39 @@ describe('the ledger on the statistic side', () => {
     statistics.commit()
     expect(statistics.held.rowCount).toBeLessThan(60)
   })
+
+  it('C1: an old log that comes at once is folded and forgotten in small commits', () => {
+    const statistics = new Statistics()
+    const list = Array.from({ length: 6 * 12 }, (_, h) =>
+      told(h, 1000).map((one, k) => ({
+        ...one,
+        policy: 'p',
+        model: 'm',
+        at: t0 + 2 * h * hour,
+        item: hash53(`item ${h} ${k}`),
+      })),
+    ).flat()
+    const packets = 2
+    const size = Math.ceil(list.length / packets)
+    for (let from = 0; from < list.length; from += size) {
+      statistics.tell(list.slice(from, from + size))
+      expect(statistics.held.stage.full?.()).toBe(true)
+      statistics.commit()
+      expect(statistics.held.stage.full?.()).toBe(false)
+    }
+    statistics.mostBytes = 0
+    statistics.passTo(t0 + 40 * day, 13 * day)
+    expect(statistics.mostBytes).toBeLessThan(1.5 * 2 ** 20)
+    expect(statistics.held.rowCount).toBeLessThan(60)
+    const days = [...statistics.rows.values()].filter(
+      row =>
+        row.metric === 'coverage' &&
+        row.policy === '' &&
+        row.surface === '' &&
+        Number(row.window_end) - Number(row.window_start) === day,
+    )
+    expect(days.map(({ value, n }) => [value, n])).toEqual(Array(6).fill([12_000, 12_000]))
+  }, 60_000)
 
   it('tells nothing of a window before its labels are final, and returns when they are known', () => {
     const statistics = new Statistics()

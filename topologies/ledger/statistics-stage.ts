@@ -28,15 +28,21 @@ import {
 import type { Part } from './parts.ts'
 import type { Slot } from './slots.ts'
 import { type LedgerState, ledgerState } from './state.ts'
-import { returns, sum } from './sums.ts'
+import { addLabel, returns, sum } from './sums.ts'
 
 const minuteMs = sizes[0].ms
 /** How long after the watermark labels may still be told: they are looked for once a minute. */
 const sweepMs = 60_000
 /** Rows written in one commit, but for what one window more has. */
 const rowsACommit = 2000
-/** Windows that may wait to be written before input waits for them (C7). */
+/** Windows that may wait to be written or forgotten before input waits for them (C7). */
 const mostDue = 5000
+/** Packets of one commit, each a row of it. */
+const packetBytesACommit = 1 << 20
+/** What windows that are forgotten add to larger ones in one commit: an old log ends many at once (C1). */
+const foldedBytesACommit = 512 * 1024
+/** Of a row that is taken out. */
+const tombstoneBytes = 40
 /** How long a window is held beyond the last return that it tells of, by size, ms. */
 const heldOnMs = [5 * minuteMs, 60 * minuteMs, 24 * 60 * minuteMs] as const
 /** Which returns those are, by size: a place in `returns`. */
@@ -94,6 +100,7 @@ class LedgerStage implements Stage<never>, PacketTaker {
   private due: Slot[] = []
   private heardAt = Number.NEGATIVE_INFINITY
   private sweptAt = 0
+  private moreToSweep = false
 
   constructor(ctx: Pick<TaskContext, 'now' | 'metrics'>, deps: LedgerStatisticsDeps) {
     this.ctx = ctx
@@ -239,11 +246,15 @@ class LedgerStage implements Stage<never>, PacketTaker {
   // ---- what is written
 
   urgent(): boolean {
-    return this.due.length > 0
+    return this.due.length > 0 || this.moreToSweep
   }
 
   full(): boolean {
-    return this.due.length > mostDue
+    return (
+      this.due.length > mostDue ||
+      (this.moreToSweep && this.state.slots.count > mostDue) ||
+      this.state.journal.newBytes >= packetBytesACommit
+    )
   }
 
   flush(out: Outbox): void {
@@ -256,7 +267,9 @@ class LedgerStage implements Stage<never>, PacketTaker {
       rows += this.write(slot, out)
     }
     if (this.due.length === 0) this.sweep()
-    this.state.journal.flush()
+    this.state.journal.committed()
+    // one of both with a commit: each writes as much as one may hold
+    if (!this.moreToSweep) this.state.journal.flush()
     this.held.set(this.state.slots.count)
   }
 
@@ -278,7 +291,7 @@ class LedgerStage implements Stage<never>, PacketTaker {
       const again = isQuiet || now - slot.writtenAt >= rewriteMs[slot.size]
       if (level > slot.level || (slot.changed && again)) due.push(slot)
     }
-    return due.sort((a, b) => a.end - b.end || a.size - b.size)
+    return due.sort(inOrder)
   }
 
   /** Gives the number of rows. */
@@ -304,28 +317,43 @@ class LedgerStage implements Stage<never>, PacketTaker {
     return quality.length + calibration.length
   }
 
-  /** Forgets what is past its time and was written: once a minute of event time. */
+  /** Forgets what is past its time and was written: once a minute of event time, a part of it with each commit. */
   private sweep(): void {
-    const { horizon } = this.deps.watermark
-    const { settledMs } = this.deps.times
+    const { watermark, times } = this.deps
+    const { horizon } = watermark
     const minute = Math.floor(horizon / minuteMs)
-    if (minute === this.sweptAt) return
+    if (minute === this.sweptAt && !this.moreToSweep) return
     this.sweptAt = minute
+    this.moreToSweep = false
     const { slots, bases, baseStore, slotStore, journal } = this.state
-    const write = (part: Part): void => journal.write(part)
-    for (const slot of [...slots.values()]) {
+    let left = foldedBytesACommit
+    const write = (part: Part): void => {
+      if (!part.dirty) left -= part.bytes
+      journal.write(part)
+    }
+    // what they held makes a larger row grow, which may have been counted when it was small
+    const remove = (parts: readonly Part[]): void => {
+      for (const { bytes } of parts) left -= tombstoneBytes + bytes
+      this.state.remove(parts)
+    }
+    // a day with all that is in it, then the next: sums that go on at once to where they are forgotten are not written
+    for (const slot of [...slots.values()].sort(inOrder)) {
       if (slot.changed || slot.level < this.levelOf(slot)) continue
       const isPast = slot.end + this.heldMs[slot.size] < horizon
-      const settles = slot.size > 0 && !slot.isSettled && slot.end + settledMs < horizon
+      const settles = slot.size > 0 && !slot.isSettled && slot.end + times.settledMs < horizon
       // what is held within it is added to it first
       if (!(isPast || settles) || slots.within(slot).length > 1) continue
+      if (left <= 0) {
+        this.moreToSweep = true
+        return
+      }
       const larger = slots.larger(slot)
       if (isPast) {
-        this.state.remove(slot.foldInto(larger, write))
+        remove(slot.foldInto(larger, write))
         slots.delete(slot)
         slotStore.remove(slot)
       } else {
-        this.state.remove(slot.settle(larger, write))
+        remove(slot.settle(larger, write))
         slotStore.touch(slot)
       }
       if (larger) slotStore.touch(larger)
@@ -351,25 +379,4 @@ class LedgerStage implements Stage<never>, PacketTaker {
   }
 }
 
-function addLabel(sums: Float64Array, one: Labelled): void {
-  sums[sum.impressions]++
-  if (one.clicked) sums[sum.clicks]++
-  if (one.positive) sums[sum.positives]++
-  if (one.completed) sums[sum.completions]++
-  if (one.explored) sums[sum.explored]++
-  if (one.repeated) sums[sum.repeats]++
-  if (one.reported) sums[sum.reported]++
-  if (one.hidden) sums[sum.hidden]++
-  if (one.catalogued) {
-    sums[sum.catalogued]++
-    if (one.isNew) sums[sum.newItems]++
-    if (one.restricted) sums[sum.restricted]++
-  }
-  sums[sum.watchedMs] += one.watchedMs
-  sums[sum.weightedMs] += one.weightedMs
-  if (one.graded >= 0) {
-    sums[sum.gradedKnown]++
-    sums[sum.graded] += one.graded
-  }
-  if (one.novelty >= 0) sums[sum.novelty] += one.novelty
-}
+const inOrder = (a: Slot, b: Slot): number => a.end - b.end || a.size - b.size

@@ -2,6 +2,7 @@
  * What the ledger sums up by window and bucket of users. Every sum is a whole number, so it does not depend on the order in
  * which it was made; shares and the like are taken in the units below.
  */
+import type { Labelled } from './packets.ts'
 
 /** Places in a bucket's array. They go on the log with their number: append, never reorder. */
 export const sum = {
@@ -62,3 +63,27 @@ export const returns = [
   { name: '1d', withinMs: 86_400_000, sum: sum.returned1d },
   { name: '7d', withinMs: 604_800_000, sum: sum.returned7d },
 ] as const
+
+/** An impression with its final label. Hot. */
+export function addLabel(sums: Float64Array, one: Labelled): void {
+  sums[sum.impressions]++
+  if (one.clicked) sums[sum.clicks]++
+  if (one.positive) sums[sum.positives]++
+  if (one.completed) sums[sum.completions]++
+  if (one.explored) sums[sum.explored]++
+  if (one.repeated) sums[sum.repeats]++
+  if (one.reported) sums[sum.reported]++
+  if (one.hidden) sums[sum.hidden]++
+  if (one.catalogued) {
+    sums[sum.catalogued]++
+    if (one.isNew) sums[sum.newItems]++
+    if (one.restricted) sums[sum.restricted]++
+  }
+  sums[sum.watchedMs] += one.watchedMs
+  sums[sum.weightedMs] += one.weightedMs
+  if (one.graded >= 0) {
+    sums[sum.gradedKnown]++
+    sums[sum.graded] += one.graded
+  }
+  if (one.novelty >= 0) sums[sum.novelty] += one.novelty
+}
