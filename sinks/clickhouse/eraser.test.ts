@@ -171,6 +171,18 @@ describe('an erasure in ClickHouse', () => {
     await connection.close()
   })
 
+  it('R2: of a replay removes the rows of the replay alone', async () => {
+    await store.insert('examples', [example('back', 1)])
+    const replay = await createClickHouseStore({ ...base, url: server.url, run: 'replay2' })
+    await replay.insert('examples', [example('back', 1), example('back', 2)])
+    await replay.insert('erasures', [order('back', 5)])
+    await replay.close()
+    const rows = await store.query<{ run: string }>(
+      "SELECT run FROM freshet.examples WHERE user = 'back'",
+    )
+    expect(rows).toEqual([{ run: 'live' }])
+  })
+
   it('less consent removes nothing, but what is older is used no more', async () => {
     const examples = [
       example('less', 1),

@@ -3,7 +3,8 @@
  *
  *  - R1 What was given to the store before the order is in before it is carried out, so nothing of it comes in later.
  *  - R2 `ALTER TABLE ... DELETE`: the bytes leave the disk with the mutation (a lightweight DELETE only hides them). Rows of
- *       all runs go, and all revisions.
+ *       all runs go, and all revisions. But a replay that comes upon an old erasure removes its own rows alone: who came back
+ *       since has newer ones in `live`, and `slates` are told by when they were made.
  *  - R3 An order resolves only once nothing is found any more and `erasures` says so; until then its block stays in the
  *       changelog, and whoever takes over begins again. What was found first is remembered in `erasures`.
  *  - R4 Rows that came after the erasure stay: an order names the times up to which rows go.
@@ -148,6 +149,16 @@ export class Eraser {
     )
   }
 
+  /** The list of users meets the sorting key. */
+  private condition(until: ReadonlyMap<string, number>): string {
+    const { run } = this.settings
+    const users = [...until.keys()].map(sqlText).join(', ')
+    const times = [...until.values()].map(ms => `toInt64(${ms})`).join(', ')
+    const ofRun = run === 'live' ? '' : `run = ${sqlText(run)} AND `
+    return `${ofRun}user IN (${users})
+    AND toUnixTimestamp64Milli(ts) <= transform(user, [${users}], [${times}], toInt64(-1))`
+  }
+
   /** Rows that are there, by pseudonym. */
   private async count(
     table: string,
@@ -155,7 +166,7 @@ export class Eraser {
   ): Promise<Map<string, number>> {
     const rows = await this.settings.sql.query<{ user: string; n: unknown }>(
       `SELECT user, count() AS n FROM ${this.settings.database}.${table}
-       WHERE ${condition(until)} GROUP BY user`,
+       WHERE ${this.condition(until)} GROUP BY user`,
     )
     return new Map(rows.map(({ user, n }) => [user, Number(n)]))
   }
@@ -190,7 +201,7 @@ export class Eraser {
     const mark = `freshet erasure ${clock.wall()} ${++this.statements} ${user}`
     await this.trying(() =>
       sql.command(
-        `ALTER TABLE ${database}.${table} DELETE WHERE ${condition(until)} AND notEmpty(${sqlText(mark)})
+        `ALTER TABLE ${database}.${table} DELETE WHERE ${this.condition(until)} AND notEmpty(${sqlText(mark)})
          SETTINGS mutations_sync = 0`,
       ),
     )
@@ -235,14 +246,6 @@ function lastTimes(table: string, orders: readonly Order[]): Map<string, number>
   for (const { pseudonym, order } of orders)
     until.set(pseudonym, Math.max(order[table], until.get(pseudonym) ?? 0))
   return until
-}
-
-/** The list of users meets the sorting key. */
-function condition(until: ReadonlyMap<string, number>): string {
-  const users = [...until.keys()].map(sqlText).join(', ')
-  const times = [...until.values()].map(ms => `toInt64(${ms})`).join(', ')
-  return `user IN (${users})
-    AND toUnixTimestamp64Milli(ts) <= transform(user, [${users}], [${times}], toInt64(-1))`
 }
 
 const keyOf = ({ pseudonym, asked }: Order): string => `${pseudonym} ${asked}`
