@@ -1,7 +1,10 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
+import { silentLogger } from '../../../streams/log.ts'
+import { noMetrics } from '../../../streams/metrics.ts'
 import { resolveOptions } from '../../../streams/options.ts'
 import { hash53, randomFrom } from '../../../streams/serde/hash.ts'
 import { Held, minute, t0 } from '../../../test/support/drift-pipeline.ts'
+import { compose } from '../../../test/support/recommender.ts'
 import { fromFloat16, toFloat16 } from '../../learner/float16.ts'
 import { sampleHash } from '../bottom-k.ts'
 import { driftOptions } from '../options.ts'
@@ -186,6 +189,23 @@ describe('embedding:items', () => {
       const found = sample.vectors()
       expect(found).toHaveLength(Math.min(2_000, 30_000 / share))
       expect(found).toEqual(items.smallest(2_000))
+    }
+  })
+
+  it('runs, and the item table is followed for it, where there is a learner alone', async () => {
+    for (const [topologies, tables] of [
+      ['learner,drift', ['items']],
+      ['labels,drift', []],
+    ] as const) {
+      const { kinds } = await compose({}, topologies)
+      const statistics = kinds.find(kind => kind.name === 'statistics')
+      expect(statistics?.tables).toEqual(tables)
+      const table = vi.fn(() => new Vectors(10))
+      const ctx = { partition: 0, partitionsOf: () => 1, metrics: noMetrics, now: () => 0, table }
+      const stages = statistics?.create({ ...ctx, kind: 'statistics', log: silentLogger } as never)
+      const names = stages?.stages.map(stage => stage.name)
+      expect(names?.includes('item-vectors')).toBe(topologies.includes('learner'))
+      expect(table).toHaveBeenCalledTimes(tables.length)
     }
   })
 })
