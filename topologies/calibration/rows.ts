@@ -8,8 +8,9 @@ import { type Reading, ScoreSums, sigmoid } from './sums.ts'
 
 export type ScoresOption = 'auto' | Reading
 
-/** Segments of a model in a window at most. */
+/** Segments of a model in a window at most, and models: those with most scores first. A row for each of ten bins. */
 const mostSegments = 64
+const mostModels = 16
 
 const segmentsOf = ({ policy, surface, cohort }: Dims): string[] => [
   '',
@@ -61,7 +62,11 @@ export function calibrationRows(
       }
     })
   const list: TableRow[] = []
-  for (const [model, segments] of [...models].sort(([a], [b]) => (a < b ? -1 : 1))) {
+  const scored = (segments: Map<string, Segment>): number => segments.get('')?.sums.n ?? 0
+  const kept = [...models]
+    .sort(([a, x], [b, y]) => scored(y) - scored(x) || (a < b ? -1 : 1))
+    .slice(0, mostModels)
+  for (const [model, segments] of kept) {
     const reading = readingOf(option, segments.get('')?.sums)
     for (const [name, segment] of [...segments]
       .sort(([a], [b]) => (a < b ? -1 : 1))
