@@ -42,7 +42,7 @@ function ratio(
   const half = (studentQuantile(G - 1) * Math.sqrt((G / (G - 1)) * squares)) / n
   return {
     value,
-    low: isShare ? Math.max(0, value - half) : value - half,
+    low: Math.max(0, value - half),
     high: isShare ? Math.min(1, value + half) : value + half,
     n,
   }

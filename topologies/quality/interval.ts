@@ -26,7 +26,7 @@ export function studentQuantile(df: number): number {
 }
 
 /**
- * `numerator` and `denominator` give the sums of a bucket. `unit` scales the value. A share is kept within 0 and 1.
+ * `numerator` and `denominator` give the sums of a bucket. `unit` scales the value. Nothing here is below 0, and a share not above 1.
  */
 export function ratioOf(
   buckets: number,
@@ -58,7 +58,7 @@ export function ratioOf(
   const half = studentQuantile(filled - 1) * deviation
   return {
     value,
-    low: isShare ? Math.max(0, value - half) : value - half,
+    low: Math.max(0, value - half),
     high: isShare ? Math.min(1, value + half) : value + half,
     n: b,
   }
