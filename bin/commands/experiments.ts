@@ -119,7 +119,7 @@ async function stop_(call: Call, name: string): Promise<number> {
     answer(call, { stopped: name, end: new Date(end).toISOString() }, () =>
       [
         `${name} is stopped; lists lose its arms as they are built anew`,
-        `its figures stay: SELECT * FROM v_experiments WHERE experiment = '${name}' ORDER BY time DESC LIMIT 50`,
+        `its figures stay: SELECT * FROM ${call.values['clickhouse.database']}.v_experiments WHERE experiment = '${name}' ORDER BY time DESC LIMIT 50`,
       ].join('\n'),
     )
     return EXIT.done
