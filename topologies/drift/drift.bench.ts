@@ -1,5 +1,5 @@
 /**
- * What drift costs with its default options: `npx tsx topologies/drift/drift.bench.ts [events per second]`. CPU seconds a
+ * What drift costs with its default options: `npx tsx topologies/drift/drift.bench.ts [events per second] [drift.features] [events]`. CPU seconds a
  * million events of the user task's stage and of the statistic task's, rows as the changelog takes them included.
  *
  * 1,500,000 events at 5,000 a second of event time, five minutes whose windows close: pages of 10 impressions with scores, of which 2 are watched, 3 heartbeats
@@ -14,13 +14,14 @@ import type { DeltaChannel, Outbox } from '../../streams/topology/outbox.ts'
 import type { Stage } from '../../streams/topology/stage.ts'
 import type { Row, Store } from '../../streams/topology/store.ts'
 import { impression, t0, watch } from '../../test/support/drift-pipeline.ts'
+import { featureCount } from '../blend/features.ts'
 import type { UserEvent } from '../user/event.ts'
 import { driftOptions } from './options.ts'
 import { createDriftStatisticsStage } from './statistics-stage.ts'
 import { createDriftUserStage } from './user-stage.ts'
 import { Watermark } from './watermark.ts'
 
-const count = 1_500_000
+const count = Number(process.argv[4] ?? 1_500_000)
 const perSecond = Number(process.argv[2] ?? 5_000)
 const perPage = 16
 
@@ -87,10 +88,23 @@ function commit(stage: Stage<never> | Stage<UserEvent>): Packet[] {
 }
 
 const { values } = resolveOptions(driftOptions, {
-  flags: { 'drift.reference.warmUp': '0s', 'drift.reference.windows': '1' },
+  flags: {
+    'drift.reference.warmUp': '0s',
+    'drift.reference.windows': '1',
+    'drift.features': process.argv[3] ?? 'none',
+  },
   environment: {},
   file: {},
 })
+/** A third of the values are 0; what finding a row in its list costs is not measured. */
+const someRows = Array.from({ length: 1_000 }, (_, k) =>
+  Float32Array.from({ length: featureCount }, (_, f) => {
+    const hash = ((k * 31 + f) * 2654435761) % 1000
+    return hash < 333 ? 0 : (hash - 500) / (f % 2 ? 500 : 50)
+  }),
+)
+let asked = 0
+const served = { of: () => someRows[asked++ % someRows.length] }
 let now = 0
 const ctx = {
   partition: 0,
@@ -101,7 +115,7 @@ const ctx = {
 }
 
 for (let round = 0; round < 3; round++) {
-  const user = createDriftUserStage(values, ctx)
+  const user = createDriftUserStage(values, ctx, served)
   const watermark = new Watermark(values['drift.idle'], () => 1)
   const statistics = createDriftStatisticsStage(values, ctx, watermark)
   const spent = { user: 0, statistics: 0 }
