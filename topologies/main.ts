@@ -239,7 +239,10 @@ function userKind(
       if (topologies.has('popularity')) stages.push(createPopularityUserStage(ctx))
       if (topologies.has('covisit')) stages.push(createCovisitUserStage(ctx, isHeldOut))
       if (topologies.has('learner')) stages.push(learnerUserStage({ items, isHeldOut }))
-      if (drift) stages.push(drift)
+      if (drift) {
+        stages.push(drift)
+        users.onRemove.push(user => drift.forget(user.id))
+      }
       if (quality) stages.push(quality)
       if (evaluation) {
         stages.push(evaluation.stage)

@@ -5,12 +5,7 @@ import { runPython } from './python.ts'
  * obp's wheel asks for Python below 3.10 and for torch, scikit-learn and more; its estimators use numpy, and of scikit-learn
  * argument checks alone. So it is installed without its dependencies, and what is imported and not used is stood in for.
  */
-const packages = [
-  'numpy==2.2.6',
-  'scipy==1.15.3',
-  'pandas==2.3.3',
-  '--no-deps obp==0.5.5',
-]
+const packages = ['numpy==2.2.6', 'scipy==1.15.3', 'pandas==2.3.3', '--no-deps obp==0.5.5']
 
 const prelude = `
 import sys, json, types, os, importlib, warnings

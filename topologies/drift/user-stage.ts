@@ -49,6 +49,8 @@ const edgesOf = (number: number): Float64Array => numberSubjects[number].edges
 export interface DriftUserStage extends Stage<UserEvent> {
   /** A user's lists on these surfaces were built `ms` after the record that they answer (its Kafka timestamp). */
   listed(user: Pick<User, 'id' | 'cohort'>, ms: number, surfaces: readonly string[]): void
+  /** The user is removed, or gave less consent: their plays go. What was counted stays. */
+  forget(userId: string): void
 }
 
 /** `served`: absent, no features are counted. */
@@ -233,6 +235,11 @@ export function createDriftUserStage(
     if (play.stored) playStore.remove(play)
   }
 
+  /** Looks at all plays: there are as many as are watched within ten minutes. */
+  const forgetUser = (userId: string): void => {
+    for (const play of plays.values()) if (play.userId === userId) forget(play)
+  }
+
   const watch = (event: WatchEvent, shard: number): void => {
     const play = playOf(event)
     const { watchedMs, durationMs } = event.event
@@ -276,10 +283,11 @@ export function createDriftUserStage(
 
   return {
     name: 'drift',
+    forget: forgetUser,
     stores: [playStore, progressStore] as unknown as readonly Store<never>[],
     process(event) {
       if (event.kind === 'erasure') {
-        for (const play of plays.values()) if (play.userId === event.userId) forget(play)
+        forgetUser(event.userId)
         return undefined
       }
       news = true
