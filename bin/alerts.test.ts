@@ -4,11 +4,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Encoder, SchemaRegistry } from '../schemas/index.ts'
-import { type ClickHouseStore, createClickHouseStore } from '../sinks/clickhouse/store.ts'
-import { systemClock } from '../streams/clock.ts'
+import type { ClickHouseStore } from '../sinks/clickhouse/store.ts'
 import { silentLogger } from '../streams/log.ts'
-import { noMetrics } from '../streams/metrics.ts'
 import type { OutsideRecord, Publisher } from '../streams/transport/port.ts'
+import { madeTables } from '../test/support/tables.ts'
 import { ruleFile, rulesInForce } from '../topologies/alerts/rule-file.ts'
 import { PipelineAlerts } from './alerts-pipeline.ts'
 import { alertPublisher } from './alerts-publisher.ts'
@@ -21,16 +20,7 @@ let encoder: Encoder
 
 beforeAll(async () => {
   encoder = await Encoder.open(registry, 'freshet.')
-  store = await createClickHouseStore({
-    url: `chdb:${folder}`,
-    database: 'freshet',
-    run: 'live',
-    log: silentLogger,
-    metrics: noMetrics,
-    clock: systemClock,
-    flushMs: 5,
-  })
-  await store.migrate()
+  store = await madeTables(folder)
 })
 afterAll(async () => {
   registry.close()

@@ -7,10 +7,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type ClickHouseStore, createClickHouseStore } from '../sinks/clickhouse/store.ts'
-import { systemClock } from '../streams/clock.ts'
-import { silentLogger } from '../streams/log.ts'
-import { noMetrics } from '../streams/metrics.ts'
+import type { ClickHouseStore } from '../sinks/clickhouse/store.ts'
 import {
   alertRows,
   calibrationRows,
@@ -20,6 +17,7 @@ import {
   pipelineRows,
   qualityRows,
 } from './support/plausible-rows.ts'
+import { madeTables } from './support/tables.ts'
 
 interface Panel {
   readonly id: number
@@ -82,16 +80,7 @@ const folder = mkdtempSync(join(tmpdir(), 'freshet-grafana-'))
 let store: ClickHouseStore
 
 beforeAll(async () => {
-  store = await createClickHouseStore({
-    url: `chdb:${folder}`,
-    database: 'freshet',
-    run: 'live',
-    log: silentLogger,
-    metrics: noMetrics,
-    clock: systemClock,
-    flushMs: 10,
-  })
-  await store.migrate()
+  store = await madeTables(folder)
   for (const [table, rows] of Object.entries({
     drift: driftRows(now),
     alerts: alertRows(now),

@@ -6,10 +6,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type ClickHouseStore, createClickHouseStore } from '../sinks/clickhouse/store.ts'
-import { systemClock } from '../streams/clock.ts'
-import { silentLogger } from '../streams/log.ts'
-import { noMetrics } from '../streams/metrics.ts'
+import type { ClickHouseStore } from '../sinks/clickhouse/store.ts'
 import type { TableRow } from '../streams/topology/outbox.ts'
 import {
   calibrationRows,
@@ -21,6 +18,7 @@ import {
   qualityRows,
   slateRows,
 } from './support/plausible-rows.ts'
+import { madeTables } from './support/tables.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'freshet-cookbook-'))
 let store: ClickHouseStore
@@ -42,16 +40,7 @@ const ofSize = (row: TableRow, seconds: number): boolean =>
 const rounded = (value: number, digits: number): number => Number(value.toFixed(digits))
 
 beforeAll(async () => {
-  store = await createClickHouseStore({
-    url: `chdb:${folder}`,
-    database: 'freshet',
-    run: 'live',
-    log: silentLogger,
-    metrics: noMetrics,
-    clock: systemClock,
-    flushMs: 10,
-  })
-  await store.migrate()
+  store = await madeTables(folder)
   const now = Date.now()
   for (const [table, rows] of driftHours(now)) tables.set(table, rows)
   tables.set('calibration', calibrationRows(now))

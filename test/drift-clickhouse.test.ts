@@ -3,11 +3,9 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type ClickHouseStore, createClickHouseStore } from '../sinks/clickhouse/store.ts'
-import { systemClock } from '../streams/clock.ts'
-import { silentLogger } from '../streams/log.ts'
-import { noMetrics } from '../streams/metrics.ts'
+import type { ClickHouseStore } from '../sinks/clickhouse/store.ts'
 import { minute, Pipeline, play, t0 } from './support/drift-pipeline.ts'
+import { madeTables } from './support/tables.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'freshet-drift-'))
 let store: ClickHouseStore
@@ -20,16 +18,7 @@ const queries = [
 ].map(match => match[1])
 
 beforeAll(async () => {
-  store = await createClickHouseStore({
-    url: `chdb:${folder}`,
-    database: 'freshet',
-    run: 'live',
-    log: silentLogger,
-    metrics: noMetrics,
-    clock: systemClock,
-    flushMs: 10,
-  })
-  await store.migrate()
+  store = await madeTables(folder)
   pipeline = new Pipeline(2, 1, { 'drift.reference.windows': '5' })
   play(pipeline, 20, m => (m < 12 ? 0.45 : 0.7))
   for (const table of ['drift', 'histograms', 'alerts']) {

@@ -4,10 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { freeze, type SummedRow, summedHistograms } from '../bin/reference-histograms.ts'
-import { type ClickHouseStore, createClickHouseStore } from '../sinks/clickhouse/store.ts'
-import { systemClock } from '../streams/clock.ts'
-import { silentLogger } from '../streams/log.ts'
-import { noMetrics } from '../streams/metrics.ts'
+import type { ClickHouseStore } from '../sinks/clickhouse/store.ts'
 import {
   decodeReference,
   encodeReference,
@@ -16,6 +13,7 @@ import {
   type SetReference,
 } from '../topologies/drift/reference-book.ts'
 import { impression, minute, Pipeline, play, t0 } from './support/drift-pipeline.ts'
+import { madeTables } from './support/tables.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'freshet-reference-'))
 const from = t0 + 10 * minute
@@ -54,16 +52,7 @@ const windowsOf = (subject: string, segment: string) =>
     )
 
 beforeAll(async () => {
-  store = await createClickHouseStore({
-    url: `chdb:${folder}`,
-    database: 'freshet',
-    run: 'live',
-    log: silentLogger,
-    metrics: noMetrics,
-    clock: systemClock,
-    flushMs: 10,
-  })
-  await store.migrate()
+  store = await madeTables(folder)
   pipeline = new Pipeline(2, 2, flags)
   send(24, 0)
   await store.insert('histograms', pipeline.rows('histograms'))

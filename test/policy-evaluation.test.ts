@@ -13,10 +13,7 @@ import { reportOf } from '../replay/policy/report.ts'
 import { drawsOfSlates } from '../replay/policy/slates.ts'
 import { loggedImpressions, loggedSlates } from '../replay/policy/tables.ts'
 import { parseTarget } from '../replay/policy/target.ts'
-import { type ClickHouseStore, createClickHouseStore } from '../sinks/clickhouse/store.ts'
-import { systemClock } from '../streams/clock.ts'
-import { silentLogger } from '../streams/log.ts'
-import { noMetrics } from '../streams/metrics.ts'
+import type { ClickHouseStore } from '../sinks/clickhouse/store.ts'
 import type { Commit } from '../streams/runtime/core.ts'
 import type { TableRow } from '../streams/topology/outbox.ts'
 import { defaultLambdas } from '../topologies/evaluation/estimators/single.ts'
@@ -24,6 +21,7 @@ import type { ModelRunner } from '../topologies/models/runner.ts'
 import type { SlateRules } from '../topologies/topk/rules.ts'
 import type { SlateRow } from '../topologies/topk/slates-row.ts'
 import { factors, liveRows, options, runWorld, truth, users } from './support/policy-world.ts'
+import { madeTables } from './support/tables.ts'
 import { MINUTE, START } from './support/user-task.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'freshet-policy-'))
@@ -34,16 +32,7 @@ let slates: SlateRow[]
 let commits: readonly Commit[]
 
 beforeAll(async () => {
-  store = await createClickHouseStore({
-    url: `chdb:${folder}`,
-    database: 'freshet',
-    run: 'live',
-    log: silentLogger,
-    metrics: noMetrics,
-    clock: systemClock,
-    flushMs: 10,
-  })
-  await store.migrate()
+  store = await madeTables(folder)
   const made = runWorld()
   slates = made.slates
   commits = made.commits

@@ -3,12 +3,10 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type ClickHouseStore, createClickHouseStore } from '../sinks/clickhouse/store.ts'
-import { systemClock } from '../streams/clock.ts'
-import { silentLogger } from '../streams/log.ts'
-import { noMetrics } from '../streams/metrics.ts'
+import type { ClickHouseStore } from '../sinks/clickhouse/store.ts'
 import type { TableRow } from '../streams/topology/outbox.ts'
 import { run, world } from './support/ledger-world.ts'
+import { madeTables } from './support/tables.ts'
 import { START } from './support/user-task.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'freshet-quality-'))
@@ -22,16 +20,7 @@ const query = /```sql\n(.*?)```/s.exec(
 
 beforeAll(async () => {
   for (const [key, row] of run(made, 7, 1).sent.rows) rows[key.split('|')[0]]?.push(row)
-  store = await createClickHouseStore({
-    url: `chdb:${folder}`,
-    database: 'freshet',
-    run: 'live',
-    log: silentLogger,
-    metrics: noMetrics,
-    clock: systemClock,
-    flushMs: 10,
-  })
-  await store.migrate()
+  store = await madeTables(folder)
   for (const table of ['quality', 'calibration'])
     for (let twice = 0; twice < 2; twice++) await store.insert(table, rows[table])
 }, 120_000)

@@ -6,9 +6,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type ClickHouseStore, createClickHouseStore } from '../sinks/clickhouse/store.ts'
-import { systemClock } from '../streams/clock.ts'
-import { silentLogger } from '../streams/log.ts'
+import type { ClickHouseStore } from '../sinks/clickhouse/store.ts'
 import { noMetrics } from '../streams/metrics.ts'
 import { resolveOptions } from '../streams/options.ts'
 import { viewVersion } from '../streams/runtime/names.ts'
@@ -23,6 +21,7 @@ import { FakeItems } from '../topologies/topk/fakes.ts'
 import { topkOptions } from '../topologies/topk/options.ts'
 import type { Evidence, Scorer } from '../topologies/topk/score.ts'
 import { createTopkStage } from '../topologies/topk/stage.ts'
+import { madeTables } from './support/tables.ts'
 import { GAP, impression, MINUTE, START, UserTask, watch } from './support/user-task.ts'
 
 /** By item index. */
@@ -165,16 +164,7 @@ function setUp(learnt = 1_000, servedBytes = 1 << 24) {
 const folder = mkdtempSync(join(tmpdir(), 'freshet-served-'))
 let store: ClickHouseStore
 beforeAll(async () => {
-  store = await createClickHouseStore({
-    url: `chdb:${folder}`,
-    database: 'freshet',
-    run: 'live',
-    log: silentLogger,
-    metrics: noMetrics,
-    clock: systemClock,
-    flushMs: 10,
-  })
-  await store.migrate()
+  store = await madeTables(folder)
 })
 afterAll(async () => {
   await store.close()

@@ -37,7 +37,7 @@ export function archiveCommand() {
     .action(action(eraseUser))
   return command(
     'archive',
-    'Topics into Avro files by partition and hour, which any Avro tool reads and `freshet replay` plays; the same call again goes on where it stood',
+    'Topics into Avro files by partition and hour, which any Avro tool reads; the same call again goes on where it stood',
     'freshet archive --to /backup/freshet --topic events,items,erasures --follow',
   )
     .option('--to <dir>', 'folder of the archive; made if absent')
