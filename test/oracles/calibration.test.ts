@@ -3,8 +3,8 @@ import { describe, expect, it } from 'vitest'
 import { hash53, randomFrom } from '../../streams/serde/hash.ts'
 import { closedForms, reliability } from '../../topologies/calibration/reliability.ts'
 import { type Reading, ScoreSums, sigmoid } from '../../topologies/calibration/sums.ts'
+import { tQuantile } from '../../topologies/drift/statistics/student.ts'
 import { ndcgAt, reciprocalRank } from '../../topologies/ledger/ranking.ts'
-import { studentQuantile } from '../../topologies/quality/interval.ts'
 import { runTools } from './tools.ts'
 
 interface Sample {
@@ -182,7 +182,7 @@ describe('calibration', () => {
 
   it("Student's quantiles are scipy's", () => {
     df.forEach((each, k) => {
-      close(studentQuantile(each), told.t[k], `df ${each}`)
+      close(tQuantile(0.05, each), told.t[k], `df ${each}`)
     })
   })
 })

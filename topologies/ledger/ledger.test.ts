@@ -8,7 +8,7 @@ import { hash53 } from '../../streams/serde/hash.ts'
 import { run, type Shown, type World, world } from '../../test/support/ledger-world.ts'
 import type { Recommender } from '../../test/support/recommender.ts'
 import { DAY, HOUR, MINUTE } from '../../test/support/user-task.ts'
-import { studentQuantile } from '../quality/interval.ts'
+import { tQuantile } from '../drift/statistics/student.ts'
 
 const bucketOf = (user: string): number => hash53(`bucket ${user}`) % 64
 
@@ -39,7 +39,7 @@ function ratio(
   const G = filled.length
   const squares = errors.reduce((sum, e) => sum + e * e, 0)
   if (G < 2 || squares < 1e-24) return { value, low: null, high: null, n }
-  const half = (studentQuantile(G - 1) * Math.sqrt((G / (G - 1)) * squares)) / n
+  const half = (tQuantile(0.05, G - 1) * Math.sqrt((G / (G - 1)) * squares)) / n
   return {
     value,
     low: Math.max(0, value - half),

@@ -6,7 +6,7 @@
  * G / (G - 1) sum e_g^2 / (sum b)^2 (the linearised ratio estimator of cluster sampling: Cochran, "Sampling Techniques", 1977,
  * 11.7; buckets are random groups of users), and R -+ t(.975; G - 1) sqrt(variance) covers it.
  */
-import { fUpperQuantile } from '../drift/statistics/special.ts'
+import { tQuantile } from '../drift/statistics/student.ts'
 
 export interface Ratio {
   readonly value: number | null
@@ -14,15 +14,6 @@ export interface Ratio {
   readonly low: number | null
   readonly high: number | null
   readonly n: number
-}
-
-/** t quantiles at 97.5% by degrees of freedom. */
-const quantiles: number[] = []
-
-/** The upper 2.5% point of Student's t: its square is the upper 5% point of F(1, df). */
-export function studentQuantile(df: number): number {
-  quantiles[df] ??= Math.sqrt(fUpperQuantile(0.05, 1, df))
-  return quantiles[df]
 }
 
 /**
@@ -55,7 +46,7 @@ export function ratioOf(
   }
   if (filled < 2 || squares === 0) return { value, low: null, high: null, n: b }
   const deviation = (Math.sqrt((filled / (filled - 1)) * squares) / b) * unit
-  const half = studentQuantile(filled - 1) * deviation
+  const half = tQuantile(0.05, filled - 1) * deviation
   return {
     value,
     low: Math.max(0, value - half),

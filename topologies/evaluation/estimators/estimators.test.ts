@@ -1,11 +1,11 @@
 /** Values by hand, intervals against their definitions, and refusals. */
 import { describe, expect, it } from 'vitest'
 import { randomFrom } from '../../../streams/serde/hash.ts'
+import { tQuantile } from '../../drift/statistics/student.ts'
 import { bernsteinLower, bootstrapIntervals, normalInterval, standardError } from './intervals.ts'
 import { halfOf, RewardModel } from './model.ts'
 import { sumRounds } from './single.ts'
 import { sumSlates } from './slate.ts'
-import { tQuantile } from './student.ts'
 import { overlapOf, propensityFault, refusalOf } from './support.ts'
 import { ClusterSums, estimateOf } from './terms.ts'
 

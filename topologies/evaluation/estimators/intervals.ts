@@ -11,7 +11,7 @@
  *    that holds with probability 1 - d for rewards of any shape, from 0 to b.
  */
 import { hash53, randomFrom } from '../../../streams/serde/hash.ts'
-import { tQuantile } from './student.ts'
+import { tQuantile } from '../../drift/statistics/student.ts'
 import { type ClusterSums, type Estimator, estimateOf } from './terms.ts'
 
 export type Interval = readonly [low: number, high: number]

@@ -1,5 +1,5 @@
-/** Quantiles of Student's t. */
-import { fUpperQuantile } from '../../drift/statistics/special.ts'
+/** Quantiles of Student's t, each computed once. */
+import { fUpperQuantile } from './special.ts'
 
 const known = new Map<string, number>()
 
