@@ -3,15 +3,13 @@ import { Decoder, type Encoder, type Experiment, type SchemaRegistry } from '../
 import { type Clock, systemClock } from '../streams/clock.ts'
 import { FreshetError, messageOf } from '../streams/errors.ts'
 import { type Logger, silentLogger } from '../streams/log.ts'
-import { noMetrics } from '../streams/metrics.ts'
 import type { TopicNames } from '../streams/runtime/names.ts'
 import type { LogRecord, Transport } from '../streams/transport/port.ts'
 import { ExperimentBook } from '../topologies/experiments/book.ts'
 import type { Call, Values } from './call.ts'
-import { isEmbedded, namesOf, openSchemas, openTransport, REACH_MS } from './compose.ts'
+import { REACH_MS } from './compose.ts'
 import { followTopic, isMissing, readTopic } from './followed-topic.ts'
-import { createLogger } from './logger.ts'
-import { outsideTopicSpecs } from './topics.ts'
+import { openLog } from './opened-log.ts'
 
 interface ExperimentsTopic {
   readonly transport: Transport
@@ -112,33 +110,19 @@ export interface OpenedExperiments {
 }
 
 /** The topic for one call of the command; made where the log is embedded. Errors: what can't be reached, in a sentence. */
-export async function openExperiments({ values }: Call): Promise<OpenedExperiments> {
-  const log = createLogger(values['log.level'])
-  const around = { values, log, metrics: noMetrics }
-  const names = namesOf(values)
-  const transport = await openTransport(around, REACH_MS)
-  try {
-    if (isEmbedded(values))
-      await transport.topics.create(outsideTopicSpecs(names, values['topics.partitions']))
-    const { registry, encoder } = await openSchemas(around)
-    const at = { transport, names, registry, clock: systemClock, log }
-    return {
-      async read() {
-        const book = new ExperimentBook(values)
-        const { onRecord, taken } = taking(book, at)
-        await readTopic({ transport, topic: topicOf(at) }, onRecord)
-        await taken()
-        return book
-      },
-      put: experiment => put(at, encoder, experiment),
-      async close() {
-        registry.close()
-        await transport.close()
-      },
-    }
-  } catch (error) {
-    await transport.close()
-    throw error
+export async function openExperiments(call: Call): Promise<OpenedExperiments> {
+  const opened = await openLog(call)
+  const at = { ...opened, clock: systemClock }
+  return {
+    async read() {
+      const book = new ExperimentBook(call.values)
+      const { onRecord, taken } = taking(book, at)
+      await readTopic({ transport: opened.transport, topic: topicOf(at) }, onRecord)
+      await taken()
+      return book
+    },
+    put: experiment => put(at, opened.encoder, experiment),
+    close: () => opened.close(),
   }
 }
 

@@ -4,15 +4,12 @@ import { Decoder, type Encoder, type Model, type SchemaRegistry } from '../schem
 import { type Clock, systemClock } from '../streams/clock.ts'
 import { FreshetError, messageOf } from '../streams/errors.ts'
 import type { Logger } from '../streams/log.ts'
-import { noMetrics } from '../streams/metrics.ts'
 import type { TopicNames } from '../streams/runtime/names.ts'
 import { readUpTo } from '../streams/runtime/restore.ts'
 import type { LogReader, LogRecord, Transport } from '../streams/transport/port.ts'
 import { CHUNK_BYTES, keyOf, type Manifest, parseKey, Shelf } from '../topologies/models/shelf.ts'
 import type { Call } from './call.ts'
-import { isEmbedded, namesOf, openSchemas, openTransport, REACH_MS } from './compose.ts'
-import { createLogger } from './logger.ts'
-import { outsideTopicSpecs } from './topics.ts'
+import { openLog } from './opened-log.ts'
 
 const POLL_MS = 500
 const RETRY_MS = 1_000
@@ -231,28 +228,16 @@ export interface OpenedModels {
 }
 
 /** The topic for one call of the command; made where the log is embedded. Errors: what can't be reached, in a sentence. */
-export async function openModels({ values }: Call): Promise<OpenedModels> {
-  const log = createLogger(values['log.level'])
-  const around = { values, log, metrics: noMetrics }
-  const names = namesOf(values)
-  const transport = await openTransport(around, REACH_MS)
-  try {
-    if (isEmbedded(values))
-      await transport.topics.create(outsideTopicSpecs(names, values['topics.partitions']))
-    const { registry, encoder } = await openSchemas(around)
-    const topic = new ModelsTopic({ transport, names, registry, clock: systemClock, log })
-    return {
-      topic,
-      encoder,
-      transport,
-      async close() {
-        await topic.close()
-        registry.close()
-        await transport.close()
-      },
-    }
-  } catch (error) {
-    await transport.close()
-    throw error
+export async function openModels(call: Call): Promise<OpenedModels> {
+  const opened = await openLog(call)
+  const topic = new ModelsTopic({ ...opened, clock: systemClock })
+  return {
+    topic,
+    encoder: opened.encoder,
+    transport: opened.transport,
+    async close() {
+      await topic.close()
+      await opened.close()
+    },
   }
 }

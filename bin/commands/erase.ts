@@ -1,7 +1,7 @@
 /** `freshet erase`: asks for a user's removal everywhere, and looks whether it is done. */
 import { randomUUID } from 'node:crypto'
 import { connect } from '../../sinks/clickhouse/connect.ts'
-import { sqlText } from '../../sinks/clickhouse/examples-export.ts'
+import { sqlText } from '../../sinks/clickhouse/sql-text.ts'
 import { systemClock } from '../../streams/clock.ts'
 import { FreshetError } from '../../streams/errors.ts'
 import { duration, durationTakes } from '../../streams/option-types.ts'

@@ -7,12 +7,10 @@ import { linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:f
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { FreshetError, messageOf } from '../../streams/errors.ts'
+import { isRunning, type ProcessIdentity, thisProcess } from '../../streams/process-identity.ts'
 
-interface Owner {
-  readonly pid: number
+interface Owner extends ProcessIdentity {
   readonly host: string
-  /** The process' start in kernel ticks where /proc tells it: a pid may be given anew. */
-  readonly startedAt: string
   /** What it does: "archive", "erase". */
   readonly work: string
 }
@@ -29,12 +27,7 @@ export function takeLock(dir: string, work: string): () => void {
     )
   }
   const lock = join(dir, 'lock')
-  const me: Owner = {
-    pid: process.pid,
-    host: hostname(),
-    startedAt: startOf(process.pid) ?? '',
-    work,
-  }
+  const me: Owner = { ...thisProcess(), host: hostname(), work }
   for (;;) {
     if (claim(lock, me)) return () => rmSync(lock, { force: true })
     const owner = ownerOf(lock)
@@ -91,25 +84,7 @@ function ownerOf(path: string): Owner | undefined {
 
 function isAlive(owner: Owner): boolean {
   // of another machine's processes nothing can be known
-  if (owner.host !== hostname()) return true
-  try {
-    process.kill(owner.pid, 0)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false
-  }
-  const startedAt = startOf(owner.pid)
-  return startedAt === undefined || owner.startedAt === '' || startedAt === owner.startedAt
-}
-
-/** Field 22 of /proc/<pid>/stat; undefined where there is no /proc. */
-function startOf(pid: number): string | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    // the process' name, in brackets, may hold blanks
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]
-  } catch {
-    return undefined
-  }
+  return owner.host !== hostname() || isRunning(owner)
 }
 
 function inUse(dir: string, owner: Owner): FreshetError {

@@ -2,6 +2,8 @@
  * The log as it stands in ClickHouse: `examples` for impressions and outcomes, `slates` for what else could have been drawn.
  * Rows of users who gave less consent since are passed over.
  */
+
+import { sqlText } from '../../sinks/clickhouse/sql-text.ts'
 import { mayBeUsed } from '../../sinks/clickhouse/withdrawn.ts'
 import type { LoggedImpression } from './impressions.ts'
 import { type Metric, type Outcome, rewardOf } from './rewards.ts'
@@ -121,9 +123,7 @@ const keyOf = (row: {
 function where(database: string, { from, to, logged, segment }: LogExtent): string {
   const at = (ms: number): string => `fromUnixTimestamp64Milli(toInt64(${ms}), 'UTC')`
   const conditions = [`ts >= ${at(from)}`, `ts < ${at(to)}`, mayBeUsed(database, { from, to })]
-  if (logged !== undefined) conditions.push(`policy = ${text(logged)}`)
-  for (const [key, value] of Object.entries(segment)) conditions.push(`${key} = ${text(value)}`)
+  if (logged !== undefined) conditions.push(`policy = ${sqlText(logged)}`)
+  for (const [key, value] of Object.entries(segment)) conditions.push(`${key} = ${sqlText(value)}`)
   return conditions.join(' AND ')
 }
-
-const text = (value: string): string => `'${value.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`

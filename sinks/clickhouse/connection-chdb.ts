@@ -10,6 +10,7 @@ import { resolve } from 'node:path'
 import type { Session } from 'chdb'
 import { FreshetError, messageOf } from '../../streams/errors.ts'
 import { type Connection, insertSettings, parquetSettings } from './connection.ts'
+import { sqlText } from './sql-text.ts'
 
 interface Opened {
   readonly directory: string
@@ -51,12 +52,12 @@ export async function connectChdb(directory: string): Promise<Connection> {
     },
     async parquet(sql, file, onBytes) {
       const settings = Object.entries(parquetSettings).map(([name, value]) => `${name} = ${value}`)
-      const to = resolve(file).replaceAll('\\', '\\\\').replaceAll("'", "\\'")
+      const to = sqlText(resolve(file))
       const look = (): void => onBytes(statSync(file, { throwIfNoEntry: false })?.size ?? 0)
       const looking = setInterval(look, 500)
       try {
         await session.queryAsync(
-          `${sql} INTO OUTFILE '${to}' FORMAT Parquet SETTINGS ${settings.join(', ')}`,
+          `${sql} INTO OUTFILE ${to} FORMAT Parquet SETTINGS ${settings.join(', ')}`,
         )
       } finally {
         clearInterval(looking)

@@ -13,8 +13,8 @@ import type { Clock } from '../../streams/clock.ts'
 import { FreshetError, messageOf } from '../../streams/errors.ts'
 import type { TableRow } from '../../streams/topology/outbox.ts'
 import type { SqlPort } from './connection.ts'
-import { sqlText } from './examples-export.ts'
 import type { Outage } from './outage.ts'
+import { sqlText } from './sql-text.ts'
 
 /** As it travels in a row for `erasures`: `order` has the last `ts` that goes, ms, by table. */
 interface Order {

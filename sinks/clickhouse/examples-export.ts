@@ -10,6 +10,7 @@
 import { closeSync, openSync, readSync, renameSync, rmSync, statSync } from 'node:fs'
 import { FreshetError, messageOf } from '../../streams/errors.ts'
 import type { Connection, SqlPort } from './connection.ts'
+import { sqlText } from './sql-text.ts'
 import { mayBeUsed } from './withdrawn.ts'
 
 export interface ExamplesWanted {
@@ -67,11 +68,6 @@ const columns = [
   'target',
   'feature_hash',
 ]
-
-/** A text as ClickHouse reads it. */
-export function sqlText(text: string): string {
-  return `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`
-}
 
 export async function countExamples(
   sql: Pick<SqlPort, 'query'>,

@@ -12,17 +12,12 @@
  * second live process is refused; the record of a dead one is taken over. Who only reads (`lmdbReader`) needs not own
  * anything: LMDB gives other processes the newest commit while one writes.
  */
-import { existsSync, mkdirSync, readFileSync, realpathSync } from 'node:fs'
+import { existsSync, mkdirSync, realpathSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Database, open, type RootDatabase } from 'lmdb'
 import { FreshetError, messageOf } from '../../errors.ts'
+import { isRunning, type ProcessIdentity, thisProcess } from '../../process-identity.ts'
 import type { Storage } from './storage.ts'
-
-interface Owner {
-  pid: number
-  /** The process' start in kernel ticks where /proc tells it, so that a number given anew is not taken for the owner. */
-  startedAt: string
-}
 
 const OWNER = 'owner'
 const ownedHere = new Set<string>()
@@ -39,13 +34,13 @@ export function lmdbStorage(dir: string): Storage {
   })
   const documents = root.openDB<unknown, string>({ name: 'documents', encoding: 'json' })
   root.transactionSync(() => {
-    const owner = documents.get(OWNER) as Owner | undefined
+    const owner = documents.get(OWNER) as ProcessIdentity | undefined
     if (owner !== undefined && isLive(owner, home))
       throw new FreshetError(
         'CALL_INVALID',
         `the data directory ${home} is in use by process ${owner.pid}; stop that one first or name another directory`,
       )
-    documents.putSync(OWNER, { pid: process.pid, startedAt: startOf(process.pid) ?? '' })
+    documents.putSync(OWNER, thisProcess())
   })
   ownedHere.add(home)
 
@@ -135,25 +130,6 @@ function* scan(batches: Batches, log: number, offset: number): Iterable<Buffer> 
   for (const { value } of batches.getRange({ start: [log, from], end: [log + 1] })) yield value
 }
 
-function isLive(owner: Owner, home: string): boolean {
-  if (owner.pid === process.pid) return ownedHere.has(home)
-  try {
-    process.kill(owner.pid, 0)
-  } catch (error) {
-    // EPERM: it lives, under another user
-    if (!(error instanceof Error && 'code' in error && error.code === 'EPERM')) return false
-  }
-  const startedAt = startOf(owner.pid)
-  return startedAt === undefined || owner.startedAt === '' || startedAt === owner.startedAt
-}
-
-/** Field 22 of /proc/<pid>/stat; undefined where there is no /proc. */
-function startOf(pid: number): string | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    // the process' name, in brackets, may hold blanks
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]
-  } catch {
-    return undefined
-  }
+function isLive(owner: ProcessIdentity, home: string): boolean {
+  return owner.pid === process.pid ? ownedHere.has(home) : isRunning(owner)
 }
