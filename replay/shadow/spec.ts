@@ -19,6 +19,8 @@ export interface ReplaySpec {
   readonly state: string
   /** Where to read each input topic (short name), by partition: offsets [from, to). */
   readonly ranges: Readonly<Record<string, readonly Range[]>>
+  /** Stands in packets: 1, or that of the live state it was copied from. */
+  readonly generation: number
   /** Length of an event-time step, ms. */
   readonly stepMs: number
   /** Takes the place of live rows instead of rows of its own (`replay backfill`). */
