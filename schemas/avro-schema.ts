@@ -43,6 +43,8 @@ export interface EnumType {
 }
 interface RecordField {
   readonly name: string
+  /** What it was called before. */
+  readonly aliases: readonly string[]
   readonly type: AvroType
   /** As JSON; undefined where the field is required. */
   readonly default: unknown
@@ -51,6 +53,8 @@ export interface RecordType {
   readonly kind: 'record'
   /** With namespace. */
   readonly name: string
+  /** What it was called before, with or without namespace. */
+  readonly aliases: readonly string[]
   readonly fields: readonly RecordField[]
 }
 export type AvroType =
@@ -133,7 +137,13 @@ function parseRecord(
   named: Map<string, AvroType>,
 ): AvroType {
   const fields: RecordField[] = []
-  const record = declare(given, namespace, named, name => ({ kind: 'record', name, fields }))
+  const aliases = aliasesOf(given)
+  const record = declare(given, namespace, named, name => ({
+    kind: 'record',
+    name,
+    aliases,
+    fields,
+  }))
   const name = record.kind === 'record' ? record.name : ''
   const inner = name.includes('.') ? name.slice(0, name.lastIndexOf('.')) : ''
   if (!Array.isArray(given.fields)) throw unsuitable(`has a record ${name} without fields`)
@@ -143,7 +153,7 @@ function parseRecord(
     if (fields.some(earlier => earlier.name === field.name))
       throw unsuitable(`has the field ${field.name} twice in ${name}`)
     const type = parseType(field.type, inner, named)
-    fields.push({ name: field.name, type, default: field.default })
+    fields.push({ name: field.name, aliases: aliasesOf(field), type, default: field.default })
   }
   return record
 }
@@ -177,6 +187,10 @@ function qualify(name: string, namespace: string): string {
 function texts(given: unknown, name: string): readonly string[] {
   if (Array.isArray(given) && given.every(each => typeof each === 'string')) return given
   throw unsuitable(`has an enum ${name} without symbols`)
+}
+
+function aliasesOf({ aliases }: Record<string, unknown>): readonly string[] {
+  return Array.isArray(aliases) ? aliases.filter(each => typeof each === 'string') : []
 }
 
 function wholeNumber(given: unknown, name: string): number {

@@ -29,9 +29,27 @@ const deepestSkip = 64
  * Errors: DEPENDENCY_UNSUITABLE, naming the field and both types, where no value of the writer's could be read.
  */
 export function compile(writer: AvroType, reader: RecordType): Read {
-  if (writer.kind !== 'record' || unqualified(writer.name) !== unqualified(reader.name))
+  if (writer.kind !== 'record' || !isCalled(writer, unqualified(reader.name)))
     throw mismatch(reader.name, writer, reader)
   return new Compiler().record(writer, reader)
+}
+
+/** By its unqualified name, now or before. */
+export const isCalled = ({ name, aliases }: RecordType, wanted: string): boolean =>
+  unqualified(name) === wanted || aliases.some(alias => unqualified(alias) === wanted)
+
+/** The place of the reader's field that a writer's is; -1: we have none. A field's own name goes before what another was called. */
+function placeOf(
+  field: RecordType['fields'][number],
+  writer: RecordType,
+  reader: RecordType,
+): number {
+  const own = reader.fields.findIndex(ours => ours.name === field.name)
+  if (own >= 0) return own
+  const isFree = (name: string): boolean =>
+    writer.fields.every(each => each.name !== name) &&
+    writer.fields.find(each => each.aliases.includes(name)) === field
+  return reader.fields.findIndex(({ name }) => field.aliases.includes(name) && isFree(name))
 }
 
 class Compiler {
@@ -47,7 +65,7 @@ class Compiler {
     const lines: string[] = []
     const given = new Set<string>()
     for (const field of writer.fields) {
-      const index = reader.fields.findIndex(ours => ours.name === field.name)
+      const index = placeOf(field, writer, reader)
       if (index < 0) {
         lines.push(`${this.constant(this.skipper(field.type))}(c)`)
         continue

@@ -11,7 +11,7 @@ import { type Clock, systemClock } from '../streams/clock.ts'
 import { messageOf } from '../streams/errors.ts'
 import type { DeadLetterCode } from '../streams/topology/outbox.ts'
 import { type AvroType, parseSchema, unqualified } from './avro-schema.ts'
-import { compile, type Read } from './compile.ts'
+import { compile, isCalled, type Read } from './compile.ts'
 import { Cursor } from './cursor.ts'
 import { jsonEvent } from './json.ts'
 import { readerSchemas } from './readers.ts'
@@ -195,7 +195,11 @@ export class Decoder<T extends OutsideTopic> {
 
   private planFor(id: number, writer: AvroType): Plan | Bad {
     const names: readonly RecordName[] = topicRecords[this.topic]
-    const name = names.find(ours => writer.kind === 'record' && unqualified(writer.name) === ours)
+    const isOurs = (ours: RecordName): boolean =>
+      writer.kind === 'record' && unqualified(writer.name) === ours
+    const wasOurs = (ours: RecordName): boolean =>
+      writer.kind === 'record' && isCalled(writer, ours)
+    const name = names.find(isOurs) ?? names.find(wasOurs)
     if (name === undefined) {
       const found = writer.kind === 'record' ? writer.name : writer.kind
       const message = `schema ${id} is ${found}; on this topic freshet reads ${names.join(', ')}`
