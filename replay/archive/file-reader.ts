@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { FreshetError, messageOf } from '../../streams/errors.ts'
 import { blockHead, type RawBlock } from './blocks.ts'
 import { damaged, decodeHeader, type FileHeader, SYNC_BYTES } from './format.ts'
+import type { FileEntry, Manifest } from './manifest.ts'
 
 const READ_BYTES = 256 << 10
 /** A header is longer than that only where it is none. */
@@ -104,4 +105,20 @@ export async function readFile(
       at = end + SYNC_BYTES
     }
   }
+}
+
+/** What a file says that it is, where that is not what the manifest names it for. */
+export function foreignness(
+  manifest: Manifest,
+  entry: FileEntry,
+  { header }: Pick<FileContent, 'header'>,
+): string | undefined {
+  const topic = manifest.topics.find(one => one.name === entry.topic)
+  const said = `${header.topic}-${header.partition}@${header.from}`
+  if (header.archive !== manifest.id) return `it is of another archive (${header.archive})`
+  if (said !== `${entry.topic}-${entry.partition}@${entry.from}`)
+    return `it is ${said}, the manifest names it for ${entry.topic}-${entry.partition}@${entry.from}`
+  if (header.partitions !== topic?.partitions.length)
+    return `it was written when ${entry.topic} had ${header.partitions} partitions, the manifest has ${topic?.partitions.length ?? 'no such topic'}`
+  return undefined
 }

@@ -10,7 +10,7 @@
 import type { SchemaSource } from '../../schemas/index.ts'
 import { readBlock } from './blocks.ts'
 import { type Disk, nodeDisk } from './disk.ts'
-import { type FileContent, readFile } from './file-reader.ts'
+import { type FileContent, foreignness, readFile } from './file-reader.ts'
 import { type ArchivedRecord, type Codec, damaged } from './format.ts'
 import { type FileEntry, filesOf, type Manifest, manifestOf } from './manifest.ts'
 import { type Head, Heads } from './merge.ts'
@@ -82,7 +82,7 @@ export class ArchiveReader {
     const heads = new Heads<Cursor>()
     const cursors = this.places(range).map(
       ({ name, partition }, rank) =>
-        new Cursor(this.disk, this.filesIn(name, partition, range), {
+        new Cursor(this.disk, this.manifest, this.filesIn(name, partition, range), {
           rank,
           byTime,
           keep: keeps(range, name, partition),
@@ -161,6 +161,7 @@ class Cursor implements Head {
   records: ArchivedRecord[] = []
   index = 0
   private readonly disk: Disk
+  private readonly manifest: Manifest
   private readonly files: readonly FileEntry[]
   private readonly byTime: boolean
   private readonly keep: ((record: ArchivedRecord) => boolean) | undefined
@@ -169,6 +170,7 @@ class Cursor implements Head {
 
   constructor(
     disk: Disk,
+    manifest: Manifest,
     files: readonly FileEntry[],
     options: {
       readonly rank: number
@@ -177,6 +179,7 @@ class Cursor implements Head {
     },
   ) {
     this.disk = disk
+    this.manifest = manifest
     this.files = files
     this.rank = options.rank
     this.byTime = options.byTime
@@ -226,14 +229,10 @@ class Cursor implements Head {
         0,
         'it is missing: was the archive changed (an erasure, retention) while it was read?',
       )
-    const { archive, topic, partition } = content.header
-    if (topic !== entry.topic || partition !== entry.partition) {
+    const foreign = foreignness(this.manifest, entry, content)
+    if (foreign !== undefined) {
       await content.close()
-      throw damaged(
-        entry.path,
-        0,
-        `it is of ${topic}-${partition} of archive ${archive}, the manifest names it for ${entry.topic}-${entry.partition}`,
-      )
+      throw damaged(entry.path, 0, foreign)
     }
     this.file = { entry, content }
     return true

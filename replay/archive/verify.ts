@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto'
 import { FreshetError, messageOf } from '../../streams/errors.ts'
 import { readBlock } from './blocks.ts'
 import { type Disk, nodeDisk } from './disk.ts'
-import { type FileContent, readFile } from './file-reader.ts'
+import { type FileContent, foreignness, readFile } from './file-reader.ts'
 import type { ArchivedRecord } from './format.ts'
 import {
   type FileEntry,
@@ -154,21 +154,6 @@ async function checkFile(disk: Disk, manifest: Manifest, entry: FileEntry): Prom
 const whatItHolds = ({ topic, partition, from, next, records }: FileEntry): string =>
   `${records} records of ${topic}-${partition}, offsets ${from} to ${next - 1}`
 
-function foreignness(
-  manifest: Manifest,
-  entry: FileEntry,
-  { header }: FileContent,
-): string | undefined {
-  const topic = manifest.topics.find(one => one.name === entry.topic)
-  const said = `${header.topic}-${header.partition}@${header.from}`
-  if (header.archive !== manifest.id) return `it is of another archive (${header.archive})`
-  if (said !== `${entry.topic}-${entry.partition}@${entry.from}`)
-    return `it is ${said}, the manifest names it for ${entry.topic}-${entry.partition}@${entry.from}`
-  if (header.partitions !== topic?.partitions.length)
-    return `it was written when ${entry.topic} had ${header.partitions} partitions, the manifest has ${topic?.partitions.length ?? 'no such topic'}`
-  return undefined
-}
-
 /** Counts a file's records anew, to be compared with what the manifest says. */
 class Recount {
   private readonly entry: FileEntry
@@ -222,7 +207,11 @@ class Recount {
 }
 
 /** Do a partition's files follow each other without a hole? */
-function continuity(name: string, place: PartitionEntry, files: readonly FileEntry[]): Fault[] {
+export function continuity(
+  name: string,
+  place: PartitionEntry,
+  files: readonly FileEntry[],
+): Fault[] {
   const faults: Fault[] = []
   let next = place.kept
   for (const file of files) {
