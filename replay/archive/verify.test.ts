@@ -118,7 +118,7 @@ describe('verify', () => {
     )
     expect(await kinds()).toContain('foreign')
     expect(await messages()).toContain('it is events-1@0, the manifest names it for events-0@0')
-    await expect(readArchive(dir)).rejects.toThrow(/it is of events-1/)
+    await expect(readArchive(dir)).rejects.toThrow(/it is events-1@0/)
 
     const other = newFolder()
     const wider = await newLog(3)
