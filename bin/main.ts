@@ -15,6 +15,7 @@ import { inspectCommand } from './commands/inspect.ts'
 import { modelsCommand } from './commands/models.ts'
 import { rebuildCommand } from './commands/rebuild.ts'
 import { referenceCommand } from './commands/reference.ts'
+import { replayPartCommand } from './commands/replay-part.ts'
 import { resetCommand } from './commands/reset.ts'
 import { runCommand } from './commands/run.ts'
 import { simulateCommand } from './commands/simulate.ts'
@@ -51,6 +52,7 @@ for (const made of [
   resetCommand(),
 ])
   program.addCommand(made)
+program.addCommand(replayPartCommand(), { hidden: true })
 
 try {
   await program.parseAsync(process.argv)

@@ -48,8 +48,8 @@ export type TaskMarks = Readonly<Record<string, LogMark>>
 
 /** Some of a replay's tasks: in this process or in one of their own. */
 export interface ReplayPart {
-  /** Restores its tasks and finds the first records. */
-  open(lengths: TaskMarks): Promise<Step | undefined>
+  /** Restores its tasks and finds the first records behind the step that was done last. */
+  open(marks: TaskMarks, after: Step | null): Promise<Step | undefined>
   /** One step. `settle`: nothing more will come, so soft rows do not wait. */
   step(step: Step, inbox: Inbox, settle: boolean): Promise<StepReport>
   /** All that left so far is acknowledged by the sinks, and all commits are on the disk. */

@@ -58,6 +58,8 @@ export class TaskLog {
   private readonly task: string
   private mark: LogMark
   private fd: number
+  /** Files that the last checkpoint may still name. */
+  private stale: string[] = []
 
   private constructor(dir: string, task: string, mark: LogMark) {
     this.dir = dir
@@ -92,8 +94,9 @@ export class TaskLog {
     return bytes
   }
 
-  /** All that was appended is on the disk; gives the mark for the checkpoint. */
+  /** All that was appended is on the disk; gives the mark for the next checkpoint. The one before it stands by now. */
   async sync(): Promise<LogMark> {
+    for (const file of this.stale.splice(0)) rmSync(join(this.dir, file))
     const { bytes, base } = this.mark
     if (bytes > COMPACT_FROM && bytes > COMPACT_RATIO * base) this.compact()
     await fsyncAsync(this.fd)
@@ -103,12 +106,6 @@ export class TaskLog {
   /** Its batches, in order. */
   batches(): Generator<FetchedBatch> {
     return readLog(this.dir, this.task, this.mark)
-  }
-
-  /** A checkpoint names the file in force: others of this task go. */
-  tidy(): void {
-    for (const file of readdirSync(this.dir))
-      if (file !== this.mark.file && isOf(this.task, file)) rmSync(join(this.dir, file))
   }
 
   close(): void {
@@ -152,6 +149,7 @@ export class TaskLog {
     put()
     closeSync(this.fd)
     this.fd = fd
+    this.stale.push(this.mark.file)
     this.mark = { ...mark, base: mark.bytes }
   }
 }
