@@ -23,17 +23,18 @@ export interface ReplaySpec {
   readonly generation: number
   /** Length of an event-time step, ms. */
   readonly stepMs: number
-  /** Takes the place of live rows instead of rows of its own (`replay backfill`). */
+  /** What `replay backfill` recomputes; null for all others. Its rows stand under the replay's name until all are there. */
   readonly backfill: Backfill | null
 }
 
+/** Which rows of a replay are kept (replay/backfill/filtered-tables.ts); nothing else leaves it. */
 export interface Backfill {
   readonly tables: readonly string[]
-  /** Windows that begin within [fromMs, toMs) are written. */
+  /** Rows whose window begins, or whose time is, within [fromMs, toMs). */
   readonly fromMs: number
   readonly toMs: number
-  /** Added to each row's revision, so that it stands above what is there. */
-  readonly revision: number
+  /** Subjects of drift and histograms that it cannot tell, so that live's rows stay. */
+  readonly leaves: readonly string[]
 }
 
 /** A name that can't be taken for the live system's, nor leave its folder. */
