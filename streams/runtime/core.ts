@@ -48,6 +48,8 @@ export interface CoreSettings {
   readonly kind: TaskKind
   readonly partition: number
   readonly generation: number
+  /** Of the state, as packets name it: the same where it is not given. */
+  readonly stateGeneration?: number
   /** Offset of the ownership record; 0 where nothing is claimed. */
   readonly token?: number
   /** false: nobody takes table rows, so none are kept. */
@@ -65,6 +67,7 @@ export interface CoreSettings {
 export class TaskCore {
   readonly name: string
   private readonly settings: CoreSettings
+  private readonly stateGeneration: number
   private logic: TaskLogic
   private stages: readonly Stage[]
   private processing: readonly Stage[]
@@ -95,6 +98,7 @@ export class TaskCore {
 
   constructor(settings: CoreSettings) {
     this.settings = settings
+    this.stateGeneration = settings.stateGeneration ?? settings.generation
     const { kind, partition } = settings
     this.name = `${kind.name}-${partition}`
     this.logic = kind.create({
@@ -152,10 +156,10 @@ export class TaskCore {
     }
     const where = `${this.name} deltas@${record.offset}`
     const packet = decodePacket(record.value, where)
-    if (packet.generation !== this.settings.generation)
+    if (packet.generation !== this.stateGeneration)
       throw new FreshetError(
         'DELTA_GENERATION',
-        `${where}: packet of generation ${packet.generation} from ${packet.source}, this is generation ${this.settings.generation}; the state was reset in part; reset the whole application with \`freshet reset\``,
+        `${where}: packet of generation ${packet.generation} from ${packet.source}, this is generation ${this.stateGeneration}; the state was reset in part; reset the whole application with \`freshet reset\``,
       )
     const isNew = this.applied.take(packet, where)
     this.advance(DELTAS, record.offset + 1)
@@ -235,7 +239,7 @@ export class TaskCore {
     const { packets: made, tables, records, views, removedViews, published } = this.outbox.close()
     const packets: OutgoingPacket[] = []
     this.bornAt ||= this.settings.wall()
-    const { generation, token = 0 } = this.settings
+    const { token = 0, stateGeneration: generation = this.settings.generation } = this.settings
     for (const { kind, partition, frames } of made) {
       const to = `${kind}-${partition}`
       const number = (this.sent.get(to) ?? 0) + 1

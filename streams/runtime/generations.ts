@@ -1,43 +1,36 @@
 /**
- * Whose the topics of a prefix are, which generation of the state is in force, and which tasks of it have state: a journal
- * on `<prefix>generations`, never compacted, a few records in an application's life. Every worker reads it before it
- * touches anything else.
+ * Whose the topics of a prefix are, which generation is in force and where its state stands, and which tasks of it have state:
+ * a journal on `<prefix>generations`, never compacted, a few records in an application's life. Every worker reads it before
+ * it touches anything else.
  *
  *  - G1 One application a prefix: another application.id is refused before it fences anyone.
- *  - G2 All workers have the generation that stands here; only a reset raises it. No option can make two of one application
- *    differ.
- *  - G3 A task that had state and finds none had it removed by hand: an error, never a quiet start from nothing.
+ *  - G2 All workers have the generation that stands here; only a reset, a cutover or a rollback raises it. No option can make
+ *       two of one application differ.
+ *  - G3 A task that had state and finds none had it removed by hand: an error, never a quiet start from nothing. Tasks of
+ *       state that a generation goes on with are born with its record.
+ *  - G4 While a hold is in force no worker has a task, and whoever holds raises before its deadline or not at all. A hold
+ *       that is over leaves everything as it was.
  *
- * Two that write at once: a record names the offset of the one it replaces, and is in force only if that still was.
+ * Two that write at once: a record of a generation names the offset of the one it replaces, and is in force only if that
+ * still was; of two holds the first in the log is.
  */
-import { FreshetError, messageOf } from '../errors.ts'
+import { FreshetError } from '../errors.ts'
 import type { Transport } from '../transport/port.ts'
 import { RecordBatchBuilder } from '../transport/record-batch.ts'
+import {
+  type Generation,
+  type Hold,
+  type Journal,
+  JournalReading,
+  KEY,
+  type Switch,
+} from './journal-records.ts'
 import { type TopicNames, topicNames } from './names.ts'
 import { readUpTo } from './restore.ts'
 
-const KEY = { generation: 'generation', born: 'born' } as const
 const DEADLINE_MS = 60_000
 /** How far up generations are looked for that the journal does not name. */
 export const LOOKED_FOR = 64
-
-/** A record in force. */
-export interface Generation {
-  readonly application: string
-  readonly generation: number
-  /** Wall clock, ms. */
-  readonly at: number
-  readonly offset: number
-}
-
-export interface Journal {
-  /** undefined: nothing has begun. */
-  readonly current: Generation | undefined
-  /** Names of tasks that have state, in the current generation. */
-  readonly born: ReadonlySet<string>
-  /** Kinds that had state, by generation. */
-  readonly kinds: ReadonlyMap<number, ReadonlySet<string>>
-}
 
 export interface GenerationsSettings {
   readonly transport: Transport
@@ -46,50 +39,56 @@ export interface GenerationsSettings {
   readonly wall: () => number
 }
 
+/** What a process works on. */
+export interface InForce {
+  /** Of views and table rows. */
+  readonly generation: number
+  /** Of the topics, those of the state in force among them. */
+  readonly names: TopicNames
+}
+
+/** As the journal says; the first generation where nothing has begun. */
+export function inForce(names: TopicNames, { current }: Pick<Journal, 'current'>): InForce {
+  const own = names.outside('')
+  return { generation: current?.generation ?? 1, names: topicNames(own, current?.state ?? 1) }
+}
+
 export class Generations {
   private readonly settings: GenerationsSettings
   private readonly at: { readonly topic: string; readonly partition: 0 }
-  private known: Journal & { readonly born: Set<string> } = {
-    current: undefined,
-    born: new Set(),
-    kinds: new Map(),
-  }
+  private known: Journal
+  /** Births of this generation that are known: those read, and those that were added since. */
+  private born = new Set<string>()
 
   constructor(settings: GenerationsSettings) {
     this.settings = settings
     this.at = { topic: settings.names.outside('generations'), partition: 0 }
+    this.known = new JournalReading(settings.names.outside('')).journal()
+  }
+
+  /** Where the journal ends, which must be there: nothing has changed while this has not. */
+  async end(): Promise<number> {
+    return (await this.settings.transport.topics.offsets([this.at]))[0].end
   }
 
   /** What stands there now; nothing is made. Errors: CHANGELOG_CORRUPT with the address of a record that can't be read. */
   async read(): Promise<Journal> {
-    const { transport } = this.settings
+    const { transport, names } = this.settings
     const { topic } = this.at
     if (!(await transport.topics.describe([topic])).has(topic)) return this.known
-    const [{ end }] = await transport.topics.offsets([this.at])
-    let current: Generation | undefined
-    const born = new Map<number, Set<string>>()
+    const end = await this.end()
+    const reading = new JournalReading(names.outside(''))
     await readUpTo(
       transport,
       this.at,
       end,
       ({ records }) => {
-        for (const { offset, key, value } of records) {
-          const found = parse(key, value, `${topic}-0@${offset}`)
-          if ('follows' in found) {
-            if (found.follows === (current?.offset ?? -1)) current = { ...found, offset }
-          } else {
-            const tasks = born.get(found.generation) ?? new Set()
-            born.set(found.generation, tasks.add(found.task))
-          }
-        }
+        for (const record of records) reading.take(record, `${topic}-0@${record.offset}`)
       },
       () => false,
     )
-    this.known = {
-      current,
-      born: born.get(current?.generation ?? -1) ?? new Set(),
-      kinds: new Map([...born].map(([generation, tasks]) => [generation, kindsOf(tasks)])),
-    }
+    this.known = reading.journal()
+    this.born = new Set(this.known.born)
     return this.known
   }
 
@@ -114,32 +113,63 @@ export class Generations {
     }
   }
 
-  /** Begins a generation in the place of `from`. Errors: APPLICATION_OTHER where someone else did so meanwhile. */
+  /**
+   * Begins a generation in the place of `from`; `switched`: it goes on with state that is there already.
+   * Errors: APPLICATION_OTHER where someone else did so meanwhile.
+   */
   async raise(
     from: Generation | undefined,
     application: string,
     generation: number,
+    switched?: Switch,
   ): Promise<Generation> {
     await this.make()
     const follows = from?.offset ?? -1
-    await this.append(KEY.generation, { application, generation, follows })
+    const record = { application, generation, follows, ...switched }
+    await this.append(switched ? KEY.switch : KEY.generation, record)
     const { current } = await this.read()
-    if (current?.application === application && current.generation === generation) return current
+    if (
+      current?.application === application &&
+      current.generation === generation &&
+      current.by === (switched?.by ?? null)
+    )
+      return current
     throw new FreshetError(
       'APPLICATION_OTHER',
       `${this.at.topic}-0@${current?.offset}: while generation ${generation} of ${application} was begun, generation ${current?.generation} of ${current?.application} was; call it again if that was not you`,
     )
   }
 
+  /** Has workers let go (G4). Again with the same id: until another time. Errors: WORKERS_RUNNING while someone else does. */
+  async hold(hold: Hold): Promise<void> {
+    await this.append(KEY.hold, hold)
+    const found = (await this.read()).hold
+    if (found?.id === hold.id) return
+    throw new FreshetError(
+      'WORKERS_RUNNING',
+      found
+        ? `${found.by} holds the workers until ${new Date(found.until).toISOString()}; wait until it is done`
+        : `generation ${this.known.current?.generation} began while ${hold.by} was to hold the workers of generation ${hold.generation}; call it again`,
+    )
+  }
+
+  /** Gives a hold back before its time. */
+  async release(hold: Hold): Promise<void> {
+    await this.append(KEY.hold, { ...hold, until: 0 })
+  }
+
   /** G3 for one task, as its claim needs it. */
   birthsOf(task: string): Births {
     return {
-      known: async () => this.known.born.has(task) || (await this.read()).born.has(task),
+      known: async () => {
+        if (!this.born.has(task)) await this.read()
+        return this.born.has(task)
+      },
       add: async () => {
-        const { current, born } = this.known
-        if (current === undefined || born.has(task)) return
+        const { current } = this.known
+        if (current === undefined || this.born.has(task)) return
         await this.append(KEY.born, { generation: current.generation, task })
-        born.add(task)
+        this.born.add(task)
       },
     }
   }
@@ -200,35 +230,3 @@ export interface Births {
   /** Its first ownership stands in its log. */
   add(): Promise<void>
 }
-
-type Found =
-  | { application: string; generation: number; at: number; follows: number }
-  | { generation: number; task: string }
-
-function parse(key: Buffer | null, value: Buffer | null, where: string): Found {
-  try {
-    const found = JSON.parse(String(value)) as Record<string, unknown>
-    const { generation, at, follows, application, task } = found
-    const kind = String(key)
-    if (kind === KEY.born && isCount(generation) && typeof task === 'string')
-      return { generation, task }
-    if (
-      kind === KEY.generation &&
-      [generation, at, follows].every(Number.isSafeInteger) &&
-      typeof application === 'string'
-    )
-      return found as Found
-    throw new TypeError(`it is ${kind} ${value}`)
-  } catch (error) {
-    throw new FreshetError(
-      'CHANGELOG_CORRUPT',
-      `${where}: this is no record of a generation (${messageOf(error)}): a newer version or someone else wrote it; run that version, or remove the topic and begin anew with \`freshet reset\``,
-      error,
-    )
-  }
-}
-
-const isCount = (value: unknown): value is number => Number.isSafeInteger(value)
-
-const kindsOf = (tasks: ReadonlySet<string>): ReadonlySet<string> =>
-  new Set([...tasks].map(task => task.slice(0, task.lastIndexOf('-'))))

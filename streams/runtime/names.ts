@@ -1,19 +1,39 @@
-/** Names of freshet's topics. The generation stands in internal names: a reset raises it for the whole application (C4). */
+/**
+ * Names of freshet's topics. Those of its state carry the number of the generation that the state began in: a reset begins
+ * another one for the whole application (C4). State may stand under another prefix than the application's (a replay's that
+ * was cut over); topics for outside never do.
+ */
 import type { TaskId } from '../transport/port.ts'
 
+/** Where state stands. */
+export interface StateAt {
+  /** Of the names of its topics. */
+  readonly prefix: string
+  /** Stands in their names, and in every packet. */
+  readonly generation: number
+}
+
 export interface TopicNames {
+  readonly state: StateAt
   outside(topic: string): string
   changelog(kind: string): string
   deltas(kind: string): string
 }
 
-export function topicNames(prefix: string, generation: number): TopicNames {
+/** `state`: the number of a generation under the application's own prefix, or where else the state stands. */
+export function topicNames(prefix: string, state: number | StateAt): TopicNames {
+  const at = typeof state === 'number' ? { prefix, generation: state } : state
+  const own = `${at.prefix}g${at.generation}.`
   return {
+    state: at,
     outside: topic => prefix + topic,
-    changelog: kind => `${prefix}g${generation}.${kind}-changelog`,
-    deltas: kind => `${prefix}g${generation}.${kind}-deltas`,
+    changelog: kind => `${own}${kind}-changelog`,
+    deltas: kind => `${own}${kind}-deltas`,
   }
 }
+
+/** Prefix of the topics of a replay's state once it is brought to the log. */
+export const replayPrefix = (prefix: string, replay: string): string => `${prefix}replay.${replay}.`
 
 export function taskName(task: TaskId): string {
   return `${task.kind}-${task.partition}`

@@ -88,6 +88,7 @@ async function rebuildTask(
     kind,
     partition: changelog.partition,
     generation,
+    stateGeneration: settings.names.state.generation,
     outsideName: settings.names.outside,
     partitionsOf: name => counts.get(name) ?? 0,
     now: () => clock.now(),

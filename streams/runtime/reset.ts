@@ -5,7 +5,8 @@
  */
 import { FreshetError } from '../errors.ts'
 import type { Transport } from '../transport/port.ts'
-import { type Generation, Generations, LOOKED_FOR } from './generations.ts'
+import { Generations, LOOKED_FOR } from './generations.ts'
+import type { Generation } from './journal-records.ts'
 import { type TopicNames, topicNames } from './names.ts'
 
 export interface ResetSettings {
@@ -23,7 +24,7 @@ export interface ResetPlan {
   /** In force now; undefined where the journal is empty. */
   readonly from: Generation | undefined
   readonly to: number
-  /** freshet's own topics of all generations up to now. */
+  /** freshet's own topics of all generations up to now, and those of state elsewhere that one went on with. */
   readonly topics: readonly string[]
 }
 
@@ -39,7 +40,7 @@ export class Reset {
   /** What it would do; undefined where there is no state. Errors: WORKERS_RUNNING. */
   async plan(): Promise<ResetPlan | undefined> {
     const { names, kinds, transport } = this.settings
-    const { current, kinds: had } = await this.generations.read()
+    const { current, kinds: had, elsewhere } = await this.generations.read()
     await this.refuseWorkers(current)
     const allKinds = new Set([...kinds, ...[...had.values()].flatMap(known => [...known])])
     const places = new Map<string, number>()
@@ -47,6 +48,12 @@ export class Reset {
       for (const kind of allKinds) {
         const own = topicNames(names.outside(''), g)
         places.set(own.changelog(kind), g).set(own.deltas(kind), g)
+      }
+    // numbers under another prefix say nothing of this one's
+    for (const state of elsewhere)
+      for (const kind of allKinds) {
+        const kept = topicNames(names.outside(''), state)
+        places.set(kept.changelog(kind), 0).set(kept.deltas(kind), 0)
       }
     const found = await transport.topics.describe([...places.keys()])
     const topics = [...places.keys()].filter(topic => found.has(topic)).sort()

@@ -137,18 +137,15 @@ export class Task {
     this.life.to('restoring')
     this.ownership = ownership
     const core = new TaskCore({
+      ...around,
       kind: this.kind,
       partition: this.id.partition,
-      generation: around.generation,
+      stateGeneration: around.outlets.names.state.generation,
       token: ownership.token,
       tables: around.outlets.tables !== null,
       outsideName: around.outlets.names.outside,
-      partitionsOf: around.partitionsOf,
       now: () => around.clock.now(),
       wall: () => around.clock.wall(),
-      table: around.table,
-      metrics: around.metrics,
-      log: around.log,
     })
     this.core = core
     await readUpTo(

@@ -49,6 +49,7 @@ const RECHECKED: ReadonlySet<ErrorCode> = new Set([
 export interface WorkerSettings {
   readonly application: Application
   readonly transport: Transport
+  /** Of the state in force (`inForce`). */
   readonly names: TopicNames
   readonly outlets: Outlets
   readonly clock: Clock
