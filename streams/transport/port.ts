@@ -195,6 +195,8 @@ export interface Transport {
   waiting(): string | undefined
   /** Who is in a consumer group, for a person to read. Absent where one process is all there is. */
   members?(groupId: string): Promise<readonly string[]>
+  /** What a group has committed, in the order asked; undefined where nothing is. Absent where there are no groups. */
+  committed?(groupId: string, at: readonly TopicPartition[]): Promise<(number | undefined)[]>
   /** Absent where there is no cluster to ask. */
   facts?(topics: readonly string[]): Promise<ClusterFacts>
   close(): Promise<void>

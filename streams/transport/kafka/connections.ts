@@ -74,6 +74,12 @@ export interface BrokerCalls {
   describeGroups(request: {
     groupIds: string[]
   }): Promise<{ groups: { members: { clientId: string; clientHost: string }[] }[] }>
+  offsetFetch(request: {
+    groupId: string
+    topics: { topic: string; partitions: { partition: number }[] }[]
+  }): Promise<{
+    responses: { topic: string; partitions: { partition: number; offset: string }[] }[]
+  }>
   offsetCommit(request: {
     groupId: string
     groupGenerationId: number

@@ -9,7 +9,7 @@ import { Cluster, type ClusterContext } from './cluster.ts'
 import { type ConnectionOptions, LinkFactory } from './connections.ts'
 import { readFacts } from './facts.ts'
 import { checkGroup, KafkaMembership } from './group.ts'
-import { groupMembers } from './group-members.ts'
+import { groupMembers, groupOffsets } from './group-members.ts'
 import { KafkaPublisher, newProducerId } from './publisher.ts'
 import { ReadPool, readOnce } from './read.ts'
 import { KafkaLogReader } from './reader.ts'
@@ -89,6 +89,7 @@ export async function createKafkaTransport(options: KafkaTransportOptions): Prom
     waiting: () => waits.text(),
     facts: topics => readFacts(control, topics),
     members: groupId => groupMembers(control, groupId),
+    committed: (groupId, at) => groupOffsets(control, groupId, at),
     close: async () => {
       await Promise.all([...memberships].map(membership => membership.leave()))
       await Promise.all([...readers].map(reader => reader.close()))
