@@ -58,6 +58,6 @@ export interface ViewReader {
   /** The `n` best members of a sorted set, best first; [] where there is none. */
   zset(key: string, n: number): Promise<{ readonly member: string; readonly score: number }[]>
   string(key: string): Promise<string | null>
-  /** All keys that begin with `prefix`, in no order, each once. */
-  scan(prefix: string): AsyncIterable<string>
+  /** All keys that begin with `prefix`, in no order, each once: that takes memory by the key, which `mayRepeat` spares. */
+  scan(prefix: string, mayRepeat?: boolean): AsyncIterable<string>
 }

@@ -28,22 +28,28 @@ export function createReader(connection: Connection, prefix: string): ViewReader
     async string(key) {
       return (await ready()).get(prefix + key)
     },
-    async *scan(start) {
+    async *scan(start, mayRepeat = false) {
       await ready()
-      for (const node of connection.nodes()) yield* scanNode(node, prefix + start, prefix.length)
+      for (const node of connection.nodes())
+        yield* scanNode(node, prefix + start, prefix.length, mayRepeat)
     },
   }
 }
 
-/** SCAN may give a key twice: each is given on once. */
-async function* scanNode(node: Redis, start: string, cut: number): AsyncIterable<string> {
+/** SCAN may give a key twice: each is given on once, but where it may repeat. */
+async function* scanNode(
+  node: Redis,
+  start: string,
+  cut: number,
+  mayRepeat: boolean,
+): AsyncIterable<string> {
   const seen = new Set<string>()
   let cursor = '0'
   do {
     const [next, keys] = await node.scan(cursor, 'MATCH', `${globbed(start)}*`, 'COUNT', 1000)
     for (const key of keys) {
       if (seen.has(key)) continue
-      seen.add(key)
+      if (!mayRepeat) seen.add(key)
       yield key.slice(cut)
     }
     cursor = next

@@ -169,6 +169,9 @@ export function viewStoreContract(
       const found: string[] = []
       for await (const key of store.scan('scan:a*')) found.push(key)
       expect(found.sort()).toEqual([...keys].sort())
+      const all = new Set<string>()
+      for await (const key of store.scan('scan:a*', true)) all.add(key)
+      expect([...all].sort()).toEqual([...keys].sort())
     })
 
     it('writes thousands in one call, and two of one key in order', async () => {
