@@ -3,6 +3,8 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { ArchiveReader } from '../../replay/archive/reader.ts'
+import { backfillTables } from '../../replay/backfill/filtered-tables.ts'
+import { givenReferences } from '../../replay/backfill/references.ts'
 import { KnownErasures } from '../../replay/shadow/erasures.ts'
 import type { ReplayFolder } from '../../replay/shadow/folder.ts'
 import { Outputs } from '../../replay/shadow/outputs.ts'
@@ -82,6 +84,7 @@ export async function openPart(
       encoder: await Encoder.open(registry, values['topics.prefix']),
       clock: systemClock,
       ...inputs.followed,
+      ...(spec.backfill && { references: givenReferences(folder) }),
       database: values['clickhouse.database'],
     })
     const counts = countsOf(application, spec)
@@ -181,12 +184,11 @@ async function openOutlets(
   const { clock = systemClock } = around
   const views = spec.backfill ? null : openShadowViews(around, folder, clock)
   if (views) opened.push(views)
-  const tables = await openTables(around, spec.backfill ? 'live' : spec.name)
+  const tables = await openTables(around, spec.name)
   if (!tables) return { views, tables: null }
   opened.push(tables)
   await tables.migrate(REACH_MS)
-  if (!spec.backfill) return { views, tables }
-  return { views, tables: tables }
+  return { views, tables: spec.backfill ? backfillTables(tables, spec.backfill) : tables }
 }
 
 /** Without Redis: an embedded store in the replay's own folder. */

@@ -5,6 +5,8 @@
  * task, has it from the changelog and not from the book (docs/decisions.md).
  *
  *  - B1 Of a subject, segment and size the reference that was set last counts, whatever the order of reading.
+ *  - B2 A book that `isWhole` (a backfill's) holds all references there are: none is collected, and the raw values that tools
+ *       compare with are those of the windows within each reference's own time.
  */
 import { Histogram } from './histogram.ts'
 import { type SeriesId, seriesKey } from './series.ts'
@@ -69,7 +71,12 @@ export function histogramOf({ categories, shards, missing }: SetReference): Hist
 export class ReferenceBook {
   /** Rises with every change. */
   version = 0
+  readonly isWhole: boolean
   private readonly byKey = new Map<string, SetReference>()
+
+  constructor(isWhole = false) {
+    this.isWhole = isWhole
+  }
 
   /** Takes in a record. null: it was taken back. */
   take(key: string, reference: SetReference | null): void {

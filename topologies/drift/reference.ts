@@ -24,6 +24,9 @@ export interface ReferenceRow extends Row {
   groups: Groups | null
 }
 
+/** The one that is collected, while none is set. */
+export const firstReference = 'first'
+
 /** How many windows of a size make the first reference, from its number of minutes. */
 export function referenceWindows(minutes: number, size: number): number {
   return Math.max(1, Math.round((minutes * sizes[0].ms) / sizes[size].ms))
@@ -49,6 +52,15 @@ export function collect(
 function groupsOf(histogram: Histogram): Groups {
   const totals = histogram.totals()
   return histogram.names ? groupNames(histogram.names, totals) : groupBins(totals)
+}
+
+/** A whole reference as one that is set: its time of setting is then that of its first window, where it was collected. */
+export function asSet({ histogram, ...row }: ReferenceRow): SetReference {
+  const { subject, segment, size, name, setAt, from, to, windows } = row
+  const shards = histogram.fold(histogram.bins, bin => bin).map(counts => [...counts])
+  const { names: categories, missing } = histogram
+  const series = { subject, segment, size }
+  return { ...series, name, setAt: setAt || from, from, to, windows, missing, categories, shards }
 }
 
 /** Puts one that was set by hand in a reference's place, whole. */
@@ -93,7 +105,7 @@ export function newReference(
     subject,
     segment,
     size,
-    name: 'first',
+    name: firstReference,
     from: 0,
     to: 0,
     windows: 0,

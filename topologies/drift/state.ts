@@ -1,5 +1,5 @@
 /** State of the drift stage: windows, references, progress; all exact, all restored from the changelog. */
-import type { ByteReader, ByteWriter } from '../../streams/serde/bytes.ts'
+import { ByteReader, type ByteWriter } from '../../streams/serde/bytes.ts'
 import { type Row, Store } from '../../streams/topology/store.ts'
 import { Histogram } from './histogram.ts'
 import { type ReferenceRow, readReference, writeReference } from './reference.ts'
@@ -71,6 +71,17 @@ const familyKey = ({ segment, size }: Omit<SeriesId, 'subject'>): string =>
 
 const writeSeries = (row: SeriesId, w: ByteWriter): ByteWriter =>
   w.string(row.subject).string(row.segment).u8(row.size)
+
+/** A row of the changelog that is a reference, by its store and its key behind the store's number; undefined: it is none. */
+export function referenceOfRow(
+  store: number,
+  key: Buffer,
+  value: Buffer,
+): ReferenceRow | undefined {
+  if (store !== stores.references) return undefined
+  const { subject, segment, size } = readSeries(new ByteReader(key))
+  return readReference(subject, segment, size, new ByteReader(value))
+}
 
 const readSeries = (key: ByteReader): SeriesId => ({
   subject: key.string(),

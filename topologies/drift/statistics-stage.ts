@@ -21,6 +21,7 @@ import { type driftOptions, profilesOf } from './options.ts'
 import { emptyFor, Pending } from './pending.ts'
 import {
   collect,
+  firstReference,
   newReference,
   type ReferenceRow,
   referenceWindows,
@@ -225,8 +226,13 @@ export function createDriftStatisticsStage(
       out.row('histograms', each)
     if (freshet && (n > 0 || reference.windows > 0))
       for (const each of driftRows(row, found, reference, n, revision)) out.row('drift', each)
-    const joins = first && reference.groups === null && row.start > begins && n >= limits.minRows
-    if (first) for (const each of samples.closed(row, reference, joins)) out.row('drift', each)
+    const isEnough = n >= limits.minRows
+    const joins =
+      first && !book.isWhole && reference.groups === null && row.start > begins && isEnough
+    const isRead = book.isWhole && isWithin(row, reference)
+    const fills = isRead && (isEnough || reference.name !== firstReference)
+    if (first)
+      for (const each of samples.closed(row, reference, joins || fills)) out.row('drift', each)
     if (first && river) for (const each of detectors.closed(row, histogram)) out.row('drift', each)
     if (joins) {
       if (collect(reference, row.start, histogram, limits.wantedWindows)) {
@@ -313,6 +319,10 @@ export function createDriftStatisticsStage(
       samples.restored()
     },
   }
+}
+
+function isWithin({ start, end }: WindowRow, { groups, from, to }: ReferenceRow): boolean {
+  return groups !== null && start >= from && end <= to
 }
 
 /** D2: by end, then by name, so that a replay writes in the same order. */
