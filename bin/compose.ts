@@ -14,7 +14,7 @@ import { type Clock, systemClock } from '../streams/clock.ts'
 import { FreshetError, messageOf } from '../streams/errors.ts'
 import type { Logger } from '../streams/log.ts'
 import { type Metrics, noMetrics } from '../streams/metrics.ts'
-import { Generations } from '../streams/runtime/generations.ts'
+import { Generations, type InForce, inForce } from '../streams/runtime/generations.ts'
 import { type TopicNames, topicNames } from '../streams/runtime/names.ts'
 import type { FillableViewStore, ViewReader } from '../streams/sinks.ts'
 import { createEmbeddedTransport } from '../streams/transport/embedded/index.ts'
@@ -35,16 +35,19 @@ export interface Surroundings {
 
 export const isEmbedded = (values: Values): boolean => values['kafka.brokers'] === ''
 
-/** `generation` counts in names of freshet's own topics alone. */
-export function namesOf(values: Values, generation = 1): TopicNames {
-  return topicNames(values['topics.prefix'], generation)
+/** Of topics for outside; those of state are named by what is in force (`stateInForce`). */
+export function namesOf(values: Values): TopicNames {
+  return topicNames(values['topics.prefix'], 1)
 }
 
-/** Of the state, as the log says; 1 where nothing has begun. */
-export async function generationInForce(values: Values, transport: Transport): Promise<number> {
-  const { wall } = systemClock
-  const { current } = await new Generations({ transport, names: namesOf(values), wall }).read()
-  return current?.generation ?? 1
+/** The journal of generations of these topics. */
+export function journalOf(values: Values, transport: Transport): Generations {
+  return new Generations({ transport, names: namesOf(values), wall: systemClock.wall })
+}
+
+/** The generation, and the names of the topics of its state, as the log says; the first where nothing has begun. */
+export async function stateInForce(values: Values, transport: Transport): Promise<InForce> {
+  return inForce(namesOf(values), await journalOf(values, transport).read())
 }
 
 function embeddedFolder(values: Values, part: string): string {

@@ -10,10 +10,13 @@ export interface HealthServer {
   close(): Promise<void>
 }
 
+/** What is told of a worker. */
+export type WatchedWorker = Pick<Worker, 'ready' | 'waiting' | 'status' | 'dependencies' | 'lag'>
+
 /** Port 0: any free one. Errors: OPTION_INVALID where the port is taken. */
 export async function serveHealth(
   port: number,
-  worker: Worker,
+  worker: WatchedWorker,
   metrics: PrometheusMetrics,
   webhook: Webhook | null = null,
 ): Promise<HealthServer> {

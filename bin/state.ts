@@ -21,7 +21,7 @@ import { repeatAfterMs } from '../topologies/sessions/options.ts'
 import { parseCreatorWeights } from '../topologies/user/creator-weights.ts'
 import { OneUser } from '../topologies/user/one-user.ts'
 import type { Call, Values } from './call.ts'
-import { generationInForce, namesOf, openSchemas, openTransport, REACH_MS } from './compose.ts'
+import { openSchemas, openTransport, REACH_MS, stateInForce } from './compose.ts'
 import { createLookingLogger } from './logger.ts'
 
 export interface OpenedState {
@@ -44,8 +44,7 @@ export async function openState({ values: given }: Call): Promise<OpenedState> {
   const transport = await openTransport(around, REACH_MS, true)
   let registry: SchemaRegistry | undefined
   try {
-    const generation = await generationInForce(values, transport)
-    const names = namesOf(values, generation)
+    const { names } = await stateInForce(values, transport)
     // the state names no schema
     const schemas = await openSchemas({
       ...around,

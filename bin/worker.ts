@@ -1,9 +1,15 @@
-/** One worker process: everything that `freshet run` and `freshet demo` share. */
+/**
+ * One worker process: everything that `freshet run` and `freshet demo` share. What a worker uses (`WorkerParts`) outlives it:
+ * where another generation comes into force the next worker begins on the same connections.
+ */
 import type { ClickHouseStore } from '../sinks/clickhouse/store.ts'
 import { systemClock } from '../streams/clock.ts'
+import type { Outlets } from '../streams/runtime/delivery.ts'
 import { proveFence } from '../streams/runtime/fence-probe.ts'
+import type { InForce } from '../streams/runtime/generations.ts'
 import { Worker } from '../streams/runtime/worker.ts'
 import type { ViewStore } from '../streams/sinks.ts'
+import type { Application } from '../streams/topology/stage.ts'
 import type { Transport } from '../streams/transport/port.ts'
 import { webhookHeaders } from '../topologies/alerts/options.ts'
 import { alertRules } from '../topologies/alerts/rules.ts'
@@ -13,7 +19,6 @@ import { alertPublisher } from './alerts-publisher.ts'
 import { Webhook } from './alerts-webhook.ts'
 import type { Values } from './call.ts'
 import {
-  generationInForce,
   isEmbedded,
   namesOf,
   openSchemas,
@@ -22,6 +27,7 @@ import {
   openViews,
   REACH_MS,
   type Surroundings,
+  stateInForce,
   type Views,
 } from './compose.ts'
 import { followExperiments } from './experiments-topic.ts'
@@ -30,8 +36,8 @@ import { writePipeline } from './pipeline.ts'
 import { followReferences } from './references-topic.ts'
 import { outsideTopicSpecs } from './topics.ts'
 
-export interface RunningWorker {
-  readonly worker: Worker
+/** What a worker uses, open. */
+export interface WorkerParts {
   readonly transport: Transport
   readonly views: Views | null
   readonly tables: ClickHouseStore | null
@@ -39,6 +45,13 @@ export interface RunningWorker {
   readonly webhook: Webhook | null
   /** What is embedded or left out, a line each, for a person to know. */
   readonly notes: readonly string[]
+  /** Starts a worker on a generation. `close` stops it and leaves the parts as they are. */
+  begin(state: InForce): Promise<{ worker: Worker; close(): Promise<void> }>
+  close(): Promise<void>
+}
+
+export interface RunningWorker extends Omit<WorkerParts, 'begin'> {
+  readonly worker: Worker
   /** Stops the worker, then closes what it used. */
   close(): Promise<void>
 }
@@ -49,18 +62,44 @@ export interface Between {
   transport?(transport: Transport): Transport
 }
 
-/** Opens everything, starts the worker. Errors: each dependency that can't be reached or used, in one sentence. */
+type Opened = { close(): Promise<void> | void }[]
+
+/**
+ * Opens everything, starts the worker on what is in force. Errors: each dependency that can't be reached or used, in one
+ * sentence.
+ */
 export async function startWorker(
   around: Surroundings,
   between: Between = {},
 ): Promise<RunningWorker> {
-  const { values, log, metrics, clock = systemClock } = around
-  const opened: { close(): Promise<void> | void }[] = []
+  const parts = await openWorkerParts(around, between)
+  try {
+    const begun = await parts.begin(await stateInForce(around.values, parts.transport))
+    return {
+      ...parts,
+      worker: begun.worker,
+      close: async () => {
+        await begun.close()
+        await parts.close()
+      },
+    }
+  } catch (error) {
+    await parts.close()
+    throw error
+  }
+}
+
+/** Opens everything that a worker uses. Errors: each dependency that can't be reached or used, in one sentence. */
+export async function openWorkerParts(
+  around: Surroundings,
+  between: Between = {},
+): Promise<WorkerParts> {
+  const { values, log, clock = systemClock } = around
+  const opened: Opened = []
   try {
     const transport = await openTransport(around, REACH_MS)
     opened.push(transport)
-    const generation = await generationInForce(values, transport)
-    const names = namesOf(values, generation)
+    const names = namesOf(values)
     if (!isEmbedded(values)) await proveFence(transport, names)
     const { registry, encoder } = await openSchemas(around)
     opened.push(registry)
@@ -82,66 +121,92 @@ export async function startWorker(
     opened.push(experiments)
     const references = await followReferences({ transport, names, clock, log })
     opened.push(references)
-    const rules = alertRules(values)
     const webhook = openWebhook(around)
     if (webhook) opened.push(webhook)
     const topic = names.outside('alerts')
     const publisher = alertPublisher(transport.publisher(), { topic, encoder, webhook })
     opened.push(publisher)
     const silent = new Set(values['topics.silent'].split(',').map(name => name.trim()))
-    const worker = new Worker({
-      application: createApplication({
-        options: reachable(values, views !== null, tables !== null),
-        topologies: parseTopologies(values.topologies),
-        schemas: registry,
-        encoder,
-        clock,
-        models: model?.host,
-        experiments: experiments.book,
-        references: references.book,
-        database: values['clickhouse.database'],
-      }),
-      transport: between.transport?.(transport) ?? transport,
-      names,
-      outlets: {
-        views: views && (between.views?.(views) ?? views),
-        tables,
-        publisher,
-        names,
-        silent,
-      },
-      clock,
-      log,
-      metrics,
-      generation,
-      groupId: values['application.id'],
-      clientId: values['application.id'],
-      sessionTimeoutMs: values['kafka.sessionTimeout'],
-      writerDeadlineMs: values['kafka.writerDeadline'],
-      startAt: values['input.start'],
-    })
-    opened.push({ close: () => worker.stop() })
-    await worker.start()
-    const alerts = new PipelineAlerts({
-      rules,
-      database: values['clickhouse.database'],
-      publisher,
-      topic: silent.has('alerts') ? null : topic,
-      tables,
-      log,
-    })
-    opened.push(
-      writePipeline(worker, tables, { everyMs: values['pipeline.interval'], clock, log, alerts }),
-    )
     return {
-      worker,
       transport,
       views,
       tables,
       webhook,
       notes: notesOf(around),
+      begin: state =>
+        beginWorker(around, state, {
+          application: () =>
+            createApplication({
+              options: reachable(values, views !== null, tables !== null),
+              topologies: parseTopologies(values.topologies),
+              schemas: registry,
+              encoder,
+              clock,
+              models: model?.host,
+              experiments: experiments.book,
+              references: references.book,
+              database: values['clickhouse.database'],
+            }),
+          transport: between.transport?.(transport) ?? transport,
+          outlets: {
+            views: views && (between.views?.(views) ?? views),
+            tables,
+            publisher,
+            silent,
+          },
+          tables,
+          alertsTopic: silent.has('alerts') ? null : topic,
+        }),
       close: () => closeAll(opened),
     }
+  } catch (error) {
+    await closeAll(opened)
+    throw error
+  }
+}
+
+interface Means {
+  application(): Application
+  readonly transport: Transport
+  readonly outlets: Omit<Outlets, 'names'>
+  readonly tables: ClickHouseStore | null
+  readonly alertsTopic: string | null
+}
+
+async function beginWorker(
+  { values, log, metrics, clock = systemClock }: Surroundings,
+  { generation, names }: InForce,
+  { application, transport, outlets, tables, alertsTopic }: Means,
+): Promise<{ worker: Worker; close(): Promise<void> }> {
+  const worker = new Worker({
+    application: application(),
+    transport,
+    names,
+    outlets: { ...outlets, names },
+    clock,
+    log,
+    metrics,
+    generation,
+    groupId: values['application.id'],
+    clientId: values['application.id'],
+    sessionTimeoutMs: values['kafka.sessionTimeout'],
+    writerDeadlineMs: values['kafka.writerDeadline'],
+    startAt: values['input.start'],
+  })
+  const opened: Opened = [{ close: () => worker.stop() }]
+  try {
+    await worker.start()
+    const alerts = new PipelineAlerts({
+      rules: alertRules(values),
+      database: values['clickhouse.database'],
+      publisher: outlets.publisher,
+      topic: alertsTopic,
+      tables,
+      log,
+    })
+    const everyMs = values['pipeline.interval']
+    opened.push(writePipeline(worker, tables, { everyMs, clock, log, alerts }))
+    return { worker, close: () => closeAll(opened) }
   } catch (error) {
     await closeAll(opened)
     throw error
@@ -164,7 +229,7 @@ function openWebhook({ values, log, metrics, clock = systemClock }: Surroundings
   return new Webhook({ url, headers, clock, log, metrics })
 }
 
-async function closeAll(opened: { close(): Promise<void> | void }[]): Promise<void> {
+async function closeAll(opened: Opened): Promise<void> {
   for (const part of opened.splice(0).reverse()) await part.close()
 }
 

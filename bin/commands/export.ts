@@ -10,7 +10,7 @@ import { blendModel } from '../../topologies/models/export.ts'
 import { featureSet } from '../../topologies/models/features.ts'
 import { shortSha } from '../../topologies/models/shelf.ts'
 import { action, answer, type Call, command, EXIT, notDone } from '../call.ts'
-import { generationInForce, namesOf } from '../compose.ts'
+import { stateInForce } from '../compose.ts'
 import { type OpenedModels, openModels } from '../models-topic.ts'
 import { count } from '../terminal.ts'
 
@@ -80,7 +80,7 @@ async function blendAsModel(
   { transport }: OpenedModels,
   precision: 'float' | 'int8',
 ): Promise<Exported | string> {
-  const names = namesOf(values, await generationInForce(values, transport))
+  const { names } = await stateInForce(values, transport)
   const at = { topic: names.changelog('learner'), partition: 0 }
   const weights = new BlendWeights()
   if ((await transport.topics.describe([at.topic])).has(at.topic)) {

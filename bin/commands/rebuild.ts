@@ -8,14 +8,13 @@ import type { ExperimentBook } from '../../topologies/experiments/book.ts'
 import { createApplication, parseTopologies } from '../../topologies/main.ts'
 import { action, answer, type Call, command, EXIT } from '../call.ts'
 import {
-  generationInForce,
-  namesOf,
   openRegistry,
   openSchemas,
   openTransport,
   openViews,
   REACH_MS,
   type Surroundings,
+  stateInForce,
 } from '../compose.ts'
 import { lookAtExperiments } from '../experiments-topic.ts'
 import { createLogger } from '../logger.ts'
@@ -51,13 +50,12 @@ async function rebuildRedis(call: Call): Promise<number> {
   const transport = await openTransport(around, REACH_MS)
   try {
     if ('ping' in views) await views.ping()
-    const generation = await generationInForce(values, transport)
+    const { generation, names } = await stateInForce(values, transport)
     // the state names no schema
     const { registry, encoder } = await openSchemas({
       ...around,
       values: { ...values, 'schemaRegistry.url': 'mock://rebuild' },
     })
-    const names = namesOf(values, generation)
     const experiments = await experimentsOf(around, transport, names)
     const application = createApplication({
       options: values,

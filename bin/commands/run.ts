@@ -3,11 +3,12 @@ import type { Logger } from '../../streams/log.ts'
 import { action, type Call, command, EXIT, wholeNumber } from '../call.ts'
 import { isEmbedded } from '../compose.ts'
 import { type HealthServer, serveHealth } from '../http.ts'
+import { LiveWorker } from '../live-worker.ts'
 import { createLogger } from '../logger.ts'
 import { PrometheusMetrics } from '../metrics.ts'
 import { endSupervised, onSupervisorGone } from '../supervised.ts'
 import { supervise } from '../supervisor.ts'
-import { startWorker } from '../worker.ts'
+import { openWorkerParts } from '../worker.ts'
 
 export function runCommand() {
   return command(
@@ -44,22 +45,26 @@ async function work(call: Call, log: Logger): Promise<number> {
   const metrics = new PrometheusMetrics().withProcess()
   // heard from here on: one that comes while the worker still starts must leave the group in order too
   const signalled = stopSignal(log)
-  const running = await startWorker({ values: call.values, log, metrics })
-  for (const note of running.notes) log.info({}, note)
+  const around = { values: call.values, log, metrics }
+  const parts = await openWorkerParts(around)
+  for (const note of parts.notes) log.info({}, note)
+  const live = new LiveWorker(around, parts)
   let health: HealthServer | undefined
   try {
-    health = await serveHealth(call.values['http.port'], running.worker, metrics, running.webhook)
+    await live.start()
+    health = await serveHealth(call.values['http.port'], live, metrics, parts.webhook)
     log.info(
       { port: health.port, pid: process.pid },
       'running; /healthz, /readyz and /metrics are served',
     )
-    void signalled.then(() => running.worker.stop())
-    await running.worker.done()
+    void signalled.then(() => live.stop())
+    await live.run()
     return EXIT.done
   } finally {
     // also where it ended by itself: Kafka may be away
     endInTime(log)
-    await running.close()
+    await live.end()
+    await parts.close()
     await health?.close()
     log.info({}, 'stopped')
     // kafkajs keeps the timers of its last requests for seconds; all is closed, so nothing is waited for

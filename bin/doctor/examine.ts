@@ -9,14 +9,7 @@ import type { Application } from '../../streams/topology/stage.ts'
 import type { Transport } from '../../streams/transport/port.ts'
 import { createApplication, parseTopologies } from '../../topologies/main.ts'
 import type { Call, Values } from '../call.ts'
-import {
-  generationInForce,
-  isEmbedded,
-  namesOf,
-  openTables,
-  openTransport,
-  REACH_MS,
-} from '../compose.ts'
+import { isEmbedded, openTables, openTransport, REACH_MS, stateInForce } from '../compose.ts'
 import { checkBrokers, checkFence } from './cluster.ts'
 import { type Finding, ok, wrong } from './finding.ts'
 import { checkMemory, type Sizes } from './memory.ts'
@@ -129,7 +122,7 @@ async function examineCluster(
   scope: Scope,
   found: Finding[],
 ): Promise<Sizes | undefined> {
-  const names = namesOf(values, await generationInForce(values, transport))
+  const { names } = await stateInForce(values, transport)
   const application = await nameOnly(values)
   const topics = topicsToSee(names, application)
   const facts = (await transport.facts?.(topics)) ?? { brokers: [], topics: new Map() }
