@@ -180,17 +180,22 @@ function stampAt(batch: UnstampedBatch, offset: number): Buffer {
 }
 
 /**
- * The batches of a task's log up to a checkpoint's mark, for whoever looks on too.
+ * The batches of a task's log up to a checkpoint's mark, for whoever looks on too; `from` an earlier mark of the same file.
  * Errors: CHANGELOG_CORRUPT with the file for bytes that are not as they were written.
  */
-export function* readLog(dir: string, task: string, mark: LogMark): Generator<FetchedBatch> {
+export function* readLog(
+  dir: string,
+  task: string,
+  mark: LogMark,
+  from: Pick<LogMark, 'bytes' | 'next'> = { bytes: 0, next: 0 },
+): Generator<FetchedBatch> {
   const path = join(dir, mark.file)
-  if (mark.bytes === 0) return
+  if (mark.bytes <= from.bytes) return
   const at = task.lastIndexOf('-')
   const fd = openSync(path, 'r')
   try {
     let part = Buffer.allocUnsafe(READ_BYTES)
-    let [held, done, offset] = [0, 0, 0]
+    let [held, done, offset] = [0, from.bytes, from.next]
     while (done < mark.bytes || held > 0) {
       const want = Math.min(part.length - held, mark.bytes - done)
       const got = want === 0 ? 0 : readSync(fd, part, held, want, done)
