@@ -7,10 +7,13 @@ import { backfillTableSpecs } from './tables.ts'
 /** `inner` stores under the replay's name; `publish` brings the rows to live's place once all are there. */
 export function backfillTables<S extends TableStore>(inner: S, backfill: Backfill): S {
   const { tables, fromMs, toMs } = backfill
-  const leaves = new Set(backfill.leaves)
+  const isLeft = (table: string, what: unknown): boolean =>
+    what !== undefined &&
+    [...backfill.leaves, ...backfillTableSpecs[table].leaves].includes(String(what))
   const isAsked = (table: string, row: TableRow): boolean => {
     const at = Number(row[backfillTableSpecs[table].time])
-    if (at < fromMs || at >= toMs || leaves.has(String(row.subject))) return false
+    if (at < fromMs || at >= toMs) return false
+    if (isLeft(table, row.subject) || isLeft(table, row.metric)) return false
     // what the reference is made of was written when it was made
     return table !== 'histograms' || !String(row.edges_id).startsWith('reference:')
   }

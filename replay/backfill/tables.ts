@@ -13,7 +13,21 @@ export interface BackfillTable {
   readonly topologies: readonly string[]
   /** Columns that only the live system knows: where the recomputed row has none, live's stay. */
   readonly keeps: readonly string[]
+  /** Subjects and metrics that are not of the log alone: live's rows stay. */
+  readonly leaves: readonly string[]
 }
+
+/** Of when the process ran, not of the log. */
+const ofProcess = ['latency:topk', 'embedding:items']
+/** Of the catalog and of counts as they stood then: the log of items keeps what is true now. */
+const ofCatalog = [
+  'novelty',
+  'new_items_share',
+  'restricted_share',
+  'creators',
+  'gini_creators',
+  'top_creators_share',
+]
 
 const window = ['window_start', 'window_end']
 const figures = ['labels', 'drift', 'quality']
@@ -24,30 +38,36 @@ export const backfillTableSpecs: Readonly<Record<string, BackfillTable>> = {
     key: ['subject', 'segment', ...window, 'profile', 'statistic'],
     topologies: ['drift'],
     keeps: [],
+    leaves: ofProcess,
   },
   histograms: {
     time: 'window_start',
     key: ['subject', 'segment', ...window, 'edges_id'],
     topologies: ['drift'],
     keeps: [],
+    leaves: ofProcess,
   },
   calibration: {
     time: 'window_start',
     key: ['model', 'segment', ...window, 'bin'],
     topologies: figures,
     keeps: [],
+    leaves: [],
   },
   quality: {
     time: 'window_start',
     key: ['metric', 'segment', ...window, 'policy', 'arm', 'surface'],
     topologies: figures,
     keeps: [],
+    leaves: ofCatalog,
   },
   experiments: {
     time: 'time',
     key: ['experiment', 'metric', 'time', 'arm'],
     topologies: ['labels', 'drift', 'experiments'],
     keeps: [],
+    // what was decided then stays decided
+    leaves: ['slow_lists', 'restricted_share', 'verdict'],
   },
   examples: {
     time: 'ts',
@@ -55,6 +75,7 @@ export const backfillTableSpecs: Readonly<Record<string, BackfillTable>> = {
     topologies: ['labels'],
     // lists were ranked once, with what was known then
     keeps: ['features', 'feature_hash'],
+    leaves: [],
   },
 }
 
