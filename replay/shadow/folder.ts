@@ -95,6 +95,30 @@ export class ReplayFolder {
     return spec
   }
 
+  /**
+   * Lets one that is done go on: to further ends of its input, from another source where one is given.
+   * Errors: BUG for an end that lies before what is read already.
+   */
+  async extend(ranges: ReplaySpec['ranges'], source?: ReplaySpec['source']): Promise<void> {
+    const spec = this.spec()
+    for (const [topic, parts] of Object.entries(spec.ranges))
+      parts.forEach(([, to], partition) => {
+        const next = ranges[topic]?.[partition]?.[1] ?? to
+        if (next < to)
+          throw new FreshetError(
+            'BUG',
+            `replay ${this.name} has read ${topic}-${partition} to ${to}, it can't end at ${next}`,
+          )
+      })
+    const checkpoint = this.checkpoint()
+    await this.put('replay.json', {
+      ...spec,
+      source: source ?? spec.source,
+      ranges: { ...spec.ranges, ...ranges },
+    })
+    if (checkpoint) await this.putCheckpoint({ ...checkpoint, done: false })
+  }
+
   checkpoint(): Checkpoint | undefined {
     return this.get<Checkpoint>('checkpoint.json')
   }
