@@ -9,8 +9,8 @@
 import type { ByteReader, ByteWriter } from '../../streams/serde/bytes.ts'
 import { shardCount } from './subjects.ts'
 
-const maxNames = 64
-const otherName = '~other'
+export const maxNames = 64
+export const otherName = '~other'
 /** Cells that stand as pairs: looking through them costs less than an array of 500 takes to make. */
 const fewCells = 24
 

@@ -6,6 +6,7 @@
  * last heartbeat is the one with the most. A play without a heartbeat for `lifeMs` of event time is forgotten (labels
  * end one after 5 min; the rest is for disorder): one that goes on later counts as another.
  */
+import type { ByteReader, ByteWriter } from '../../streams/serde/bytes.ts'
 import type { Row } from '../../streams/topology/store.ts'
 import type { Place } from './segments.ts'
 import { sizes } from './subjects.ts'
@@ -30,6 +31,39 @@ export interface PlayRow extends Row {
   /** By minute, oldest first. */
   readonly beats: Beat[]
 }
+
+/** A play as its row has it. */
+export interface StoredPlay {
+  readonly surface: string
+  readonly cohort: string
+  readonly beats: Beat[]
+}
+
+export function writePlay({ surface, cohort, beats }: StoredPlay, w: ByteWriter): void {
+  w.string(surface).uint(beats.length)
+  for (const beat of beats)
+    w.uint(beat.minute)
+      .uint(beat.watchedMs)
+      .uint(beat.durationMs)
+      .u8(beat.positive ? 1 : 0)
+  w.string(cohort)
+}
+
+export function readPlay(r: ByteReader): StoredPlay {
+  const surface = r.string()
+  const beats = Array.from({ length: r.uint() }, () => ({
+    minute: r.uint(),
+    watchedMs: r.uint(),
+    durationMs: r.uint(),
+    positive: r.u8() === 1,
+  }))
+  // rows written before there were segments by cohort end here
+  return { surface, cohort: r.left > 0 ? r.string() : '', beats }
+}
+
+/** Event time of the newest heartbeat, to the minute, ms. */
+export const newestOf = ({ beats }: Pick<PlayRow, 'beats'>): number =>
+  (beats.at(-1)?.minute ?? 0) * minuteMs
 
 /** The value that a play has in the window of `sizeMs` around `minute`; undefined: it is not in it. */
 function lastIn(beats: readonly Beat[], minute: number, sizeMs: number): Beat | undefined {

@@ -5,7 +5,7 @@
 export const dimensions = ['surface', 'cohort', 'policy', 'model'] as const
 export type Dimension = (typeof dimensions)[number]
 
-const maxValues = 16
+export const maxValues = 16
 
 /** Where a row belongs, a value for each dimension; '' where it has none (a play is of no policy). */
 export type Place = Readonly<Record<Dimension, string>>

@@ -16,7 +16,16 @@ import type { User } from '../user/user.ts'
 import { sampleHash } from './bottom-k.ts'
 import { DeltaBuffer, statisticsKind } from './deltas.ts'
 import { type driftOptions, featuresOf, profilesOf } from './options.ts'
-import { type Beat, DueMinutes, lifeMs, type PlayRow, takeBeat } from './plays.ts'
+import {
+  type Beat,
+  DueMinutes,
+  lifeMs,
+  newestOf,
+  type PlayRow,
+  readPlay,
+  takeBeat,
+  writePlay,
+} from './plays.ts'
 import { allSizes, type RawValue, SampleBuffer } from './samples/deltas.ts'
 import { type Place, Places } from './segments.ts'
 import {
@@ -31,7 +40,7 @@ import {
 } from './subjects.ts'
 
 /** Store numbers in the task kind `user`. On the log for ever. */
-const userStores = { plays: 40, progress: 41 } as const
+export const driftUserStores = { plays: 40, progress: 41 } as const
 
 interface ProgressRow extends Row {
   /** Newest event time of this task, ms. */
@@ -81,18 +90,13 @@ export function createDriftUserStage(
   let news = false
 
   const playStore = new Store<PlayRow>({
-    id: userStores.plays,
+    id: driftUserStores.plays,
     name: 'drift-plays',
     write: 'exact',
     writeKey: (row, w) => w.string(row.userId).rawString(row.playId),
     writeValue(row, w) {
-      w.string(row.place.surface).uint(row.beats.length)
-      for (const beat of row.beats)
-        w.uint(beat.minute)
-          .uint(beat.watchedMs)
-          .uint(beat.durationMs)
-          .u8(beat.positive ? 1 : 0)
-      w.string(row.place.cohort)
+      const { surface, cohort } = row.place
+      writePlay({ surface, cohort, beats: row.beats }, w)
     },
     restore(key, value) {
       const userId = key.string()
@@ -101,20 +105,12 @@ export function createDriftUserStage(
         plays.delete(playKey(userId, playId))
         return
       }
-      const surface = value.string()
-      const beats = Array.from({ length: value.uint() }, () => ({
-        minute: value.uint(),
-        watchedMs: value.uint(),
-        durationMs: value.uint(),
-        positive: value.u8() === 1,
-      }))
-      // rows written before there were segments by cohort end here
-      const cohort = value.left > 0 ? value.string() : ''
+      const { surface, cohort, beats } = readPlay(value)
       plays.set(playKey(userId, playId), newPlay(userId, playId, places.of(surface, cohort), beats))
     },
   })
   const progressStore = new Store<ProgressRow>({
-    id: userStores.progress,
+    id: driftUserStores.progress,
     name: 'drift-progress',
     write: 'exact',
     writeKey: () => undefined,
@@ -210,7 +206,7 @@ export function createDriftUserStage(
       samples.add(watched[k].name, place, allSizes, event.ts, { hash, value: values[features[k]] })
   }
 
-  const isOver = (play: PlayRow): boolean => newest(play) + lifeMs < progress.watermark
+  const isOver = (play: PlayRow): boolean => newestOf(play) + lifeMs < progress.watermark
 
   const playOf = (event: WatchEvent): PlayRow => {
     const { userId, playId, surface, cohort } = event.event
@@ -269,7 +265,7 @@ export function createDriftUserStage(
   }
 
   const lookAgain = (play: PlayRow): void =>
-    due.add(play, Math.ceil((newest(play) + lifeMs) / minuteMs))
+    due.add(play, Math.ceil((newestOf(play) + lifeMs) / minuteMs))
 
   /** Forgets plays that are over. By the watermark, so it is the same after a restart. */
   const sweep = (): void => {
@@ -364,9 +360,4 @@ function playKey(userId: string, playId: string): string {
 
 function newPlay(userId: string, playId: string, place: Place, beats: Beat[]): PlayRow {
   return { dirty: false, removed: false, userId, playId, place, stored: false, beats }
-}
-
-/** Event time of the newest heartbeat, to the minute, ms. */
-function newest(play: PlayRow): number {
-  return (play.beats.at(-1)?.minute ?? 0) * minuteMs
 }

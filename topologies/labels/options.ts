@@ -101,8 +101,18 @@ export const labelsOptions = defineOptions({
   }),
 })
 
+type LabelTimesOptions = Pick<
+  OptionValues<typeof labelsOptions>,
+  | 'labels.startWithin'
+  | 'labels.joinWithin'
+  | 'labels.silence'
+  | 'labels.longest'
+  | 'labels.objectives'
+  | 'labels.returnWithin'
+>
+
 /** The waits of L1 and L2 as the options say. */
-export function labelTimes(options: OptionValues<typeof labelsOptions>): LabelTimes {
+export function labelTimes(options: LabelTimesOptions): LabelTimes {
   return {
     startWithinMs: options['labels.startWithin'],
     joinWithinMs: options['labels.joinWithin'],

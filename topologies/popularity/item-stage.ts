@@ -46,12 +46,15 @@ export type PopularityItemOptions = Pick<OptionValues<typeof popularityOptions>,
 /** So many hour rows are removed in one go; a tombstone is ~40 bytes. */
 const REMOVED_A_TICK = 2_000
 
+/** Rows of hours are kept for so many hours before that of the newest event counted in the task. */
+export const keptHoursOf = (options: PopularityItemOptions): number =>
+  Math.ceil((longestWindowMinutes + options['popularity.grace'] / 60_000) / 60) + 1
+
 export function createPopularityItemStage(ctx: TaskContext, options: PopularityItemOptions): Stage {
   const items = ctx.table<ItemTable & Pick<MemoryItemTable, 'indexFrom'>>('items')
   const unknown = ctx.metrics.counter('freshet_unknown_items_total')
   const indexFrom = (r: ByteReader, size: number): number => items.indexFrom(r, size)
-  const keptHours =
-    Math.ceil((longestWindowMinutes + options['popularity.grace'] / 60_000) / 60) + 1
+  const keptHours = keptHoursOf(options)
   const cohorts = new Names()
   /** By item index; an array without holes, as most of the time goes into look-ups. */
   const rows: (CountsRow | undefined)[] = []
