@@ -12,6 +12,7 @@ import type { AnswerLook, LabelFact, LabelSink } from '../user/labels-port.ts'
 import { hashOfPlay } from '../user/plays.ts'
 import type { StoredUser } from '../user/stored-user.ts'
 import type { UserTable } from '../user/users.ts'
+import { DueMinutes } from './due-minutes.ts'
 import { exampleRow } from './example-row.ts'
 import {
   entriesOfFeedback,
@@ -64,8 +65,7 @@ class LabelsStage implements Stage<UserEvent> {
   private readonly items: ItemTable
   private readonly rows: LabelStores
   private readonly quantiles = new ShareQuantiles()
-  private readonly due = new Map<number, LabelEntry[]>()
-  private sweptMinute = 0
+  private readonly due = new DueMinutes<LabelEntry>()
   private waitingRows: TableRow[] = []
 
   constructor(ctx: TaskContext, deps: LabelsDeps) {
@@ -124,6 +124,7 @@ class LabelsStage implements Stage<UserEvent> {
 
   private requestOf(user: StoredUser, event: ImpressionEvent): LabelRequest {
     const impression: Impression = event.event
+    this.endWaits(user, impression.requestId)
     const pending = user.pendingLabels ?? []
     let openedAt = event.ts
     for (let k = pending.length - 1; k >= 0; k--) {
@@ -144,6 +145,14 @@ class LabelsStage implements Stage<UserEvent> {
     })
     this.rows.requests.touch(request)
     return request
+  }
+
+  /** A request that nothing is waited for in any more takes no impression in, whether or not the sweep has been there: L3. */
+  private endWaits(user: StoredUser, requestId: string): void {
+    for (let k = (user.pendingLabels?.length ?? 0) - 1; k >= 0; k--) {
+      const entry = user.pendingLabels?.[k]
+      if (entry?.request.requestId === requestId && this.settle(entry)) this.drop(entry)
+    }
   }
 
   private watched(event: WatchEvent): void {
@@ -205,25 +214,12 @@ class LabelsStage implements Stage<UserEvent> {
 
   private enqueue(entry: LabelEntry): void {
     const minute = Math.floor((entry.deadline(this.deps.times) + this.deps.slackMs) / MINUTE) + 1
-    const due = Math.max(minute, this.sweptMinute + 1)
-    const waiting = this.due.get(due)
-    if (waiting) waiting.push(entry)
-    else this.due.set(due, [entry])
+    this.due.add(entry, minute)
   }
 
   tick(): boolean {
     const nowMinute = Math.floor(this.deps.users.watermark.at / MINUTE)
-    if (nowMinute <= this.sweptMinute) return false
-    let left = SWEEP_SLICE
-    const minutes = [...this.due.keys()].filter(minute => minute <= nowMinute).sort((a, b) => a - b)
-    for (const minute of minutes) {
-      const waiting = this.due.get(minute) ?? []
-      while (waiting.length > 0 && left-- > 0) this.sweep(waiting.pop() as LabelEntry)
-      if (waiting.length > 0) return true
-      this.due.delete(minute)
-    }
-    this.sweptMinute = nowMinute
-    return false
+    return this.due.sweep(nowMinute, SWEEP_SLICE, entry => this.sweep(entry))
   }
 
   private sweep(entry: LabelEntry): void {
