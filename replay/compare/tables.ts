@@ -2,9 +2,12 @@
  * Figures of two runs in ClickHouse, joined by their natural keys. Both runs' rows come from one query over `v_<table>_runs`,
  * grouped by key, so that no join has to hold a run in memory.
  *
- * Compared are windows that lie within the time that both runs have rows of; the others are counted as outside.
+ * Compared are windows that lie within the time that both runs have rows of; the others are counted as outside. What follows
+ * from the log alone is told apart from what depends on models, on lists that were drawn, or on the machine: the first has to
+ * be equal wherever the same records were read.
  */
 import { sqlText } from '../../sinks/clickhouse/sql-text.ts'
+import { featureNames } from '../../topologies/blend/features.ts'
 
 export interface QueriedTables {
   query<T>(sql: string): Promise<T[]>
@@ -24,9 +27,25 @@ interface Compared {
   readonly figures: readonly (readonly [name: string, value: string])[]
   /** Columns of a window; one moment stands for both in `experiments`. */
   readonly window: readonly [start: string, end: string]
+  /** Holds for rows that do not follow from the log alone. */
+  readonly soft: string
 }
 
 const windows = ['window_start', 'window_end'] as const
+
+const softSubjects = `(startsWith(subject, 'latency:') OR startsWith(subject, 'embedding:') OR subject IN (${featureNames
+  .map(name => sqlText(`feature:${name}`))
+  .join(', ')}))`
+/** What a process knows of an item when it is shown, or who made it. */
+const softMetrics = [
+  'novelty',
+  'repeat_rate',
+  'new_items_share',
+  'restricted_share',
+  'creators',
+  'gini_creators',
+  'top_creators_share',
+]
 
 const ofBin = ['mean_prediction', 'mean_label']
 const ofWindow = ['ece', 'normalised_entropy', 'expected_observed', 'log_loss', 'brier']
@@ -37,6 +56,7 @@ const compared: readonly Compared[] = [
     key: ['subject', 'segment', ...windows, 'profile', 'statistic'],
     figures: [["if(profile = 'freshet', statistic, concat(profile, ' ', statistic))", 'value']],
     window: windows,
+    soft: softSubjects,
   },
   {
     table: 'histograms',
@@ -47,24 +67,28 @@ const compared: readonly Compared[] = [
       ["'counts'", 'toFloat64(cityHash64(counts, missing) % 1000000007)'],
     ],
     window: windows,
+    soft: softSubjects,
   },
   {
     table: 'calibration',
     key: ['model', 'segment', ...windows, 'bin'],
     figures: [...ofBin, ...ofWindow].map(name => [`'${name}'`, name]),
     window: windows,
+    soft: '0',
   },
   {
     table: 'evaluation',
     key: ['metric', 'segment', ...windows, 'policy_evaluated', 'policy_logged', 'estimator'],
     figures: [["concat(metric, ' ', estimator)", 'value']],
     window: windows,
+    soft: '1',
   },
   {
     table: 'quality',
     key: ['metric', 'segment', ...windows, 'policy', 'arm', 'surface'],
     figures: [['metric', 'value']],
     window: windows,
+    soft: `metric IN (${softMetrics.map(sqlText).join(', ')})`,
   },
   {
     table: 'experiments',
@@ -74,6 +98,7 @@ const compared: readonly Compared[] = [
       ["concat(metric, ' effect')", 'effect'],
     ],
     window: ['time', 'time'],
+    soft: '0',
   },
 ]
 
@@ -85,13 +110,19 @@ export type ComparedTable =
   | 'quality'
   | 'experiments'
 
-export interface FigureOfTable {
-  /** Statistic, metric or column. */
-  readonly figure: string
+/** Figures that both runs have, those of them that are equal within 1e-9, and those that one has alone. */
+export interface Agreement {
   readonly both: number
   readonly equal: number
   readonly onlyReplay: number
   readonly onlyWith: number
+}
+
+export interface FigureOfTable extends Agreement {
+  /** Statistic, metric or column. */
+  readonly figure: string
+  /** It does not follow from the log alone. */
+  readonly soft: boolean
   /** Of figures that both can tell. */
   readonly meanDifference: number | null
   readonly largestDifference: number | null
@@ -116,10 +147,9 @@ export interface TableFigures {
   readonly extent: readonly [number, number] | null
   /** Rows of windows that do not lie within it. */
   readonly outside: number
-  readonly both: number
-  readonly equal: number
-  readonly onlyReplay: number
-  readonly onlyWith: number
+  /** Of what follows from the log alone. */
+  readonly exact: Agreement
+  readonly soft: Agreement
   readonly figures: readonly FigureOfTable[]
   readonly largest: readonly RowDifference[]
 }
@@ -155,8 +185,16 @@ async function compareTable(
     rowsReplay: replay?.rows ?? 0,
     rowsWith: other?.rows ?? 0,
   }
-  const nothing = { outside: 0, both: 0, equal: 0, onlyReplay: 0, onlyWith: 0 }
-  if (!replay || !other) return { ...base, ...nothing, extent: null, figures: [], largest: [] }
+  if (!replay || !other)
+    return {
+      ...base,
+      extent: null,
+      outside: 0,
+      exact: agreement([]),
+      soft: agreement([]),
+      figures: [],
+      largest: [],
+    }
   const from = Math.max(replay.start, other.start)
   const to = Math.min(replay.end, other.end)
   const within = `${ms(window[0])} >= ${from} AND ${ms(window[1])} <= ${to}`
@@ -164,30 +202,38 @@ async function compareTable(
     `SELECT toUInt32(countIf(NOT (${within}))) AS outside FROM ${runs.database}.v_${table}_runs WHERE ${ofRuns(runs)}`,
   )
   const joined = joinedRows(runs, spec, within)
-  const figures = await tables.query<FigureOfTable>(
-    `SELECT figure, toUInt32(countIf(r AND w)) AS both, toUInt32(countIf(r AND w AND same)) AS equal,
+  const found = await tables.query<Omit<FigureOfTable, 'soft'> & { soft: number }>(
+    `SELECT figure, toUInt8(soft) AS soft, toUInt32(countIf(r AND w)) AS both, toUInt32(countIf(r AND w AND same)) AS equal,
        toUInt32(countIf(NOT w)) AS onlyReplay, toUInt32(countIf(NOT r)) AS onlyWith,
        avg(by) AS meanDifference, max(by) AS largestDifference
-     FROM (${joined}) GROUP BY figure ORDER BY figure`,
+     FROM (${joined}) GROUP BY figure, soft ORDER BY soft, figure`,
   )
+  const figures = found.map(row => ({ ...row, soft: row.soft === 1 }))
   const largest = await tables.query<RowDifference>(
     `SELECT figure, name AS key, start AS from, end AS to, rv AS replay, wv AS with
      FROM (${joined}) WHERE r AND w AND NOT same
-     ORDER BY by / (abs(rv) + abs(wv)) DESC NULLS FIRST, by DESC, name, start LIMIT 2 BY figure LIMIT 20`,
+     ORDER BY soft, by / (abs(rv) + abs(wv)) DESC NULLS FIRST, by DESC, name, start LIMIT 2 BY figure LIMIT 20`,
   )
-  const sum = (count: (row: FigureOfTable) => number): number =>
-    figures.reduce((total, row) => total + count(row), 0)
   return {
     ...base,
     extent: from < to || (from === to && window[0] === window[1]) ? [from, to] : null,
     outside,
+    exact: agreement(figures.filter(({ soft }) => !soft)),
+    soft: agreement(figures.filter(({ soft }) => soft)),
+    figures,
+    // a hash of counts has no size
+    largest: largest.filter(({ figure }) => figure !== 'counts'),
+  }
+}
+
+function agreement(figures: readonly FigureOfTable[]): Agreement {
+  const sum = (count: (row: FigureOfTable) => number): number =>
+    figures.reduce((total, row) => total + count(row), 0)
+  return {
     both: sum(row => row.both),
     equal: sum(row => row.equal),
     onlyReplay: sum(row => row.onlyReplay),
     onlyWith: sum(row => row.onlyWith),
-    figures,
-    // a hash of counts has no size
-    largest: largest.filter(({ figure }) => figure !== 'counts'),
   }
 }
 
@@ -195,7 +241,11 @@ const ofRuns = ({ replay, with: other }: Runs): string =>
   `run IN (${sqlText(replay)}, ${sqlText(other)})`
 
 /** One row a figure and key: `r`, `w` whether each run has it, `rv`, `wv` its values, `by` how far apart, `same` within 1e-9. */
-function joinedRows(runs: Runs, { table, key, figures, window }: Compared, within: string): string {
+function joinedRows(
+  runs: Runs,
+  { table, key, figures, window, soft }: Compared,
+  within: string,
+): string {
   const pairs = figures.map(
     ([name, value]) => `(toString(${name}), toNullable(toFloat64(${value})))`,
   )
@@ -204,10 +254,10 @@ function joinedRows(runs: Runs, { table, key, figures, window }: Compared, withi
     .map(column => `toString(${column})`)
     .join(", ' ', ")
   const rows = `SELECT ${key.map(column => `${column} AS k_${column}`).join(', ')}, run = ${sqlText(runs.replay)} AS mine,
-      arrayJoin([${pairs.join(', ')}]) AS pair, concat(${words}, '') AS words,
+      arrayJoin([${pairs.join(', ')}]) AS pair, concat(${words}, '') AS words, ${soft} AS isSoft,
       ${ms(window[0])} AS since, ${ms(window[1])} AS until
     FROM ${runs.database}.v_${table}_runs WHERE ${ofRuns(runs)} AND ${within}`
-  const grouped = `SELECT pair.1 AS figure, any(words) AS name, any(since) AS start, any(until) AS end,
+  const grouped = `SELECT pair.1 AS figure, any(words) AS name, any(isSoft) AS soft, any(since) AS start, any(until) AS end,
       countIf(mine) > 0 AS r, countIf(NOT mine) > 0 AS w, anyIf(pair.2, mine) AS rv, anyIf(pair.2, NOT mine) AS wv
     FROM (${rows}) GROUP BY figure, ${key.map(column => `k_${column}`).join(', ')}`
   return `SELECT *, abs(rv - wv) AS by,
