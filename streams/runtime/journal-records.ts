@@ -52,6 +52,8 @@ export interface Journal {
   readonly history: readonly Generation[]
   /** Names of tasks that have state, in the current generation. */
   readonly born: ReadonlySet<string>
+  /** The same of every generation there was. */
+  readonly births: ReadonlyMap<number, ReadonlySet<string>>
   /** Kinds that had state, by generation. */
   readonly kinds: ReadonlyMap<number, ReadonlySet<string>>
   /** State under other prefixes that a generation was ever to go on with. */
@@ -107,6 +109,7 @@ export class JournalReading {
       current,
       history: [...this.history],
       born: new Set(this.born.get(current?.generation ?? -1)),
+      births: new Map([...this.born].map(([generation, tasks]) => [generation, new Set(tasks)])),
       kinds: new Map([...this.born].map(([generation, tasks]) => [generation, kindsOf(tasks)])),
       elsewhere: [...this.elsewhere.values()],
       hold: this.hold,
