@@ -17,6 +17,7 @@ import { BlendScorer } from '../topologies/blend/scorer.ts'
 import { createLabelsStage } from '../topologies/labels/stage.ts'
 import { ServedFeatures } from '../topologies/served/features.ts'
 import { ServedMemory } from '../topologies/served/memory.ts'
+import { Recompute } from '../topologies/served/recompute.ts'
 import { FakeItems } from '../topologies/topk/fakes.ts'
 import { topkOptions } from '../topologies/topk/options.ts'
 import type { Evidence, Scorer } from '../topologies/topk/score.ts'
@@ -70,7 +71,7 @@ class Watched implements Scorer {
   }
 }
 
-function setUp(learnt = 1_000, servedBytes = 1 << 24) {
+function setUp(learnt = 1_000, servedBytes = 1 << 24, recomputes = false) {
   const seen: Ranked[] = []
   const random = randomFrom(3)
   const weights = Float64Array.from({ length: 8 * featureCount }, () => random() - 0.4)
@@ -88,6 +89,7 @@ function setUp(learnt = 1_000, servedBytes = 1 << 24) {
         now: () => ctx.now(),
         gapMs: GAP,
         metrics: noMetrics,
+        recompute: recomputes ? new Recompute(ctx.table('items'), options) : undefined,
       })
       users.onRemove.push(user => served.forget(user.id))
       return [
@@ -242,6 +244,39 @@ describe('examples', () => {
     const unranked = mix.show(mix.commit()[0], 0)
     mix.commit()
     expect(mix.newest(unranked)).toMatchObject({ features: [], feature_hash: '' })
+  })
+
+  it('S4: where they are recomputed: those of now, bit by bit, until there is a list that stands for the one shown', () => {
+    const { task, commit, show, play, newest } = setUp(1_000, 1 << 24, true)
+    play('a', 1)
+    play('a', 2)
+    const [elsewhere] = commit()
+    const { items } = elsewhere
+    task.restart()
+    // no list is known here
+    const anew = [0, 3, 9].map(position => show(elsewhere, position))
+    const [own] = commit()
+    for (const [k, position] of [0, 3, 9].entries()) {
+      const row = own.ranked.get(items[position])
+      expect(newest(anew[k])).toMatchObject({ feature_hash: featureHash })
+      expect(newest(anew[k])?.features).toEqual([...row!].map(x => (x === 0 ? 0 : x)))
+    }
+    // from now on the newest list stands for it, and goes on to after it was replaced
+    const both = own.items.filter(item => ![-1, 0, 3, 9].includes(items.indexOf(item)))
+    const known = show(elsewhere, items.indexOf(both[0]))
+    play('a', 7)
+    commit()
+    const later = show(elsewhere, items.indexOf(both[1]))
+    const unknown = show(elsewhere, 40, { listVersion: null })
+    commit()
+    for (const [requestId, item] of [
+      [known, both[0]],
+      [later, both[1]],
+    ] as const)
+      expect(newest(requestId)?.features).toEqual(
+        [...own.ranked.get(item)!].map(x => (x === 0 ? 0 : x)),
+      )
+    expect(newest(unknown)).toMatchObject({ features: [], feature_hash: '' })
   })
 
   it('have none of a list that had to make room', () => {

@@ -36,6 +36,7 @@ import { answerLook } from './response/look.ts'
 import { responseUserStage } from './response/user-stage.ts'
 import { ServedFeatures } from './served/features.ts'
 import { ServedMemory } from './served/memory.ts'
+import { Recompute } from './served/recompute.ts'
 import { repeatAfterMs } from './sessions/options.ts'
 import { createSessionsStage } from './sessions/stage.ts'
 import { cohortPopularity } from './topk/cohort-popularity.ts'
@@ -183,6 +184,7 @@ function userKind(
             now: () => ctx.now(),
             gapMs: options['session.gap'],
             metrics: ctx.metrics,
+            recompute: options['served.recompute'] ? new Recompute(items, options) : undefined,
           })
         : undefined
       if (served) users.onRemove.push(user => served.forget(user.id))

@@ -59,7 +59,7 @@ export function parity(report: CompareReport): string {
       shown.map(({ feature, equal, meanDifference }) => ({
         name: feature,
         share: equal,
-        note: `${digits(100 * equal)}%, mean ${meanDifference >= 0 ? '+' : ''}${digits(meanDifference)}`,
+        note: `${digits(100 * equal)}%, mean ${meanDifference >= 0 ? '+' : ''}${digits(meanDifference, 2)}`,
       })),
       'Share of examples with an equal value, by feature',
     )}<figcaption>Share of examples whose value is equal, worst first; the mean difference is recomputed less served.</figcaption></figure>`,

@@ -74,7 +74,7 @@ function checks(report: CompareReport): string {
   })
   return section(
     'Tolerances',
-    `<div class="wide"><table><thead><tr><th></th><th>name</th><th>value</th><th>at least</th><th>what</th></tr></thead><tbody>${rows.join('')}</tbody></table></div>`,
+    `<div class="wide checks"><table><thead><tr><th></th><th>name</th><th>value</th><th>at least</th><th>what</th></tr></thead><tbody>${rows.join('')}</tbody></table></div>`,
   )
 }
 

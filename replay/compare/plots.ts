@@ -13,12 +13,12 @@ export function escaped(text: string): string {
 }
 
 /** Three significant digits, without an exponent where that is short. */
-export function digits(value: number): string {
+export function digits(value: number, most = 3): string {
   if (value === 0 || !Number.isFinite(value)) return String(value)
   const size = Math.abs(value)
-  if (size >= 1_000_000 || size < 0.0001) return value.toExponential(2)
+  if (size >= 1_000_000 || size < 0.0001) return value.toExponential(most - 1)
   if (size >= 1000) return Math.round(value).toLocaleString('en-US')
-  return String(Number(value.toPrecision(3)))
+  return String(Number(value.toPrecision(most)))
 }
 
 function svg(height: number, label: string, parts: readonly string[]): string {
@@ -83,7 +83,7 @@ export function shareBars(
   label: string,
   least: number | null = null,
 ): string {
-  const plot = { left: 190, right: width - 150, row: 20, top: 8 }
+  const plot = { left: 150, right: width - 180, row: 20, top: 8 }
   const x = (share: number): number => plot.left + share * (plot.right - plot.left)
   const height = plot.top + rows.length * plot.row
   const parts = [0, 0.25, 0.5, 0.75, 1].flatMap(share => [
@@ -119,7 +119,7 @@ export interface BeforeAfter {
 
 /** Two values a row with their intervals, each row on a scale of its own: metrics have different units. */
 export function beforeAfter(rows: readonly BeforeAfter[], label: string): string {
-  const plot = { left: 190, right: width - 150, row: 34, top: 6 }
+  const plot = { left: 150, right: width - 150, row: 34, top: 6 }
   const parts: string[] = []
   for (const [k, row] of rows.entries()) {
     const ends = [
@@ -138,7 +138,7 @@ export function beforeAfter(rows: readonly BeforeAfter[], label: string): string
     parts.push(
       text(plot.left - 8, top + 20, row.name, 'end', 'name'),
       line(plot.left, top + plot.row, plot.right, top + plot.row, 'grid'),
-      text(plot.right + 8, top + 20, `${digits(row.before)} → ${digits(row.after)}`),
+      text(plot.right + 8, top + 20, `${digits(row.before, 4)} → ${digits(row.after, 4)}`),
     )
     for (const [value, interval, dy, kind] of [
       [row.before, row.intervalBefore, 11, 'with'],

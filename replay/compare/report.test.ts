@@ -113,7 +113,7 @@ describe('the page', () => {
 })
 
 it('writes numbers as people do', () => {
-  expect([0, 1, 0.12345, 1234567, 0.00001234, 12345, -0.5, 2500].map(digits)).toEqual([
+  expect([0, 1, 0.12345, 1234567, 0.00001234, 12345, -0.5, 2500].map(x => digits(x))).toEqual([
     '0',
     '1',
     '0.123',

@@ -26,10 +26,11 @@ p { margin: .5rem 0; max-width: 46rem; }
 table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: .3rem .75rem .3rem 0; border-bottom: 1px solid var(--rim); vertical-align: top; }
 th { color: var(--soft); font-weight: 600; white-space: nowrap; }
+.checks td:last-child { min-width: 14rem; }
 td.number { text-align: right; white-space: nowrap; }
 details { margin: .5rem 0; } summary { cursor: pointer; color: var(--soft); }
-figure { margin: .75rem 0; } figcaption, .key { color: var(--soft); font-size: .875rem; }
-svg { display: block; width: 100%; max-width: 44rem; height: auto; }
+figure { margin: .75rem 0; overflow-x: auto; } figcaption, .key { color: var(--soft); font-size: .875rem; }
+svg { display: block; width: 100%; min-width: 34rem; max-width: 44rem; height: auto; }
 svg text { fill: var(--text); font-size: 12px; } svg text.tick { fill: var(--soft); }
 .grid { stroke: var(--rim); stroke-width: 1; } .rule { stroke: var(--bad); stroke-width: 1.5; stroke-dasharray: 4 3; }
 .mark.replay { fill: var(--replay); } .mark.with { fill: var(--with); }

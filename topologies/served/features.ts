@@ -7,6 +7,9 @@
  *  - S2 A list is kept while it is its surface's newest and for 30 s after: a reader may have fetched it just before. If an
  *       impression of it has come, its reader pages through a copy: then until none has come for the session gap.
  *  - S3 What memory does not hold has no features (memory.ts), and each impression without is counted by its reason.
+ *  - S4 Where they are recomputed (a replay, which draws lists of its own), the list that an impression names is taken for
+ *       the surface's newest here when it is first named, so its items have the features of a draw at that moment; items
+ *       that were not drawn have those of now.
  */
 import type { Metrics } from '../../streams/metrics.ts'
 import { featureCount } from '../blend/features.ts'
@@ -20,6 +23,7 @@ import {
   unpackRow,
   unpackText,
 } from './packed-rows.ts'
+import type { Recompute } from './recompute.ts'
 
 const unseenMs = 30_000
 
@@ -44,6 +48,8 @@ interface ServedDeps {
   readonly now: () => number
   readonly gapMs: number
   readonly metrics: Metrics
+  /** S4; undefined: what is not known has no features. */
+  readonly recompute?: Recompute
 }
 
 /** A list that has not left yet. */
@@ -63,6 +69,9 @@ export class ServedFeatures {
   private readonly byUser = new Map<string, KeptList[]>()
   private readonly drawnFor = new Map<string, Drawn[]>()
   private readonly row = new Float32Array(featureCount)
+  /** S4: of the impression at that offset. */
+  private recomputedAt = -1
+  private recomputed: Uint32Array | undefined
   private readonly without: Readonly<Record<Reason, { add(n?: number): void }>>
   private readonly evicted
   private readonly bytes
@@ -165,18 +174,42 @@ export class ServedFeatures {
     if (held !== '') this.deps.memory.release(held)
   }
 
-  private find({ userId, item, event }: ImpressionEvent): Found | Reason {
+  private find(impression: ImpressionEvent): Found | Reason {
+    const { userId, item, event } = impression
     const { listVersion, surface } = event
     if (!listVersion) return 'no_version'
-    const list = this.byUser
-      .get(userId)
-      ?.find(kept => kept.version === listVersion && kept.surface === surface)
-    if (list === undefined) return 'list_unknown'
+    const own = this.byUser.get(userId)?.filter(kept => kept.surface === surface) ?? []
+    const list =
+      own.find(kept => kept.version === listVersion || kept.standsFor?.has(listVersion)) ??
+      this.standIn(own, listVersion)
+    if (list === undefined) return this.anew(impression) ?? 'list_unknown'
     list.seenAt = this.deps.now()
     this.deps.memory.used(list)
     if (list.rows === null) return 'not_computed'
     const at = findRow(list.rows, item)
-    return at < 0 ? 'not_in_list' : { rows: list.rows, at }
+    return at < 0 ? (this.anew(impression) ?? 'not_in_list') : { rows: list.rows, at }
+  }
+
+  /** S4: the newest takes the name of a list that was drawn elsewhere. */
+  private standIn(own: readonly KeptList[], version: string): KeptList | undefined {
+    if (this.deps.recompute === undefined) return undefined
+    const newest = own.find(({ supersededAt }) => supersededAt === 0)
+    if (newest === undefined) return undefined
+    newest.standsFor ??= new Set()
+    newest.standsFor.add(version)
+    return newest
+  }
+
+  /** S4. */
+  private anew(impression: ImpressionEvent): Found | undefined {
+    const { recompute } = this.deps
+    if (recompute === undefined) return undefined
+    // asked for more than once an impression
+    if (this.recomputedAt !== impression.offset) {
+      this.recomputedAt = impression.offset
+      this.recomputed = recompute.row(impression)
+    }
+    return this.recomputed && { rows: this.recomputed, at: 1 }
   }
 
   /** The user's data is removed. */

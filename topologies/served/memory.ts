@@ -19,6 +19,8 @@ export interface KeptList {
   readonly version: string
   /** Packed (packed-rows.ts); null: ranked without features. */
   readonly rows: Uint32Array | null
+  /** Versions of lists drawn elsewhere that this one stands for; undefined: none. */
+  standsFor?: Set<string>
   /** When a newer list of the surface left, ms; 0: it is the newest. */
   supersededAt: number
   /** When an impression of it came last, ms; 0: none did. */

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { flag, flagTakes } from '../../streams/option-types.ts'
 import { defineOptions, option } from '../../streams/options.ts'
 
 export const servedOptions = defineOptions({
@@ -14,4 +15,8 @@ export const servedOptions = defineOptions({
       takes: 'a whole number from 0 to 68719476736',
     },
   ),
+  'served.recompute': option(flag(), false, {
+    help: 'Whether an impression of a list that is not known here has the features that its item is given now, in place of none. Of use in a replay, which draws lists of its own and sets it: examples of both can be compared then. In the live system they would not be as served',
+    takes: flagTakes,
+  }),
 })
