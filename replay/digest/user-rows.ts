@@ -56,8 +56,8 @@ export class UserRows {
   private readonly stores = new Map<number, Store<Row>>()
   private readonly labelStores
   private readonly quantiles: string[] = []
-  /** Ids and rows, to tell those whose user is gone. */
-  private readonly parts: { userId: string; text: string; isLabel: boolean }[] = []
+  /** To tell those whose user is gone. */
+  private readonly parts: ExactRow[] = []
 
   constructor(options: UserOptions) {
     this.options = options
@@ -77,17 +77,14 @@ export class UserRows {
     for (const store of stores) this.stores.set(store.spec.id, store)
   }
 
-  take({ store, key, value }: ExactRow): void {
+  take(row: ExactRow): void {
+    const { store, key, value } = row
     if (store === USER_STORES.labelQuantiles) {
       this.quantiles.push(`quantiles ${key.toString('hex')} ${value.toString('hex')}`)
       return
     }
     if (store === USER_STORES.shown) return
-    if (partsOfUsers.has(store)) {
-      const isLabel = store === USER_STORES.labelRequests || store === USER_STORES.labelEntries
-      const text = `${store} ${key.toString('hex')} ${value.toString('hex')}`
-      this.parts.push({ userId: new ByteReader(key).string(), text, isLabel })
-    }
+    if (partsOfUsers.has(store)) this.parts.push(row)
     this.stores.get(store)?.spec.restore(new ByteReader(key), new ByteReader(value))
   }
 
@@ -100,8 +97,12 @@ export class UserRows {
       const text = this.pending(entry)
       if (text !== undefined) pending.push(text)
     })
-    for (const { userId, text, isLabel } of this.parts)
-      if (table.get(userId) === undefined) (isLabel ? label : session)(`of nobody ${text}`)
+    for (const { store, key, value } of this.parts) {
+      if (table.directory.find(new ByteReader(key).string()) >= 0) continue
+      const isLabel = store === USER_STORES.labelRequests || store === USER_STORES.labelEntries
+      const say = isLabel ? label : session
+      say(`of nobody ${store} ${key.toString('hex')} ${value.toString('hex')}`)
+    }
     session(JSON.stringify(['watermark', table.watermark.at]))
     for (const { userId, at } of table.withdrawals.values())
       if (at >= this.horizon) session(JSON.stringify(['withdrawn', userId, at]))
