@@ -6,7 +6,7 @@ import { noMetrics } from '../../streams/metrics.ts'
 import { EXIT, notDone } from '../call.ts'
 import { createLogger } from '../logger.ts'
 import { openPart } from '../replay/open-part.ts'
-import { PART_COMMAND, type PartOrder } from '../replay/part-order.ts'
+import { optionsOfOrder, PART_COMMAND, type PartOrder } from '../replay/part-order.ts'
 
 export function replayPartCommand(): Command {
   return new Command(PART_COMMAND).action(async () => {
@@ -20,7 +20,9 @@ async function serve(): Promise<number> {
   // a signal goes to the whole group: the process that leads decides when this one ends
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => undefined)
   await servePart(async first => {
-    const { values, dataDir, name, index, of } = first as PartOrder
+    const order = first as PartOrder
+    const { dataDir, name, index, of } = order
+    const values = optionsOfOrder(order)
     const log = createLogger(values['log.level'])
     const folder = new ReplayFolder(dataDir, name)
     return openPart({ values, log, metrics: noMetrics }, folder, index, of)

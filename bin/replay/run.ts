@@ -1,5 +1,6 @@
 /** Runs a replay from where its folder stands: in this process, or in several. */
 
+import { fileURLToPath } from 'node:url'
 import type { Pacer } from '../../replay/pace/pacer.ts'
 import type { ReplayFolder, ReplayState, ReplayStatus } from '../../replay/shadow/folder.ts'
 import { RemotePart } from '../../replay/shadow/remote-part.ts'
@@ -9,8 +10,16 @@ import { systemClock } from '../../streams/clock.ts'
 import { FreshetError } from '../../streams/errors.ts'
 import type { Surroundings } from '../compose.ts'
 import { openPart } from './open-part.ts'
-import { PART_COMMAND, type PartOrder } from './part-order.ts'
+import { optionTexts, PART_COMMAND, type PartOrder } from './part-order.ts'
 import { partOf } from './values.ts'
+
+/** The command as it is built, also where this runs from its source. */
+const PROGRAM = fileURLToPath(
+  new URL(
+    import.meta.url.endsWith('.ts') ? '../../dist/bin/main.js' : '../main.js',
+    import.meta.url,
+  ),
+)
 
 export interface RunReplay {
   /** Processes. With one, all is done in this one. */
@@ -37,12 +46,13 @@ export async function runReplay(
   const { counts } = here
   const { name } = folder
   const dataDir = around.values['data.dir']
+  const options = optionTexts(around.values)
   const others = Array.from(
     { length: workers - 1 },
     // the options travel over the pipe: passwords stand in no list of processes
     (_, i) =>
-      new RemotePart(process.argv[1], [PART_COMMAND], {
-        values: around.values,
+      new RemotePart(PROGRAM, [PART_COMMAND], {
+        options,
         dataDir,
         name,
         index: i + 1,

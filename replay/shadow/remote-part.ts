@@ -29,7 +29,7 @@ export class RemotePart implements ReplayPart {
 
   /** `file` and `args`: the program that calls `servePart`; `order`: what it opens its part by. */
   constructor(file: string, args: readonly string[], order: object) {
-    this.child = fork(file, [...args], { serialization: 'advanced', execArgv: process.execArgv })
+    this.child = fork(file, [...args], { serialization: 'advanced', execArgv: [] })
     this.child.send(order)
     this.child.on('message', (answer: Answer) => this.answered(answer))
     this.child.on('exit', (code, signal) => {
