@@ -144,6 +144,7 @@ async function compareOpened(
     state: { replay: replay.spec?.state ?? '', with: other.spec?.state ?? '' },
     positions: [replay.positions, other.positions],
     digests: [replay.digests, other.digests],
+    underWay: replay.underWay ?? other.underWay,
     views: replay.views && other.views && [replay.views, other.views],
     tables,
     prequential,
@@ -158,7 +159,7 @@ async function compareOpened(
 }
 
 /** What each run writes into its own place under. */
-const own = new Set(['redis.prefix', 'session.features'])
+const own = new Set(['redis.prefix', 'session.features', 'served.recompute'])
 
 function differing(replay: Values, other: Values): CompareReport['options'] {
   const names = Object.keys(replay) as (keyof Values)[]

@@ -1,16 +1,17 @@
 /** A run as `freshet replay compare` sees it: where it stands, its digests, its views. */
-import {
-  type Positions,
-  positionsOfFolder,
-  positionsOfLive,
-} from '../../replay/compare/positions.ts'
+import { type Positions, positionsOfFolder } from '../../replay/compare/positions.ts'
 import type { Digests } from '../../replay/digest/digest.ts'
+import { digestOfFolder, digestOfLive } from '../../replay/digest/digest-of.ts'
 import type { ReplayFolder } from '../../replay/shadow/folder.ts'
 import type { ReplaySpec } from '../../replay/shadow/spec.ts'
+import { systemClock } from '../../streams/clock.ts'
 import { FreshetError } from '../../streams/errors.ts'
 import type { ViewReader } from '../../streams/sinks.ts'
+import { parseTopologies } from '../../topologies/main.ts'
+import { allOptions } from '../all-options.ts'
 import type { Values } from '../call.ts'
 import { openTransport, openViews, REACH_MS, type Surroundings, stateInForce } from '../compose.ts'
+import { isOfTheCall } from './kept-options.ts'
 import { openShadowViews } from './open-part.ts'
 import { replayValues } from './values.ts'
 
@@ -18,6 +19,8 @@ export interface ComparedRun {
   readonly positions: Positions
   /** null: there is no state. */
   readonly digests: Digests | null
+  /** What its tasks have sent each other and not taken in: digests are then of no one moment. */
+  readonly underWay: string | undefined
   /** null: left out, or nothing was ever written. */
   readonly views: ViewReader | null
   /** null: live. */
@@ -30,13 +33,14 @@ export interface ComparedRun {
   close(): Promise<void>
 }
 
-/** Kinds with input topics. */
-const readingKinds = ['user', 'item']
+const mostReadings = 3
+const READING_MS = 1_000
 
 export async function replayRun(around: Surroundings, folder: ReplayFolder): Promise<ComparedRun> {
   const spec = folder.spec()
-  const values = replayValues(around.values, spec)
+  const values = ranWith(around.values, spec)
   const checkpoint = folder.checkpoint()
+  const underWay = checkpoint?.packets.length ?? 0
   const notes = checkpoint?.done
     ? []
     : [
@@ -44,7 +48,11 @@ export async function replayRun(around: Surroundings, folder: ReplayFolder): Pro
       ]
   return {
     positions: positionsOfFolder(folder),
-    digests: null,
+    digests: digestOfFolder(folder, digestSettings(values)) ?? null,
+    underWay:
+      underWay > 0
+        ? `${underWay} packets of ${folder.name} are under way at its checkpoint`
+        : undefined,
     ...(await viewsOf(
       () => openShadowViews({ ...around, values }, folder, around.clock, true),
       folder.name,
@@ -55,6 +63,15 @@ export async function replayRun(around: Surroundings, folder: ReplayFolder): Pro
     dir: folder.dir,
     notes,
   }
+}
+
+/** What is of the call (connections, keys) as it is now, all else as the replay was started. */
+function ranWith(values: Values, spec: ReplaySpec): Values {
+  const kept = Object.entries(values).map(([name, value]) => [
+    name,
+    isOfTheCall(name) ? value : allOptions[name as keyof Values].default,
+  ])
+  return replayValues(Object.fromEntries(kept) as Values, spec)
 }
 
 export async function liveRun(around: Surroundings): Promise<ComparedRun> {
@@ -69,28 +86,34 @@ export async function liveRun(around: Surroundings): Promise<ComparedRun> {
   }
 }
 
-async function liveState(
-  around: Surroundings,
-  notes: string[],
-): Promise<Pick<ComparedRun, 'positions' | 'digests'>> {
+type State = Pick<ComparedRun, 'positions' | 'digests' | 'underWay'>
+
+async function liveState(around: Surroundings, notes: string[]): Promise<State> {
   try {
     const transport = await openTransport(around, REACH_MS, true)
     try {
       const { names } = await stateInForce(around.values, transport)
-      const changelogs = readingKinds.map(kind => names.changelog(kind))
-      const there = await transport.topics.describe(changelogs)
-      const at = [...there].flatMap(([topic, { partitions }]) =>
-        Array.from({ length: partitions }, (_, partition) => ({ topic, partition })),
-      )
-      return { positions: await positionsOfLive(transport, at), digests: null }
+      const settings = digestSettings(around.values)
+      let found = await digestOfLive(transport, names, settings)
+      // what is under way arrives within a moment where nothing new comes
+      for (let again = 0; again < mostReadings && found.underWay.length > 0; again++) {
+        await systemClock.sleep(READING_MS)
+        found = await digestOfLive(transport, names, settings)
+      }
+      return { ...found, underWay: found.underWay[0] }
     } finally {
       await transport.close()
     }
   } catch (error) {
     notes.push(absent(error, 'there is no live state'))
-    return { positions: new Map(), digests: null }
+    return { positions: new Map(), digests: null, underWay: undefined }
   }
 }
+
+const digestSettings = (values: Values) => ({
+  options: values,
+  topologies: parseTopologies(values.topologies),
+})
 
 type Opened = (ViewReader & { close(): Promise<void>; ping?(): Promise<unknown> }) | null
 

@@ -20,6 +20,8 @@ export interface CompareInputs
   readonly positions: Both<Positions>
   /** null: it has no state. */
   readonly digests: Both<Digests | null>
+  /** Why the digests of one of them are of no one moment. */
+  readonly underWay: string | undefined
   /** null: left out. */
   readonly views: Both<ViewReader> | null
   readonly tables: (QueriedTables & { readonly database: string }) | null
@@ -78,11 +80,11 @@ async function ofViews(
 }
 
 function exactOf(
-  { digests: [replay, other], with: name }: CompareInputs,
+  { digests: [replay, other], with: name, underWay }: CompareInputs,
   { same, behind, ahead }: CompareReport['positions'],
 ): Pick<CompareReport, 'exact' | 'exactReason' | 'digest'> {
   const is = (part: keyof Digests): boolean | null => {
-    if (!same || !replay?.[part] || !other?.[part]) return null
+    if (!same || underWay !== undefined || !replay?.[part] || !other?.[part]) return null
     return replay[part] === other[part]
   }
   return {
@@ -98,7 +100,7 @@ function exactOf(
 
   function reasonOf(): string {
     if (other === null && behind === 0) return `there is no state of ${name} to compare with`
-    if (same) return ''
+    if (same) return underWay ?? ''
     const by = [
       behind > 0 ? `${name} has taken in ${behind.toLocaleString('en-US')} records more` : '',
       ahead > 0 ? `the replay has taken in ${ahead.toLocaleString('en-US')} records more` : '',
