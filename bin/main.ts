@@ -15,6 +15,7 @@ import { inspectCommand } from './commands/inspect.ts'
 import { modelsCommand } from './commands/models.ts'
 import { rebuildCommand } from './commands/rebuild.ts'
 import { referenceCommand } from './commands/reference.ts'
+import { replayCommand } from './commands/replay.ts'
 import { replayPartCommand } from './commands/replay-part.ts'
 import { resetCommand } from './commands/reset.ts'
 import { runCommand } from './commands/run.ts'
@@ -37,6 +38,7 @@ for (const made of [
   simulateCommand(),
   importCommand(),
   archiveCommand(),
+  replayCommand(),
   topkCommand(),
   explainCommand(),
   inspectCommand(),

@@ -39,6 +39,9 @@ export class LiveLag implements Pacer {
   private readonly settings: LiveLagSettings
   private readonly stop = new AbortController()
   private readonly polling: Promise<void>
+  /** Resolves after the first look, whatever came of it. */
+  readonly looked: Promise<void>
+  private onLooked: () => void = () => undefined
   private isHeld = false
   private lag = 0
   private rate = 0
@@ -48,6 +51,9 @@ export class LiveLag implements Pacer {
 
   constructor(settings: LiveLagSettings) {
     this.settings = settings
+    this.looked = new Promise(resolve => {
+      this.onLooked = resolve
+    })
     this.polling = this.poll()
   }
 
@@ -84,6 +90,7 @@ export class LiveLag implements Pacer {
           log.warn({ error: messageOf(error) }, "the live lag can't be asked: not throttled")
         this.wasAsked = false
       }
+      this.onLooked()
       await clock.sleep(POLL_MS, signal)
     }
   }
