@@ -28,6 +28,7 @@ import type { Values } from '../call.ts'
 import {
   isEmbedded,
   namesOf,
+  openRegistry,
   openTables,
   openTransport,
   openViews,
@@ -130,8 +131,8 @@ async function openInputs(
   spec: ReplaySpec,
   opened: Closable[],
 ): Promise<Inputs> {
-  const { values, log, clock = systemClock } = around
-  const registry = new SchemaRegistry({ url: values['schemaRegistry.url'], log })
+  const { values, clock = systemClock } = around
+  const registry = await openRegistry(around)
   opened.push(registry)
   const hasLog = !isEmbedded(values) || existsSync(join(values['data.dir'], 'log'))
   let transport: Transport | undefined
