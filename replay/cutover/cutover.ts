@@ -29,7 +29,7 @@ export interface CutoverSettings extends Omit<LiveSettings, 'kinds'> {
   /** topics.prefix */
   readonly prefix: string
   /** Of the live workers, as far as the call knows. */
-  readonly kinds: Application
+  readonly application: Application
   readonly folder: ReplayFolder
   /** How long workers wait at most, ms. */
   readonly holdMs: number
@@ -47,13 +47,15 @@ export interface CutoverReport {
   readonly rows: number
   /** From the hold to the change, ms. */
   readonly heldMs: number
-  /** From the hold until a worker had joined again, ms; null: none was there, or came. */
+  /** Workers were there before. */
+  readonly hadWorkers: boolean
+  /** From the hold until a worker had joined again, ms; null: none was there, or came in time. */
   readonly backMs: number | null
 }
 
 /** Errors: see `Upload`, `HeldLive`; APPLICATION_OTHER; POSITION_LOST; CALL_INVALID for a replay that can't take live's place. */
 export async function cutOver(settings: CutoverSettings): Promise<CutoverReport> {
-  const { generations, folder, prefix, transport, kinds: application } = settings
+  const { generations, folder, prefix, transport, application } = settings
   const spec = folder.spec()
   const state = { prefix: replayPrefix(prefix, folder.name), generation: spec.generation }
   const journal = await generations.read()
@@ -65,10 +67,11 @@ export async function cutOver(settings: CutoverSettings): Promise<CutoverReport>
       changed: false,
       rows: 0,
       heldMs: 0,
+      hadWorkers: false,
       backMs: null,
     }
   await needFit(settings, journal)
-  const upload = new Upload({ ...settings, names: topicNames(prefix, state), application })
+  const upload = new Upload({ ...settings, names: topicNames(prefix, state) })
   await upToNearTheEnd(settings, upload)
   const { names } = inForce(topicNames(prefix, 1), journal)
   const live = new HeldLive({ ...settings, kinds: application.kinds }, from, names)
@@ -85,29 +88,36 @@ export async function cutOver(settings: CutoverSettings): Promise<CutoverReport>
     const backMs = await live.back(BACK_MS)
     const kept = [state, from.state]
     await removeStates(transport, topicNames(prefix, 1), await generations.read(), kept)
-    const { rowsSent: rows } = upload
-    return { generation: generation.generation, state, changed: true, rows, heldMs, backMs }
+    return {
+      generation: generation.generation,
+      state,
+      changed: true,
+      rows: upload.rowsSent,
+      heldMs,
+      hadWorkers: live.hadWorkers,
+      backMs,
+    }
   } finally {
     await live.release()
   }
 }
 
-function needLive({ application, folder }: CutoverSettings, { current }: Journal): Generation {
+function needLive({ applicationId, folder }: CutoverSettings, { current }: Journal): Generation {
   if (current === undefined)
     throw new FreshetError(
       'CALL_INVALID',
       `nothing is live here: \`freshet run\` has not begun yet, so there is nothing that ${folder.name} could take the place of`,
     )
-  if (current.application === application) return current
+  if (current.application === applicationId) return current
   throw new FreshetError(
     'APPLICATION_OTHER',
-    `the topics belong to application ${current.application}, this is ${application}; call it with application.id=${current.application}`,
+    `the topics belong to application ${current.application}, this is ${applicationId}; call it with application.id=${current.application}`,
   )
 }
 
 /** What the replay gives must be all that the live workers have, over the same partitions, at offsets that the log has. */
 async function needFit(
-  { folder, kinds: { kinds }, counts, transport, prefix }: CutoverSettings,
+  { folder, application: { kinds }, counts, transport, prefix }: CutoverSettings,
   { born }: Journal,
 ): Promise<void> {
   const spec = folder.spec()

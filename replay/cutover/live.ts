@@ -20,7 +20,7 @@ export interface LiveSettings {
   readonly transport: Transport
   readonly generations: Generations
   /** The consumer group of the workers. */
-  readonly application: string
+  readonly applicationId: string
   /** Kinds of the live application with their inputs (short names) and number of tasks. */
   readonly kinds: readonly { readonly name: string; readonly inputs: readonly string[] }[]
   readonly counts: ReadonlyMap<string, number>
@@ -39,7 +39,8 @@ export class HeldLive {
   private readonly fences: { at: TopicPartition; end: number }[] = []
   /** When workers began to let go, ms. */
   private heldAt = 0
-  private hadWorkers = false
+  /** Workers were there when it was asked for. */
+  hadWorkers = false
 
   constructor(settings: LiveSettings, from: Generation, names: TopicNames) {
     this.settings = settings
@@ -115,7 +116,7 @@ export class HeldLive {
    * APPLICATION_OTHER where another generation began.
    */
   async raise(to: Switch): Promise<{ generation: Generation; heldMs: number }> {
-    const { generations, transport, application, clock } = this.settings
+    const { generations, transport, applicationId, clock } = this.settings
     const ends = await transport.topics.offsets(this.fences.map(({ at }) => at))
     const isTouched = this.fences.some(({ end }, i) => ends[i].end !== end)
     if (this.leftMs < MARGIN_MS || isTouched || (await this.members()).length > 0)
@@ -123,7 +124,12 @@ export class HeldLive {
         'WORKERS_RUNNING',
         `the hold of the workers ran out before ${to.by} was ready: nothing was changed and they go on; call it again, with a longer --hold`,
       )
-    const generation = await generations.raise(this.from, application, this.from.generation + 1, to)
+    const generation = await generations.raise(
+      this.from,
+      applicationId,
+      this.from.generation + 1,
+      to,
+    )
     this.hold = undefined
     return { generation, heldMs: clock.now() - this.heldAt }
   }
@@ -135,7 +141,7 @@ export class HeldLive {
     if (hold) await this.settings.generations.release(hold)
   }
 
-  /** Waits until workers are there again, if there were some. Ms since they were held; null: none came in time. */
+  /** Waits until workers are there again, if there were some. Ms since they were held; null: none was there, or came in time. */
   async back(withinMs: number): Promise<number | null> {
     const { clock } = this.settings
     if (!this.hadWorkers) return null
@@ -145,8 +151,8 @@ export class HeldLive {
   }
 
   private async members(): Promise<readonly string[]> {
-    const { transport, application } = this.settings
-    return (await transport.members?.(application)) ?? []
+    const { transport, applicationId } = this.settings
+    return (await transport.members?.(applicationId)) ?? []
   }
 }
 

@@ -18,7 +18,7 @@ const BACK_MS = 60_000
 export interface RollbackSettings extends Omit<LiveSettings, 'kinds'> {
   /** topics.prefix */
   readonly prefix: string
-  readonly kinds: Application
+  readonly application: Application
   /** How long workers wait at most, ms. */
   readonly holdMs: number
 }
@@ -31,7 +31,9 @@ export interface RollbackReport {
   /** Records that the state has to take in anew. */
   readonly behind: number
   readonly heldMs: number
-  /** From the hold until a worker had joined again, ms; null: none was there, or came. */
+  /** Workers were there before. */
+  readonly hadWorkers: boolean
+  /** From the hold until a worker had joined again, ms; null: none was there, or came in time. */
   readonly backMs: number | null
 }
 
@@ -40,7 +42,7 @@ export interface RollbackReport {
  * are gone that it has not taken in; those of `HeldLive`.
  */
 export async function rollBack(settings: RollbackSettings): Promise<RollbackReport> {
-  const { generations, prefix, application } = settings
+  const { generations, prefix, applicationId, application } = settings
   const journal = await generations.read()
   const { current } = journal
   if (current?.by === 'rollback') return unchanged(current)
@@ -50,16 +52,16 @@ export async function rollBack(settings: RollbackSettings): Promise<RollbackRepo
       'CALL_INVALID',
       `there is nothing to go back to: ${current === undefined ? 'nothing is live here' : `generation ${current.generation} was not begun by a cutover`}`,
     )
-  if (current.application !== application)
+  if (current.application !== applicationId)
     throw new FreshetError(
       'APPLICATION_OTHER',
-      `the topics belong to application ${current.application}, this is ${application}; call it with application.id=${current.application}`,
+      `the topics belong to application ${current.application}, this is ${applicationId}; call it with application.id=${current.application}`,
     )
   const names = topicNames(prefix, kept.state)
   const born = [...(journal.births.get(kept.generation) ?? [])]
   const behind = await needWhole(settings, names, new Set(born))
   const live = new HeldLive(
-    { ...settings, kinds: settings.kinds.kinds },
+    { ...settings, kinds: application.kinds },
     current,
     inForce(topicNames(prefix, 1), journal).names,
   )
@@ -68,7 +70,8 @@ export async function rollBack(settings: RollbackSettings): Promise<RollbackRepo
     const { generation, heldMs } = await live.raise({ by: 'rollback', state: kept.state, born })
     settings.onStage('workers come back')
     const backMs = await live.back(BACK_MS)
-    return { ...unchanged(generation), changed: true, behind, heldMs, backMs }
+    const { hadWorkers } = live
+    return { ...unchanged(generation), changed: true, behind, heldMs, hadWorkers, backMs }
   } finally {
     await live.release()
   }
@@ -80,12 +83,13 @@ const unchanged = ({ generation, state }: Generation): RollbackReport => ({
   changed: false,
   behind: 0,
   heldMs: 0,
+  hadWorkers: false,
   backMs: null,
 })
 
 /** The state is all there, and the log still has what it has not taken in: how many records that is. */
 async function needWhole(
-  { transport, kinds: application, counts }: RollbackSettings,
+  { transport, application, counts }: RollbackSettings,
   names: TopicNames,
   born: ReadonlySet<string>,
 ): Promise<number> {

@@ -112,4 +112,16 @@ describe('a reset', () => {
     })
     expect(await standing('t.g1.user-changelog')).toHaveLength(1)
   })
+
+  it('removes state elsewhere that a generation went on with, and goes beyond no number of its names', async () => {
+    const { current } = await journal().enter('a', 1, ['user'])
+    const state = { prefix: 't.replay.r.', generation: 9 }
+    await journal().raise(current, 'a', 2, { by: 'cutover of r', state, born: ['user-0'] })
+    const own = ['t.g1.user-changelog', 't.replay.r.g9.item-deltas', 't.replay.r.g9.user-changelog']
+    await makeTopics('t.events', ...own)
+    const plan = await reset().plan()
+    expect(plan).toMatchObject({ to: 3, topics: own })
+    await reset().perform(plan as NonNullable<typeof plan>)
+    expect(await standing(...own, 't.events')).toEqual(['t.events'])
+  })
 })
