@@ -16,7 +16,7 @@ import type { KnownErasures } from './erasures.ts'
 /** Views that wait before some go out. */
 const MOST_VIEWS = 10_000
 /** Table rows under way before the replay waits for them. */
-const MOST_ROWS = 200_000
+const MOST_ROWS = 50_000
 /** Rows of these tables are of one user. */
 const OF_USERS: ReadonlySet<string> = new Set(['examples', 'slates'])
 

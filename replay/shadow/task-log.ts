@@ -37,7 +37,6 @@ const PRODUCER_ID = 1n
 const READ_BYTES = 4 << 20
 /** Batches that a file written anew is made of. */
 const BATCH_BYTES = 1 << 20
-/** Below this a file is left as it is. */
 const COMPACT_FROM = 64 << 20
 const COMPACT_RATIO = 3
 
@@ -61,15 +60,26 @@ export class TaskLog {
   /** Files that the last checkpoint may still name. */
   private stale: string[] = []
 
-  private constructor(dir: string, task: string, mark: LogMark) {
+  private readonly compactFrom: number
+
+  private constructor(dir: string, task: string, mark: LogMark, compactFrom: number) {
     this.dir = dir
     this.task = task
     this.mark = mark
+    this.compactFrom = compactFrom
     this.fd = openSync(join(dir, mark.file), 'a+')
   }
 
-  /** Opens it at a checkpoint's mark, empty without one. Errors: CHANGELOG_CORRUPT where the file is shorter. */
-  static open(dir: string, task: string, at: LogMark | undefined): TaskLog {
+  /**
+   * Opens it at a checkpoint's mark, empty without one. A file below `compactFrom` bytes is not written anew.
+   * Errors: CHANGELOG_CORRUPT where the file is shorter.
+   */
+  static open(
+    dir: string,
+    task: string,
+    at: LogMark | undefined,
+    compactFrom = COMPACT_FROM,
+  ): TaskLog {
     mkdirSync(dir, { recursive: true })
     const mark = at ?? NONE(task)
     const path = join(dir, mark.file)
@@ -82,7 +92,7 @@ export class TaskLog {
     for (const file of readdirSync(dir))
       if (file !== mark.file && isOf(task, file)) rmSync(join(dir, file))
     if (size > mark.bytes) truncateSync(path, mark.bytes)
-    return new TaskLog(dir, task, mark)
+    return new TaskLog(dir, task, mark, compactFrom)
   }
 
   /** Appends a commit; the batch's stamped bytes, valid until the next call. */
@@ -98,7 +108,7 @@ export class TaskLog {
   async sync(): Promise<LogMark> {
     for (const file of this.stale.splice(0)) rmSync(join(this.dir, file))
     const { bytes, base } = this.mark
-    if (bytes > COMPACT_FROM && bytes > COMPACT_RATIO * base) this.compact()
+    if (bytes > this.compactFrom && bytes > COMPACT_RATIO * base) this.compact()
     await fsyncAsync(this.fd)
     return this.mark
   }
