@@ -27,16 +27,22 @@ function frozenId({ name, setAt, from }: ReferenceRow): string {
 
 const asLists = (shards: readonly Float64Array[]): number[][] => shards.map(shard => [...shard])
 
+/** Categories stand in the order of their names, not of their first sight: the row is a function of the counts alone. */
 function fineRow(subject: string, histogram: Histogram) {
   const known = numberSubject(subject)
+  const { names, bins } = histogram
+  const order = Array.from({ length: bins }, (_, bin) => bin)
+  if (names) order.sort((a, b) => (names[a] < names[b] ? -1 : 1))
+  const totals = histogram.totals()
+  const shards = histogram.fold(bins, bin => bin)
   return {
     edges_id: known?.edgesId ?? 'categories',
     edges: [...(known?.edges ?? [])],
-    categories: histogram.names ?? [],
-    counts: histogram.totals(),
+    categories: names ? order.map(bin => names[bin]) : [],
+    counts: order.map(bin => totals[bin]),
     missing: histogram.missing,
     n: histogram.n,
-    shards: asLists(histogram.fold(histogram.bins, bin => bin)),
+    shards: shards.map(shard => order.map(bin => shard[bin])),
   }
 }
 
