@@ -17,6 +17,8 @@ import { removeReplay } from '../replay/remove.ts'
 import { progressText } from '../replay/replay-bar.ts'
 import { bytes, plural, table, time } from '../terminal.ts'
 import { replayBackfillCommand } from './replay-backfill.ts'
+import { replayCompareCommand } from './replay-compare.ts'
+import { replayCutoverCommand, replayRollbackCommand } from './replay-cutover.ts'
 
 const WORKERS = 'processes; one a core is right (default: 1)'
 const LIVE_LAG =
@@ -35,6 +37,9 @@ export function replayCommand() {
     .addCommand(resume())
     .addCommand(list())
     .addCommand(rm())
+    .addCommand(replayCompareCommand())
+    .addCommand(replayCutoverCommand())
+    .addCommand(replayRollbackCommand())
     .addCommand(replayBackfillCommand())
 }
 
@@ -110,7 +115,7 @@ async function startReplay(call: Call, name: string): Promise<number> {
   const liveLag = liveLagOf(call)
   if (flags.resume === true && flags.dryRun !== true && folderOf(call, name).exists)
     return goOn(call, name)
-  const { spec, plan, folder, values } = await planOfCall(call, name, systemClock.wall)
+  const { spec, plan, folder, values, reused } = await planOfCall(call, name, systemClock.wall)
   const inUse = folder.exists ? inUseText(name) : undefined
   if (flags.dryRun === true) {
     answer(call, { ...plan, ranges: spec.ranges, inUse: inUse !== undefined }, () =>
@@ -130,7 +135,7 @@ async function startReplay(call: Call, name: string): Promise<number> {
       // someone else may have begun it since
       if (folder.exists) throw new FreshetError('CALL_INVALID', inUseText(name))
       await putPlan(folder, plan)
-      await folder.create(spec)
+      await folder.create(reused === undefined ? spec : await reused.copy(folder, spec))
     },
   })
   return ended(call, folder, state)

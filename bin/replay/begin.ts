@@ -19,7 +19,7 @@ import { createLogger } from '../logger.ts'
 import { bytes } from '../terminal.ts'
 import { earlierRuns } from './folder-files.ts'
 import { keptOptions, refuseLivePlaces, valuesToRun } from './kept-options.ts'
-import { reusedState } from './reused-state.ts'
+import { type ReusedState, reusedState } from './reused-state.ts'
 import { replayValues, shadowPrefix } from './values.ts'
 
 const STEP_MS = 1_000
@@ -30,6 +30,8 @@ export interface Beginning {
   readonly folder: ReplayFolder
   /** Options in effect, but for the replay's own places. */
   readonly values: Values
+  /** What its state is copied from, before it begins. */
+  readonly reused: ReusedState | undefined
 }
 
 /** Errors: CALL_INVALID. */
@@ -64,10 +66,8 @@ export async function planOfCall(call: Call, name: string, wall: () => number): 
   try {
     const { log } = opened
     const inputs = [...new Set(application.kinds.flatMap(kind => kind.inputs))]
-    const notes = [...opened.notes]
     await checkPartitions(application, log, opened.live)
-    const reused = await reusedState({ call, state, set, topologies, source, values })
-    if (reused) notes.push(...reused.notes)
+    const reused = await reusedState({ call, state, set, topologies, application, values })
     const { topics, gone } = await planRanges({
       log,
       inputs,
@@ -89,7 +89,7 @@ export async function planOfCall(call: Call, name: string, wall: () => number): 
       speed: typeof flags.speed === 'string' ? flags.speed : 'max',
       throttle: throttleText(call),
       writes: writesOf(values, folder),
-      notes,
+      notes: opened.notes,
       earlier: earlierRuns(values['data.dir']),
     })
     const spec: ReplaySpec = {
@@ -101,16 +101,16 @@ export async function planOfCall(call: Call, name: string, wall: () => number): 
       set,
       state,
       ranges: rangesOf(topics),
-      generation: reused?.generation ?? 1,
+      generation: 1,
       stepMs: STEP_MS,
       backfill: null,
     }
     const free = freeBytes(folder.dir)
     const writes = [
       ...plan.writes,
-      `${folder.dir}: the state, about ${bytes(plan.stateBytes)}${free === undefined ? '' : `; ${bytes(free)} are free there`}`,
+      `${folder.dir}: the state, about ${bytes(plan.stateBytes)}${state === 'empty' ? '' : ` and a copy of that of ${state}`}${free === undefined ? '' : `; ${bytes(free)} are free there`}`,
     ]
-    return { spec, plan: { ...plan, writes }, folder, values }
+    return { spec, plan: { ...plan, writes }, folder, values, reused }
   } finally {
     await opened.close()
   }

@@ -8,7 +8,7 @@ import { ReplayFolder } from '../../replay/shadow/folder.ts'
 const PLAN = 'plan.json'
 const RUNS = 'runs.json'
 /** A run that is shorter says nothing of how fast a long one goes. */
-const TELLING_MS = 3_000
+const TELLING_MS = 10_000
 
 export async function putPlan(folder: ReplayFolder, plan: Plan): Promise<void> {
   await put(folder, PLAN, plan)

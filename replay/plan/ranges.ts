@@ -40,8 +40,8 @@ export interface RangeSettings {
   readonly inputs: readonly string[]
   readonly from: Bound
   readonly to: Bound
-  /** Where the reused state goes on; undefined where it is empty. */
-  readonly position: ((topic: string, partition: number) => number) | undefined
+  /** Where the reused state goes on, undefined for what it has taken nothing of; undefined itself where it is empty. */
+  readonly position: ((topic: string, partition: number) => number | undefined) | undefined
 }
 
 /** Errors: TOPIC_MISSING; CALL_INVALID for bounds that the log does not have. */
@@ -88,7 +88,7 @@ async function rangeOf(
   const gone: Gone[] = []
   let from = start
   if (position !== undefined) {
-    const goesOn = position(topic, partition)
+    const goesOn = position(topic, partition) ?? start
     if (goesOn > end)
       throw new FreshetError(
         'CALL_INVALID',
