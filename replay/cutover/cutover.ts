@@ -8,6 +8,8 @@
  *       by then is removed by the next attempt.
  *  - O5 The state that was left is kept as it was, for one rollback; the one before that goes.
  */
+import { existsSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { FreshetError } from '../../streams/errors.ts'
 import { inForce } from '../../streams/runtime/generations.ts'
 import type { Generation, Journal } from '../../streams/runtime/journal-records.ts'
@@ -24,6 +26,8 @@ import { Upload } from './upload.ts'
 const LITTLE_RECORDS = 2_000
 const MOST_ROUNDS = 8
 const BACK_MS = 60_000
+/** A file in the replay's folder while a cutover of it is under way, or ended before its time. */
+const BEGUN = 'cutover'
 
 export interface CutoverSettings extends Omit<LiveSettings, 'kinds'> {
   /** topics.prefix */
@@ -71,6 +75,8 @@ export async function cutOver(settings: CutoverSettings): Promise<CutoverReport>
       backMs: null,
     }
   await needFit(settings, journal)
+  const begun = join(folder.dir, BEGUN)
+  writeFileSync(begun, '')
   const upload = new Upload({ ...settings, names: topicNames(prefix, state) })
   await upToNearTheEnd(settings, upload)
   const { names } = inForce(topicNames(prefix, 1), journal)
@@ -79,11 +85,18 @@ export async function cutOver(settings: CutoverSettings): Promise<CutoverReport>
     const by = `cutover of ${folder.name}`
     await live.take(by, settings.holdMs)
     settings.onStage('last records are caught up')
-    await settings.catchUp(await live.positions())
-    await upload.rows()
+    const lives = await live.positions()
+    await settings.catchUp(lives)
     const ended = endsOf(folder)
+    if (between(ended, lives) > 0)
+      throw new FreshetError(
+        'BUG',
+        `${folder.name} was not caught up to where the live state stood`,
+      )
+    await upload.rows()
     await upload.finish((topic, partition) => ended[topic]?.[partition] ?? 0)
     const { generation, heldMs } = await live.raise({ by, state, born: upload.taskNames })
+    rmSync(begun, { force: true })
     settings.onStage('workers come back')
     const backMs = await live.back(BACK_MS)
     const kept = [state, from.state]
@@ -124,7 +137,8 @@ async function needFit(
   const refuse = (why: string): never => {
     throw new FreshetError('CALL_INVALID', `replay ${folder.name} can't go live: ${why}`)
   }
-  if (!folder.checkpoint()?.done)
+  // one that ended while it caught up is caught up again
+  if (!folder.checkpoint()?.done && !existsSync(join(folder.dir, BEGUN)))
     refuse(`it is not done; let it come to its end (\`freshet replay resume ${folder.name}\`)`)
   if (spec.backfill) refuse('it recomputes rows of tables alone')
   const own = new Set(kinds.map(kind => kind.name))
