@@ -7,9 +7,9 @@
  *  - S2 A list is kept while it is its surface's newest and for 30 s after: a reader may have fetched it just before. If an
  *       impression of it has come, its reader pages through a copy: then until none has come for the session gap.
  *  - S3 What memory does not hold has no features (memory.ts), and each impression without is counted by its reason.
- *  - S4 Where they are recomputed (a replay, which draws lists of its own), the list that an impression names is taken for
- *       the surface's newest here when it is first named, so its items have the features of a draw at that moment; items
- *       that were not drawn have those of now.
+ *  - S4 Where they are recomputed (a replay, which draws lists of its own), a list that an impression names is taken for
+ *       one of those kept here when it is first named, so its items have the features of a draw at that moment; items that
+ *       were not drawn have those of now.
  */
 import type { Metrics } from '../../streams/metrics.ts'
 import { featureCount } from '../blend/features.ts'
@@ -17,6 +17,7 @@ import type { ImpressionEvent } from '../user/event.ts'
 import type { KeptList, ServedMemory } from './memory.ts'
 import {
   findRow,
+  itemAt,
   packRows,
   type RankedItems,
   textOfRow,
@@ -181,7 +182,7 @@ export class ServedFeatures {
     const own = this.byUser.get(userId)?.filter(kept => kept.surface === surface) ?? []
     const list =
       own.find(kept => kept.version === listVersion || kept.standsFor?.has(listVersion)) ??
-      this.standIn(own, listVersion)
+      this.standIn(own, impression)
     if (list === undefined) return this.anew(impression) ?? 'list_unknown'
     list.seenAt = this.deps.now()
     this.deps.memory.used(list)
@@ -190,14 +191,24 @@ export class ServedFeatures {
     return at < 0 ? (this.anew(impression) ?? 'not_in_list') : { rows: list.rows, at }
   }
 
-  /** S4: the newest takes the name of a list that was drawn elsewhere. */
-  private standIn(own: readonly KeptList[], version: string): KeptList | undefined {
-    if (this.deps.recompute === undefined) return undefined
-    const newest = own.find(({ supersededAt }) => supersededAt === 0)
-    if (newest === undefined) return undefined
-    newest.standsFor ??= new Set()
-    newest.standsFor.add(version)
-    return newest
+  /**
+   * S4: who takes the name of a list that was drawn elsewhere: the newest with the item in the same place, since chance is a
+   * hash of what the list answers, so that the same draw comes out alike; else the newest that has the item; else the newest.
+   */
+  private standIn(
+    own: readonly KeptList[],
+    { item, event }: ImpressionEvent,
+  ): KeptList | undefined {
+    if (this.deps.recompute === undefined || own.length === 0) return undefined
+    const newestFirst = [...own].reverse()
+    const place = event.listIndex ?? -1
+    const found =
+      newestFirst.find(({ rows }) => rows !== null && place >= 0 && itemAt(rows, place) === item) ??
+      newestFirst.find(({ rows }) => rows !== null && findRow(rows, item) >= 0) ??
+      newestFirst[0]
+    found.standsFor ??= new Set()
+    found.standsFor.add(event.listVersion ?? '')
+    return found
   }
 
   /** S4. */

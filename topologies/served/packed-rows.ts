@@ -64,6 +64,13 @@ export function findRow(rows: Uint32Array, item: number): number {
   return -1
 }
 
+/** The item of the k-th row; -1: there are fewer. */
+export function itemAt(rows: Uint32Array, k: number): number {
+  let at = 0
+  for (let n = 0; n < k && at < rows.length; n++) at += 1 + rowLength(rows, at + 1)
+  return at < rows.length ? rows[at] : -1
+}
+
 /** Words of the row whose mask begins at `at`, without its item. */
 function rowLength(rows: Uint32Array, at: number): number {
   let length = maskWords
