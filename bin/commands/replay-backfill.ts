@@ -53,8 +53,8 @@ import { runReplay } from '../replay/run.ts'
 import { replayValues } from '../replay/values.ts'
 import { count, Progress, paint, plural, table } from '../terminal.ts'
 
-/** Length of an event-time step, ms. */
-const STEP_MS = 1_000
+/** Length of an event-time step, ms. A minute: its rows are of minutes and more, and nobody waits for a list. */
+const STEP_MS = 60_000
 export function replayBackfillCommand() {
   return command(
     'backfill',
