@@ -5,6 +5,8 @@ import type { Pacer } from './pacer.ts'
 
 /** Further behind than that it goes on from where it is. */
 const LATE_MS = 1_000
+/** Whoever waits again and again is told to wait, also between two steps. */
+const TOLD_MS = 2_000
 
 /** undefined: as fast as it goes. Errors: CALL_INVALID. */
 export function parseSpeed(given: unknown): number | undefined {
@@ -22,6 +24,7 @@ export function parseSpeed(given: unknown): number | undefined {
 export function speedPacer(times: number, clock: Clock = systemClock): Pacer {
   let from: { readonly event: number; readonly now: number } | undefined
   let waits = false
+  let waitedAt = Number.NEGATIVE_INFINITY
   return {
     async ready(eventTimeMs, signal) {
       from ??= { event: eventTimeMs, now: clock.now() }
@@ -33,8 +36,9 @@ export function speedPacer(times: number, clock: Clock = systemClock): Pacer {
       waits = true
       await clock.sleep(left, signal)
       waits = false
+      waitedAt = clock.now()
     },
-    held: () => (waits ? `speed ${times}x` : null),
+    held: () => (waits || clock.now() - waitedAt < TOLD_MS ? `speed ${times}x` : null),
   }
 }
 
