@@ -7,13 +7,15 @@ import type { Transport } from '../../streams/transport/port.ts'
 import type { TopologyName } from '../../topologies/main.ts'
 import type { ReplayFolder } from '../shadow/folder.ts'
 import { readToEnd } from '../state-copy/read-to-end.ts'
-import { type DigestOptions, type Digests, ExactDigest } from './digest.ts'
+import { type DigestOptions, type DigestPart, type Digests, ExactDigest } from './digest.ts'
 import { FinalRows } from './final-rows.ts'
 
 export interface DigestSettings {
   /** With which the state came to be. */
   readonly options: DigestOptions
   readonly topologies: ReadonlySet<TopologyName>
+  /** Told of each text that counts, to find out where two states differ. */
+  readonly onText?: (part: DigestPart, text: string) => void
 }
 
 /** Kinds whose rows count, senders behind their receivers: what one has taken in, the other has sent by then. */
@@ -22,11 +24,11 @@ const kinds = ['statistics', 'item', 'user'] as const
 /** undefined before the first checkpoint. Errors: CHANGELOG_CORRUPT with the file. */
 export function digestOfFolder(
   folder: ReplayFolder,
-  { options, topologies }: DigestSettings,
+  { options, topologies, onText }: DigestSettings,
 ): Digests | undefined {
   const checkpoint = folder.checkpoint()
   if (checkpoint === undefined) return undefined
-  const digest = new ExactDigest(options, topologies)
+  const digest = new ExactDigest(options, topologies, onText)
   for (const task of Object.keys(checkpoint.logs)) {
     const [kind, partition] = partsOf(task)
     if (!kinds.some(each => each === kind)) continue
@@ -56,9 +58,9 @@ export interface LiveDigests {
 export async function digestOfLive(
   transport: Transport,
   names: TopicNames,
-  { options, topologies }: DigestSettings,
+  { options, topologies, onText }: DigestSettings,
 ): Promise<LiveDigests> {
-  const digest = new ExactDigest(options, topologies)
+  const digest = new ExactDigest(options, topologies, onText)
   const commits = new Map<string, CommitRecord>()
   const positions = new Map<string, number>()
   const there = await transport.topics.describe(kinds.map(kind => names.changelog(kind)))

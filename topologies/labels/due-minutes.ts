@@ -15,14 +15,14 @@ export class DueMinutes<T> {
   }
 
   /** Looks at most at `limit` of what is due; true where more is. `look` may add again what is due later. */
-  sweep(nowMinute: number, limit: number, look: (what: T) => void): boolean {
+  sweep(nowMinute: number, limit: number, look: (what: T, minute: number) => void): boolean {
     if (nowMinute <= this.sweptMinute && !this.isOverdue) return false
     this.isOverdue = true
     let left = limit
     const minutes = [...this.byMinute.keys()].filter(minute => minute <= nowMinute)
     for (const minute of minutes.sort((a, b) => a - b)) {
       const waiting = this.byMinute.get(minute) ?? []
-      while (waiting.length > 0 && left-- > 0) look(waiting.pop() as T)
+      while (waiting.length > 0 && left-- > 0) look(waiting.pop() as T, minute)
       if (waiting.length > 0) return true
       this.byMinute.delete(minute)
     }

@@ -148,6 +148,8 @@ export class LabelEntry implements Row {
   readonly explore: boolean
   readonly source: CandidateSource
   state = WAITING
+  /** When it is looked at: never later than its state ends. */
+  dueMinute = 0
   /** Hash of the play that it was joined to; -1: none. */
   play = -1
   watchedMs = 0

@@ -181,6 +181,8 @@ class LabelsStage implements Stage<UserEvent> {
       entry.quantile = this.quantiles.move(watchedMs, durationMs, entry.watchedMs, entry.durationMs)
     this.rows.entries.touch(entry)
     if (certain) this.emitNewer(entry)
+    // a play that ends, or falls silent, before the wait for one is over; later ones are found out when looked at
+    if (this.dueMinuteOf(entry) < entry.dueMinute) this.enqueue(entry)
   }
 
   private reacted(event: FeedbackEvent): void {
@@ -212,14 +214,22 @@ class LabelsStage implements Stage<UserEvent> {
     }
   }
 
+  /** The first minute in which the deadline has surely passed. */
+  private dueMinuteOf(entry: LabelEntry): number {
+    return Math.floor((entry.deadline(this.deps.times) + this.deps.slackMs) / MINUTE) + 1
+  }
+
   private enqueue(entry: LabelEntry): void {
-    const minute = Math.floor((entry.deadline(this.deps.times) + this.deps.slackMs) / MINUTE) + 1
-    this.due.add(entry, minute)
+    entry.dueMinute = this.dueMinuteOf(entry)
+    this.due.add(entry, entry.dueMinute)
   }
 
   tick(): boolean {
     const nowMinute = Math.floor(this.deps.users.watermark.at / MINUTE)
-    return this.due.sweep(nowMinute, SWEEP_SLICE, entry => this.sweep(entry))
+    return this.due.sweep(nowMinute, SWEEP_SLICE, (entry, minute) => {
+      // it stands under an earlier minute too
+      if (minute === entry.dueMinute) this.sweep(entry)
+    })
   }
 
   private sweep(entry: LabelEntry): void {
