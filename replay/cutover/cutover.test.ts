@@ -330,6 +330,32 @@ describe('a cutover', () => {
     })
   })
 
+  it('U3: takes tasks along that have committed and have no rows', async () => {
+    const begin = systemClock.wall() - 60_000
+    for (let i = 0; i < 4; i++)
+      await transport.publisher().send('t.text', [
+        {
+          key: Buffer.from('k'),
+          value: Buffer.from(`bad${i}`),
+          timestamp: begin + i * 2_000,
+          partition: 0,
+        },
+      ])
+    live.start()
+    await eventually(() => expect(live.members).toHaveLength(1))
+    const folder = await replayed('r')
+    expect(await cutting(folder)).toMatchObject({ changed: true, rows: 0 })
+    const words = new Words()
+    await words.send(300)
+    await expectAllCounted(words)
+    const found = await lastCommit(transport, {
+      topic: 't.replay.r.g1.words-changelog',
+      partition: 0,
+    })
+    expect(found?.number).toBeGreaterThan(1)
+    expect(found?.positions.get('text')).toBeGreaterThanOrEqual(4)
+  })
+
   it('that dies changes nothing: workers go on, and the next one begins anew', async () => {
     const words = new Words()
     await words.send(1_000)

@@ -49,6 +49,8 @@ export interface CutoverReport {
   readonly changed: boolean
   /** Rows that were uploaded. */
   readonly rows: number
+  /** Since the hold, ms: workers were gone; the last records were caught up; they were uploaded. */
+  readonly stages: Readonly<Record<'gone' | 'caughtUp' | 'uploaded', number>> | null
   /** From the hold to the change, ms. */
   readonly heldMs: number
   /** Workers were there before. */
@@ -59,7 +61,7 @@ export interface CutoverReport {
 
 /** Errors: see `Upload`, `HeldLive`; APPLICATION_OTHER; POSITION_LOST; CALL_INVALID for a replay that can't take live's place. */
 export async function cutOver(settings: CutoverSettings): Promise<CutoverReport> {
-  const { generations, folder, prefix, transport, application } = settings
+  const { generations, folder, prefix, transport, application, clock } = settings
   const spec = folder.spec()
   const state = { prefix: replayPrefix(prefix, folder.name), generation: spec.generation }
   const journal = await generations.read()
@@ -70,6 +72,7 @@ export async function cutOver(settings: CutoverSettings): Promise<CutoverReport>
       state: from.state,
       changed: false,
       rows: 0,
+      stages: null,
       heldMs: 0,
       hadWorkers: false,
       backMs: null,
@@ -83,7 +86,9 @@ export async function cutOver(settings: CutoverSettings): Promise<CutoverReport>
   const live = new HeldLive({ ...settings, kinds: application.kinds }, from, names)
   try {
     const by = `cutover of ${folder.name}`
+    const heldAt = clock.now()
     await live.take(by, settings.holdMs)
+    const gone = clock.now() - heldAt
     settings.onStage('last records are caught up')
     const lives = await live.positions()
     await settings.catchUp(lives)
@@ -93,8 +98,10 @@ export async function cutOver(settings: CutoverSettings): Promise<CutoverReport>
         'BUG',
         `${folder.name} was not caught up to where the live state stood`,
       )
+    const caughtUp = clock.now() - heldAt
     await upload.rows()
     await upload.finish((topic, partition) => ended[topic]?.[partition] ?? 0)
+    const uploaded = clock.now() - heldAt
     const { generation, heldMs } = await live.raise({ by, state, born: upload.taskNames })
     rmSync(begun, { force: true })
     settings.onStage('workers come back')
@@ -106,6 +113,7 @@ export async function cutOver(settings: CutoverSettings): Promise<CutoverReport>
       state,
       changed: true,
       rows: upload.rowsSent,
+      stages: { gone, caughtUp, uploaded },
       heldMs,
       hadWorkers: live.hadWorkers,
       backMs,

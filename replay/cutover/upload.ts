@@ -49,13 +49,12 @@ interface UploadedTask {
   writer: FencedWriter | undefined
   mark: LogMark | undefined
   commit: CommitRecord | undefined
+  rows: number
 }
 
 export class Upload {
   private readonly settings: UploadSettings
   private readonly tasks: readonly UploadedTask[]
-  /** Rows sent so far. */
-  rowsSent = 0
 
   constructor(settings: UploadSettings) {
     this.settings = settings
@@ -68,8 +67,14 @@ export class Upload {
         writer: undefined,
         mark: undefined,
         commit: undefined,
+        rows: 0,
       })),
     )
+  }
+
+  /** Rows sent so far. */
+  get rowsSent(): number {
+    return this.tasks.reduce((sum, { rows }) => sum + rows, 0)
   }
 
   get taskNames(): string[] {
@@ -82,8 +87,10 @@ export class Upload {
     const specs = internalTopics(application, names, counts)
     await transport.topics.remove(specs.map(spec => spec.topic))
     await ensureInternalTopics(transport.topics, specs)
-    for (const task of this.tasks) task.writer = task.mark = task.commit = undefined
-    this.rowsSent = 0
+    for (const task of this.tasks) {
+      task.writer = task.mark = task.commit = undefined
+      task.rows = 0
+    }
   }
 
   /**
@@ -119,7 +126,7 @@ export class Upload {
         if (key === null || newest.get(key.toString('latin1')) !== offset) continue
         if (value === null && sent === undefined) continue
         builder.add(key, value)
-        this.rowsSent++
+        task.rows++
         if (builder.sizeBytes >= BATCH_BYTES) await this.send(task, builder)
       }
     if (builder.count > 0) await this.send(task, builder)
@@ -142,14 +149,15 @@ export class Upload {
   }
 
   private closing(
-    { kind, partition, commit }: UploadedTask,
+    { kind, partition, commit, rows }: UploadedTask,
     positions: (topic: string, partition: number) => number,
   ): CommitRecord {
     const record = neutral(commit ?? nothing(this.settings.clock.wall()))
     const stands = new Map(record.positions)
     for (const topic of kind.inputs)
       if (!stands.has(topic)) stands.set(topic, positions(topic, partition))
-    return { ...record, positions: stands }
+    // what stands at the head of a log is its first commit
+    return { ...record, number: rows === 0 ? 1 : record.number, positions: stands }
   }
 
   private async send(task: UploadedTask, builder: RecordBatchBuilder): Promise<void> {

@@ -58,6 +58,8 @@ export class FaultDeployment {
   readonly kafka: KafkaService | undefined
   readonly redis: RedisService | undefined
   readonly versions: VersionWatch
+  /** Of the state in force, without the prefix; undefined: of generation 1. */
+  itemChangelog: string | undefined
   private readonly transport: Transport
   private readonly publisher: Publisher
   /** Hex of a bad record's value -> the code it must get. */
@@ -191,7 +193,7 @@ export class FaultDeployment {
 
   /** The item tasks' own counts, read off their changelog: sums over all users of what their deltas said. */
   private async expectItemTotals(): Promise<void> {
-    const found = await itemTotals(this.transport, this.setting)
+    const found = await itemTotals(this.transport, this.setting, this.itemChangelog)
     const wrong = [...this.tally.items].filter(
       ([item, totals]) => JSON.stringify(found.get(item)) !== JSON.stringify(totals),
     )

@@ -29,12 +29,13 @@ export async function* allRecords(
     }
 }
 
-/** The newest `counts` row of each item in the item tasks' changelog. */
+/** The newest `counts` row of each item in the item tasks' changelog, that of generation 1 where no `changelog` is named. */
 export async function itemTotals(
   transport: Transport,
   setting: Setting,
+  changelog = 'g1.item-changelog',
 ): Promise<Map<string, ItemTotals>> {
-  const topic = setting.topic('g1.item-changelog')
+  const topic = setting.topic(changelog)
   const partitions = (await transport.topics.describe([topic])).get(topic)?.partitions ?? 0
   const totals = new Map<string, ItemTotals>()
   for await (const { record } of allRecords(transport, topic, partitions)) {
