@@ -150,6 +150,9 @@ export class LocalPart implements ReplayPart {
     for (const task of this.tasks) {
       while (task.core.tick(TICK_MS));
       this.commit(task, settle)
+      // as live: what a commit leaves due is written with the next one, at once
+      if (task.feed === undefined)
+        while (task.core.urgent() && this.commit(task, settle)) await outputs.room()
     }
     await outputs.room()
     const { sent, deadLetters } = this
@@ -166,14 +169,16 @@ export class LocalPart implements ReplayPart {
     task.core.takePacket({ offset, timestamp: this.time, key: null, value, headers: [] })
   }
 
-  private commit(task: PartTask, settle: boolean): void {
+  /** False: there was nothing to commit. */
+  private commit(task: PartTask, settle: boolean): boolean {
     const commit = task.core.commit(false, settle)
-    if (commit === undefined) return
+    if (commit === undefined) return false
     const bytes = task.log.append(commit.batch)
     const { kind, partition } = task
     if (this.followed.has(kind.name)) this.sent.followed.push({ kind: kind.name, partition, bytes })
     this.bringOut(task, commit)
     task.core.delivered()
+    return true
   }
 
   private bringOut({ name, core }: PartTask, { effects }: Commit): void {
