@@ -122,10 +122,10 @@ function parityLines({ parity }: CompareReport): string[] {
   const worst = parity.features.filter(({ equal }) => equal < 1).slice(0, worstShown)
   return [
     '',
-    `features: ${count(parity.equal)} of ${count(parity.compared)} examples are as served`,
+    `features: ${digits(100 * (parity.equalValues ?? 0))}% of the values of ${count(parity.compared)} examples are as served, within ${digits(100 * parity.tolerance)}%`,
     ...worst.map(
       each =>
-        `  ${each.feature}: ${digits(100 * each.equal)}% equal, mean difference ${digits(each.meanDifference)}, mean absolute ${digits(each.meanAbsolute)}`,
+        `  ${each.feature}: ${digits(100 * each.equal)}% equal, mean difference ${digits(each.meanDifference)}, mean absolute ${digits(each.meanAbsolute)}, correlation ${shown(each.correlation)}`,
     ),
   ]
 }

@@ -9,6 +9,7 @@ import { systemClock } from '../../streams/clock.ts'
 import { FreshetError, messageOf } from '../../streams/errors.ts'
 import { noMetrics } from '../../streams/metrics.ts'
 import { pseudonym } from '../../topologies/labels/pseudonym.ts'
+import { parseTopologies } from '../../topologies/main.ts'
 import { action, answer, type Call, command, EXIT, type Values, wholeNumber } from '../call.ts'
 import { openTables, type Surroundings } from '../compose.ts'
 import { createLookingLogger } from '../logger.ts'
@@ -33,8 +34,8 @@ export function replayCompareCommand() {
     .option('--users <n>', 'users whose sessions and lists are compared, sampled by hash', '2000')
     .option(
       '--equal-within <share>',
-      'a feature is equal where it differs by no more, relative',
-      '0.000001',
+      "a feature is equal where it differs by no more than this of its larger value, or of the feature's standard deviation",
+      '0.05',
     )
     .option(
       '--prequential <plays>',
@@ -109,7 +110,7 @@ function equalWithin(given: unknown): number {
   if (given !== '' && value >= 0 && value < 1) return value
   throw new FreshetError(
     'CALL_INVALID',
-    `--equal-within got ${JSON.stringify(given)}; it takes a share from 0 to below 1, such as 0.000001`,
+    `--equal-within got ${JSON.stringify(given)}; it takes a share from 0 to below 1, such as 0.05`,
   )
 }
 
@@ -163,15 +164,20 @@ const own = new Set(['redis.prefix', 'session.features', 'served.recompute'])
 
 function differing(replay: Values, other: Values): CompareReport['options'] {
   const names = Object.keys(replay) as (keyof Values)[]
+  const text = (values: Values, name: keyof Values): string =>
+    name === 'topologies' ? topologiesOf(values) : textOf(values[name])
   return Object.fromEntries(
     names
-      .map(name => [name, { replay: textOf(replay[name]), with: textOf(other[name]) }] as const)
+      .map(name => [name, { replay: text(replay, name), with: text(other, name) }] as const)
       .filter(([name, of]) => !own.has(name) && of.replay !== of.with),
   )
 }
 
 const textOf = (value: unknown): string =>
   typeof value === 'string' ? value : JSON.stringify(value)
+
+const topologiesOf = ({ topologies }: Values): string =>
+  [...parseTopologies(topologies)].sort().join(',')
 
 /** null where tables are left out or were never made. */
 async function openedTables(

@@ -53,7 +53,7 @@ export function parity(report: CompareReport): string {
   return section(
     name,
     say(
-      `${digits(found.compared)} of ${digits(found.both)} examples in both have features in both${found.every > 1 ? ` (one of ${found.every} was looked at)` : ''}: in ${share(found.equal, found.compared)} all are equal within ${digits(found.tolerance)} relative. ${digits(found.both - found.served)} have none as served, ${digits(found.both - found.recomputed)} none recomputed.`,
+      `${digits(found.compared)} of ${digits(found.both)} examples in both have features in both${found.every > 1 ? ` (one of ${found.every} was looked at)` : ''}: ${digits(100 * (found.equalValues ?? 0))}% of their values are equal within ${digits(100 * found.tolerance)}% of the larger, or of the feature's standard deviation; in ${share(found.equal, found.compared)} of the examples all are. ${digits(found.both - found.served)} have none as served, ${digits(found.both - found.recomputed)} none recomputed.`,
     ),
     `<figure>${shareBars(
       shown.map(({ feature, equal, meanDifference }) => ({
@@ -64,10 +64,11 @@ export function parity(report: CompareReport): string {
       'Share of examples with an equal value, by feature',
     )}<figcaption>Share of examples whose value is equal, worst first; the mean difference is recomputed less served.</figcaption></figure>`,
     `<details><summary>Differences by feature</summary>${grid(
-      ['feature', 'equal', 'mean', 'mean absolute', '95% of absolute', 'largest'],
+      ['feature', 'equal', 'correlation', 'mean', 'mean absolute', '95% of absolute', 'largest'],
       found.features.map(each => [
         each.feature,
         share(each.equal, 1),
+        each.correlation,
         each.meanDifference,
         each.meanAbsolute,
         each.p95Absolute,

@@ -14,6 +14,8 @@ export interface FeatureParity {
   readonly feature: string
   /** Share of examples whose values are equal within the tolerance. */
   readonly equal: number
+  /** Of the two values over the examples (Pearson's); null where one of them does not vary. */
+  readonly correlation: number | null
   /** Of recomputed less served, over all examples. */
   readonly meanDifference: number
   readonly meanAbsolute: number
@@ -33,7 +35,7 @@ export interface ParityExample {
 }
 
 export interface ParityFigures {
-  /** Relative. */
+  /** Of the larger of the two values, or of the feature's standard deviation over the examples as served. */
   readonly tolerance: number
   /** One of so many examples was looked at. */
   readonly every: number
@@ -46,6 +48,8 @@ export interface ParityFigures {
   readonly otherRegistry: number
   /** Of the compared: all features are equal. */
   readonly equal: number
+  /** Share of all their values that are equal; null without any. */
+  readonly equalValues: number | null
   /** Worst first. */
   readonly features: readonly FeatureParity[]
   readonly examples: readonly ParityExample[]
@@ -66,7 +70,10 @@ interface FeatureRow extends Omit<FeatureParity, 'feature' | 'equal'> {
   readonly same: number
 }
 
-/** Equal where |a - b| <= tolerance max(|a|, |b|) + 1e-9: features are float32. */
+/**
+ * Equal where |a - b| <= tolerance max(|a|, |b|, s) + 1e-9, s the feature's standard deviation: near 0 a relative difference
+ * says nothing of what a ranker makes of it. Features are float32.
+ */
 export async function compareParity(
   tables: QueriedTables,
   runs: Runs,
@@ -85,23 +92,28 @@ export async function compareParity(
     FROM ${database}.v_examples_runs
     WHERE run IN (${sqlText(replay)}, ${sqlText(other)}) AND cityHash64(user, request, item) % ${every} = 0
     GROUP BY user, request, item, ts HAVING r > 0 AND w > 0`
-  const isSame = (a: string, b: string): string =>
-    `abs(toFloat64(${a}) - ${b}) <= 1e-9 + ${tolerance} * greatest(abs(toFloat64(${a})), abs(toFloat64(${b})))`
+  const isSame = (a: string, b: string, s: string): string =>
+    `abs(toFloat64(${a}) - ${b}) <= 1e-9 + ${tolerance} * greatest(abs(toFloat64(${a})), abs(toFloat64(${b})), ${s})`
   const comparable =
     'notEmpty(online) AND onlineHash = offlineHash AND length(online) = length(offline)'
+  const values = `SELECT user, request, item, ts, f, toFloat64(a) AS a, toFloat64(b) AS b
+    FROM (SELECT * FROM (${joined}) WHERE ${comparable})
+    ARRAY JOIN online AS a, offline AS b, arrayEnumerate(online) AS f`
+  const spreads = await tables.query<{ s: number }>(
+    `SELECT stddevPop(a) AS s FROM (${values}) GROUP BY f ORDER BY f`,
+  )
+  const spread = `[${spreads.map(({ s }) => `toFloat64(${s})`).join(', ')}]`
   const [counts] = await tables.query<Counts>(
     `SELECT toUInt32(count()) AS both, toUInt32(countIf(notEmpty(online))) AS served, toUInt32(countIf(notEmpty(offline))) AS recomputed,
        toUInt32(countIf(${comparable})) AS compared,
        toUInt32(countIf(notEmpty(online) AND notEmpty(offline) AND NOT (${comparable}))) AS otherRegistry,
-       toUInt32(countIf(${comparable} AND arrayAll((a, b) -> ${isSame('a', 'b')}, online, offline))) AS equal
+       toUInt32(countIf(${comparable} AND arrayAll((a, b, s) -> ${isSame('a', 'b', 's')}, online, offline, arrayResize(${spread}, length(online), 0.)))) AS equal
      FROM (${joined})`,
   )
-  const pairs = `SELECT user, request, item, ts, f, toFloat64(a) AS a, toFloat64(b) AS b, ${isSame('a', 'b')} AS same
-    FROM (SELECT * FROM (${joined}) WHERE ${comparable})
-    ARRAY JOIN online AS a, offline AS b, arrayEnumerate(online) AS f`
+  const pairs = `SELECT *, ${isSame('a', 'b', `arrayElement(${spread}, f)`)} AS same FROM (${values})`
   const features = await tables.query<FeatureRow>(
     `SELECT toUInt32(f) AS f, toUInt32(count()) AS n, toUInt32(countIf(same)) AS same, avg(b - a) AS meanDifference,
-       avg(abs(b - a)) AS meanAbsolute, quantile(0.95)(abs(b - a)) AS p95Absolute, max(abs(b - a)) AS largest
+       avg(abs(b - a)) AS meanAbsolute, quantile(0.95)(abs(b - a)) AS p95Absolute, max(abs(b - a)) AS largest, if(isFinite(corr(a, b)), corr(a, b), NULL) AS correlation
      FROM (${pairs}) GROUP BY f ORDER BY same / n, meanAbsolute DESC, f`,
   )
   const examples = await tables.query<Omit<ParityExample, 'feature'> & { f: number }>(
@@ -115,6 +127,7 @@ export async function compareParity(
     tolerance,
     every,
     ...counts,
+    equalValues: equalShare(features),
     features: features.map(({ f, n, same, ...rest }) => ({
       feature: nameOf(f),
       equal: same / n,
@@ -122,6 +135,11 @@ export async function compareParity(
     })),
     examples: examples.map(({ f, ...rest }) => ({ ...rest, feature: nameOf(f) })),
   }
+}
+
+function equalShare(features: readonly FeatureRow[]): number | null {
+  const n = features.reduce((sum, row) => sum + row.n, 0)
+  return n === 0 ? null : features.reduce((sum, row) => sum + row.same, 0) / n
 }
 
 /** Features have this version's names. */

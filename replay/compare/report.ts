@@ -58,14 +58,20 @@ const defaults = {
   sessions: 1,
   /** Mean RBO of users' lists. */
   rbo: 0.8,
-  /** Share of rows that follow from the log alone and are equal, of all that either run has. */
-  drift: 0.99,
+  /**
+   * Share of rows that follow from the log alone and are equal, of all that either run has. Drift's hang on the reference
+   * too, which is frozen once its windows have closed: what comes late counts or not.
+   */
+  drift: 0.95,
   histograms: 0.99,
   calibration: 0.99,
   quality: 0.99,
   experiments: 0.99,
-  /** Share of examples whose features are equal to those served. */
-  parity: 0.95,
+  /**
+   * Share of features' values that are as they were served. A live list is drawn some tenths of a second after its event,
+   * a replay's at the end of a step of the log's time, and models have learnt from other batches by then.
+   */
+  parity: 0.8,
 } as const
 
 export type ToleranceName = keyof typeof defaults
@@ -151,8 +157,8 @@ export function checksOf(report: Measured, tolerances: Tolerances): Check[] {
     ofTable('experiments', 'figures of experiments that are equal'),
     check(
       'parity',
-      'examples whose features are those that were served',
-      parity !== null && parity.compared > 0 ? parity.equal / parity.compared : null,
+      "features' values that are as they were served",
+      parity?.equalValues ?? null,
       parityReason(parity),
     ),
   ]
