@@ -92,11 +92,12 @@ function figuresOf(pairs: readonly Pair[]): ListFigures {
       if (other !== null) onlyWith++
       continue
     }
-    if (replay.length === other.length && replay.every((item, k) => item === other[k])) identical++
+    const isSame = replay.length === other.length && replay.every((item, k) => item === other[k])
+    if (isSame) identical++
     found.push({
       of,
       surface,
-      rbo: rboExt(replay, other),
+      rbo: isSame ? 1 : rboExt(replay, other),
       overlap10: overlapAt(replay, other, depth),
     })
   }
