@@ -164,7 +164,7 @@ export class Replay {
 
   /** Nothing more comes: what tasks hold back leaves, and is taken in. False where it is to pause. */
   private async settle(): Promise<boolean> {
-    const { last } = this
+    const last = this.last ?? this.beginning()
     if (last === null) return true
     for (let i = 1, quiet = 0; quiet < QUIET_STEPS; i++) {
       if (this.run.signal.aborted) return false
@@ -174,6 +174,12 @@ export class Replay {
       quiet = this.packets.length === 0 ? quiet + 1 : 0
     }
     return true
+  }
+
+  /** Where no record tells the time and what is under way in a copied state is to be taken in: the time of the call. */
+  private beginning(): Step | null {
+    const { created } = this.run.folder.spec()
+    return this.packets.length > 0 ? { at: Math.floor(created / this.stepMs), cut: 0 } : null
   }
 
   private async checkpoint(done: boolean): Promise<void> {

@@ -141,7 +141,8 @@ export class TaskLog {
     const [stem, number = '0'] = this.mark.file.replace(/\.log$/, '').split('~')
     const file = `${stem}~${Number(number) + 1}.log`
     const fd = openSync(join(this.dir, file), 'w+')
-    let mark: LogMark = { file, bytes: 0, next: 0, base: 0 }
+    // a commit at the very start that is not the first one would be taken for one that lost those before it
+    let mark: LogMark = { file, bytes: 0, next: 1, base: 0 }
     const builder = new RecordBatchBuilder()
     const put = (): void => {
       if (builder.count === 0) return

@@ -180,6 +180,18 @@ describe('a copy of state', () => {
     expect(new Set(positions).size).toBeGreaterThan(1)
   }, 180_000)
 
+  it('at rest is as live is, without a record more', async () => {
+    const expected = await digestAtRest()
+    const { stateDir } = new ReplayFolder(data, 'rest')
+    const copy = await copyLive(live.transport, names, { application, counts }, stateDir)
+    const first = new ReplayFolder(data, 'copy0')
+    const { checkpoint } = copy
+    const whole = digestOfFolder(await goOn('rest', copy, 'live'), { options: values, topologies })
+    expect(checkpoint.packets).toEqual([])
+    expect(whole).toEqual(digestOfFolder(first, { options: values, topologies }))
+    expect(expected.size).toBeGreaterThan(100)
+  }, 60_000)
+
   it('of a replay goes on where it ended', async () => {
     const first = new ReplayFolder(data, 'first')
     const whole = await specFrom('first', 'empty', nothing)
