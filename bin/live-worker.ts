@@ -8,9 +8,11 @@ import { FreshetError, messageOf } from '../streams/errors.ts'
 import { type Generations, type InForce, inForce } from '../streams/runtime/generations.ts'
 import type { Generation, Hold } from '../streams/runtime/journal-records.ts'
 import { holdOf, JournalWatch } from '../streams/runtime/journal-watch.ts'
+import type { ViewGate } from '../streams/runtime/view-gate.ts'
 import type { Worker } from '../streams/runtime/worker.ts'
 import { isEmbedded, journalOf, namesOf, type Surroundings } from './compose.ts'
 import type { WatchedWorker } from './http.ts'
+import { gateOf } from './view-gate.ts'
 import type { WorkerParts } from './worker.ts'
 
 /** Between two looks at a hold. */
@@ -28,6 +30,7 @@ export class LiveWorker implements WatchedWorker {
   private begun: Begun | undefined
   private state: InForce | undefined
   private held: Hold | undefined
+  private gate: ViewGate | undefined
   private stopping = false
 
   constructor(around: Surroundings, parts: WorkerParts) {
@@ -74,7 +77,8 @@ export class LiveWorker implements WatchedWorker {
   private async begin(): Promise<void> {
     const state = inForce(namesOf(this.around.values), await this.journal.read())
     this.state = state
-    this.begun = await this.parts.begin(state)
+    this.gate = await gateOf(this.around, this.parts, state)
+    this.begun = await this.parts.begin(state, this.gate)
     if (this.stopping) void this.begun.worker.stop()
   }
 
@@ -111,6 +115,7 @@ export class LiveWorker implements WatchedWorker {
   async end(): Promise<void> {
     const { begun } = this
     this.begun = undefined
+    await this.gate?.close()
     await begun?.close()
   }
 

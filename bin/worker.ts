@@ -45,8 +45,14 @@ export interface WorkerParts {
   readonly webhook: Webhook | null
   /** What is embedded or left out, a line each, for a person to know. */
   readonly notes: readonly string[]
-  /** Starts a worker on a generation. `close` stops it and leaves the parts as they are. */
-  begin(state: InForce): Promise<{ worker: Worker; close(): Promise<void> }>
+  /**
+   * Starts a worker on a generation, which writes into `views` instead of these, if some are given. `close` stops it and
+   * leaves the parts as they are.
+   */
+  begin(
+    state: InForce,
+    views?: ViewStore | null,
+  ): Promise<{ worker: Worker; close(): Promise<void> }>
   close(): Promise<void>
 }
 
@@ -133,7 +139,7 @@ export async function openWorkerParts(
       tables,
       webhook,
       notes: notesOf(around),
-      begin: state =>
+      begin: (state, given = views && (between.views?.(views) ?? views)) =>
         beginWorker(around, state, {
           application: () =>
             createApplication({
@@ -149,7 +155,7 @@ export async function openWorkerParts(
             }),
           transport: between.transport?.(transport) ?? transport,
           outlets: {
-            views: views && (between.views?.(views) ?? views),
+            views: given,
             tables,
             publisher,
             silent,

@@ -1,7 +1,6 @@
 /** `freshet replay cutover` and `freshet replay rollback`: another state takes the live one's place. */
 import { takeLock } from '../../replay/archive/lock.ts'
 import { type CutoverReport, cutOver, onward } from '../../replay/cutover/cutover.ts'
-import type { Ends } from '../../replay/cutover/live.ts'
 import { type RollbackReport, rollBack } from '../../replay/cutover/rollback.ts'
 import { unpaced } from '../../replay/pace/pacer.ts'
 import { ReplayFolder } from '../../replay/shadow/folder.ts'
@@ -10,6 +9,7 @@ import { systemClock } from '../../streams/clock.ts'
 import { FreshetError } from '../../streams/errors.ts'
 import { noMetrics } from '../../streams/metrics.ts'
 import { duration, durationTakes } from '../../streams/option-types.ts'
+import type { Positions } from '../../streams/runtime/journal-records.ts'
 import { countPartitions } from '../../streams/runtime/topics.ts'
 import type { Application } from '../../streams/topology/stage.ts'
 import type { Transport } from '../../streams/transport/port.ts'
@@ -64,7 +64,7 @@ async function cutover(call: Call, name: string): Promise<number> {
       folder,
       holdMs: holdOf(call),
       onStage: say(call, name),
-      catchUp: async (to: Ends) => {
+      catchUp: async (to: Positions) => {
         const further = onward(folder.spec(), to)
         if (further) await folder.extend(further, { kind: 'kafka' })
         const state = await runReplay(around, folder, {

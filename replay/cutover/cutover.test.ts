@@ -8,6 +8,7 @@ import { systemClock } from '../../streams/clock.ts'
 import { silentLogger } from '../../streams/log.ts'
 import { noMetrics } from '../../streams/metrics.ts'
 import { Generations, inForce } from '../../streams/runtime/generations.ts'
+import type { Positions } from '../../streams/runtime/journal-records.ts'
 import { holdOf, JournalWatch } from '../../streams/runtime/journal-watch.ts'
 import { lastCommit } from '../../streams/runtime/last-commit.ts'
 import { topicNames } from '../../streams/runtime/names.ts'
@@ -23,7 +24,6 @@ import { LocalPart } from '../shadow/part.ts'
 import { Replay } from '../shadow/replay.ts'
 import { kafkaSource } from '../source/kafka.ts'
 import { type CutoverSettings, cutOver, onward } from './cutover.ts'
-import type { Ends } from './live.ts'
 import { rollBack } from './rollback.ts'
 import { removeUpload, stateInUse } from './states.ts'
 
@@ -235,7 +235,7 @@ function cutting(folder: ReplayFolder, over: Partial<CutoverSettings> = {}) {
   return cutOver({
     ...settings(),
     folder,
-    catchUp: async (to: Ends) => {
+    catchUp: async (to: Positions) => {
       const further = onward(folder.spec(), to)
       if (further) await folder.extend(further, { kind: 'kafka' })
       await runOn(folder)

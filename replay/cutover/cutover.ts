@@ -12,13 +12,13 @@ import { existsSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { FreshetError } from '../../streams/errors.ts'
 import { inForce } from '../../streams/runtime/generations.ts'
-import type { Generation, Journal } from '../../streams/runtime/journal-records.ts'
+import type { Generation, Journal, Positions } from '../../streams/runtime/journal-records.ts'
 import { replayPrefix, type StateAt, topicNames } from '../../streams/runtime/names.ts'
 import type { Application } from '../../streams/topology/stage.ts'
 import type { Range } from '../archive/ranges.ts'
 import type { ReplayFolder } from '../shadow/folder.ts'
 import type { ReplaySpec } from '../shadow/spec.ts'
-import { type Ends, HeldLive, type LiveSettings } from './live.ts'
+import { HeldLive, type LiveSettings } from './live.ts'
 import { removeStates } from './states.ts'
 import { Upload } from './upload.ts'
 
@@ -38,7 +38,7 @@ export interface CutoverSettings extends Omit<LiveSettings, 'kinds'> {
   /** How long workers wait at most, ms. */
   readonly holdMs: number
   /** Runs the replay on to these ends of the live topics (`onward`), at least; nothing where it has come to them. */
-  readonly catchUp: (to: Ends) => Promise<void>
+  readonly catchUp: (to: Positions) => Promise<void>
 }
 
 export interface CutoverReport {
@@ -200,7 +200,7 @@ async function upToNearTheEnd(settings: CutoverSettings, upload: Upload): Promis
 }
 
 /** The ends of the input topics. */
-async function logEnds({ folder, transport, prefix }: CutoverSettings): Promise<Ends> {
+async function logEnds({ folder, transport, prefix }: CutoverSettings): Promise<Positions> {
   const ends: Record<string, number[]> = {}
   for (const [topic, ranges] of Object.entries(folder.spec().ranges)) {
     const full = topicNames(prefix, 1).outside(topic)
@@ -211,7 +211,7 @@ async function logEnds({ folder, transport, prefix }: CutoverSettings): Promise<
 }
 
 /** Up to where the replay has read. */
-function endsOf(folder: ReplayFolder): Ends {
+function endsOf(folder: ReplayFolder): Positions {
   const { ranges } = folder.spec()
   return Object.fromEntries(
     Object.entries(ranges).map(([topic, parts]) => [topic, parts.map(([, to]) => to)]),
@@ -221,7 +221,7 @@ function endsOf(folder: ReplayFolder): Ends {
 /** What a replay reads to go on to `ends`, at least; undefined where it has come to them. */
 export function onward(
   { ranges, source }: ReplaySpec,
-  ends: Ends,
+  ends: Positions,
 ): ReplaySpec['ranges'] | undefined {
   const further: Record<string, Range[]> = {}
   let isFurther = false
@@ -235,7 +235,8 @@ export function onward(
   return isFurther ? further : undefined
 }
 
-function between(from: Ends, to: Ends): number {
+/** Records from one to the other. */
+export function between(from: Positions, to: Positions): number {
   let records = 0
   for (const [topic, parts] of Object.entries(to))
     parts.forEach((end, partition) => {

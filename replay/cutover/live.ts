@@ -4,7 +4,7 @@ import type { Clock } from '../../streams/clock.ts'
 import { FreshetError } from '../../streams/errors.ts'
 import { claim } from '../../streams/runtime/claim.ts'
 import type { Generations } from '../../streams/runtime/generations.ts'
-import type { Generation, Hold, Switch } from '../../streams/runtime/journal-records.ts'
+import type { Generation, Hold, Positions, Switch } from '../../streams/runtime/journal-records.ts'
 import { lastCommit } from '../../streams/runtime/last-commit.ts'
 import type { TopicNames } from '../../streams/runtime/names.ts'
 import type { TopicPartition, Transport } from '../../streams/transport/port.ts'
@@ -12,9 +12,6 @@ import type { TopicPartition, Transport } from '../../streams/transport/port.ts'
 const LOOK_MS = 100
 /** What the raise itself may take: nothing is raised so close to a hold's end. */
 const MARGIN_MS = 2_000
-
-/** Next offset by input topic (short name) and partition. */
-export type Ends = Readonly<Record<string, readonly number[]>>
 
 export interface LiveSettings {
   readonly transport: Transport
@@ -107,7 +104,7 @@ export class HeldLive {
   }
 
   /** What the live state has taken in of the inputs, by its commit records. */
-  async positions(): Promise<Ends> {
+  async positions(): Promise<Positions> {
     return positionsOf(this.settings, this.names)
   }
 
@@ -160,7 +157,7 @@ export class HeldLive {
 export async function positionsOf(
   { transport, kinds, counts }: Pick<LiveSettings, 'transport' | 'kinds' | 'counts'>,
   names: TopicNames,
-): Promise<Ends> {
+): Promise<Positions> {
   const ends: Record<string, number[]> = {}
   const there = await transport.topics.describe(kinds.map(kind => names.changelog(kind.name)))
   for (const { name, inputs } of kinds) {

@@ -1,6 +1,6 @@
 /**
  * Goes back to the state that was in force before the last cutover. It stands as it was left, so it takes in everything
- * since then itself, as after a pause.
+ * since then itself, as after a pause. Its views are held back until it has (view-gate.ts): no list goes back.
  */
 import { FreshetError } from '../../streams/errors.ts'
 import { inForce } from '../../streams/runtime/generations.ts'
@@ -67,7 +67,9 @@ export async function rollBack(settings: RollbackSettings): Promise<RollbackRepo
   )
   try {
     await live.take('rollback', settings.holdMs)
-    const { generation, heldMs } = await live.raise({ by: 'rollback', state: kept.state, born })
+    const shownFrom = await live.positions()
+    const to = { by: 'rollback', state: kept.state, born, shownFrom }
+    const { generation, heldMs } = await live.raise(to)
     settings.onStage('workers come back')
     const backMs = await live.back(BACK_MS)
     const { hadWorkers } = live

@@ -23,6 +23,7 @@ import {
   type Journal,
   JournalReading,
   KEY,
+  type Positions,
   type Switch,
 } from './journal-records.ts'
 import { type TopicNames, topicNames } from './names.ts'
@@ -45,12 +46,15 @@ export interface InForce {
   readonly generation: number
   /** Of the topics, those of the state in force among them. */
   readonly names: TopicNames
+  /** See `Generation`. */
+  readonly shownFrom: Positions | undefined
 }
 
 /** As the journal says; the first generation where nothing has begun. */
 export function inForce(names: TopicNames, { current }: Pick<Journal, 'current'>): InForce {
   const own = names.outside('')
-  return { generation: current?.generation ?? 1, names: topicNames(own, current?.state ?? 1) }
+  const { generation = 1, state = 1, shownFrom } = current ?? {}
+  return { generation, names: topicNames(own, state), shownFrom }
 }
 
 export class Generations {

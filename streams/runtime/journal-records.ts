@@ -23,7 +23,12 @@ export interface Generation {
   readonly state: StateAt
   /** What began it, `cutover NAME` or `rollback`; null: a first start or a reset. */
   readonly by: string | null
+  /** Nothing is shown before the state has taken in what is below; undefined: it has. */
+  readonly shownFrom: Positions | undefined
 }
+
+/** Next offset by input topic (without prefix) and partition. */
+export type Positions = Readonly<Record<string, readonly number[]>>
 
 /** For a while workers let go of everything and wait for another generation. */
 export interface Hold {
@@ -43,6 +48,8 @@ export interface Switch {
   readonly state: StateAt
   /** Names of the tasks that have state there. */
   readonly born: readonly string[]
+  /** Where the state stood that is left, if this one stands below: see `Generation`. */
+  readonly shownFrom?: Positions
 }
 
 export interface Journal {
@@ -97,7 +104,8 @@ export class JournalReading {
       if (state.prefix !== this.ownPrefix)
         this.elsewhere.set(`${state.generation} ${state.prefix}`, state)
       if (follows !== (this.history.at(-1)?.offset ?? -1)) return
-      this.history.push({ ...begun, offset, state, by: switched?.by ?? null })
+      const { by = null, shownFrom } = switched ?? {}
+      this.history.push({ ...begun, offset, state, by, shownFrom })
       this.hold = undefined
       for (const task of switched?.born ?? []) this.birth(begun.generation, task)
     }
@@ -133,7 +141,8 @@ export class JournalReading {
 function parse(key: Buffer | null, value: Buffer | null, where: string): JournalRecord {
   try {
     const found = JSON.parse(String(value)) as Record<string, unknown>
-    const { generation, at, follows, application, task, by, state, born, id, until } = found
+    const { generation, at, follows, application, task, by, state, born, id, until, shownFrom } =
+      found
     const kind = String(key)
     if (isCount(generation)) {
       if (kind === KEY.born && isText(task)) return { kind, generation, task }
@@ -142,8 +151,9 @@ function parse(key: Buffer | null, value: Buffer | null, where: string): Journal
       if (isText(application) && isCount(at) && isCount(follows)) {
         const begun = { kind: 'generation', application, generation, at, follows } as const
         if (kind === KEY.generation) return { ...begun, switched: undefined }
-        if (kind === KEY.switch && isState(state) && isText(by) && isTexts(born))
-          return { ...begun, switched: { by, state, born } }
+        const isWhole = isState(state) && isText(by) && isTexts(born)
+        if (kind === KEY.switch && isWhole && (shownFrom === undefined || isPositions(shownFrom)))
+          return { ...begun, switched: { by, state, born, shownFrom } }
       }
     }
     throw new TypeError(`it is ${kind} ${value}`)
@@ -159,6 +169,11 @@ function parse(key: Buffer | null, value: Buffer | null, where: string): Journal
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value)
 const isText = (value: unknown): value is string => typeof value === 'string'
 const isTexts = (value: unknown): value is string[] => Array.isArray(value) && value.every(isText)
+
+function isPositions(value: unknown): value is Positions {
+  const lists = Object.values(Object(value)) as unknown[]
+  return lists.every(list => Array.isArray(list) && list.every(isCount))
+}
 
 function isState(value: unknown): value is StateAt {
   const { prefix, generation } = Object(value) as Record<string, unknown>
