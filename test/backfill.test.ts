@@ -195,7 +195,7 @@ describe('a backfill', { timeout: 240_000 }, () => {
     for (const more of [[], ['--source', archive]]) {
       const [drift] = tablesOf(await backfill(...evidently, ...more))
       expect(drift).toMatchObject({ added: 0, changed: 0 })
-      expect(drift.same).toBeGreaterThan(500)
+      expect(drift.same).toBeGreaterThan(100)
     }
   })
 
@@ -204,7 +204,7 @@ describe('a backfill', { timeout: 240_000 }, () => {
     expect(set.code).toBe(0)
     const answer = await backfill(...evidently, '--reference', 'chosen')
     expect(answer).toMatchObject({ code: 0 })
-    expect(tablesOf(answer)[0].changed).toBeGreaterThan(500)
+    expect(tablesOf(answer)[0].changed).toBeGreaterThan(100)
     await expectTold(
       oracle(12, 20, h => h >= 6 && h < 10),
       'chosen',
@@ -220,7 +220,7 @@ describe('a backfill', { timeout: 240_000 }, () => {
     const calls: [string[], RegExp][] = [
       [['--table', 'drift', ...time(12, 29)], /may still be corrected.*--to 20\d\d-.*--open/s],
       [['--table', 'quality', ...time(12, 20)], /quality: rows of the last 9 days/],
-      [['--table', 'evaluation', ...time(12, 20)], /evaluate policy/],
+      [['--table', 'slates', ...time(12, 20)], /does not draw again/],
       [['--table', 'pipeline', ...time(12, 20)], /it takes some of drift/],
       [['--table', 'drift', ...time(20, 12)], /is not before --to/],
       [['--table', 'drift', ...time(12, 20), '--profile', 'evidentely'], /it takes freshet/],
@@ -281,6 +281,14 @@ describe('a backfill', { timeout: 240_000 }, () => {
     }
   })
 
+  it('of evaluation needs no log, and where no list was sampled has no rows', async () => {
+    const answer = await backfill('--json', '--table', 'evaluation', ...time(12, 20))
+    expect(answer).toMatchObject({ code: 0 })
+    expect(tablesOf(answer)).toEqual([
+      { table: 'evaluation', added: 0, changed: 0, same: 0, stay: 0 },
+    ])
+  })
+
   it('goes on after a kill, and nobody sees half of it', async () => {
     const args = ['--table', 'drift', '--profile', 'nannyml', ...time(12, 20)]
     await live.close()
@@ -297,7 +305,7 @@ describe('a backfill', { timeout: 240_000 }, () => {
     expect(await figures('nannyml')).toEqual([])
     const answer = await backfill('--json', ...args)
     expect(answer).toMatchObject({ code: 0 })
-    expect(tablesOf(answer)[0].added).toBeGreaterThan(500)
+    expect(tablesOf(answer)[0].added).toBeGreaterThan(100)
     expect(readdirSync(replays)).toEqual([])
     expect(tablesOf(await backfill('--json', ...args))[0]).toMatchObject({ added: 0, changed: 0 })
     const runs = await live.query(`SELECT DISTINCT run FROM freshet.drift`)

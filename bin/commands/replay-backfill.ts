@@ -3,12 +3,14 @@ import { existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { takeLock } from '../../replay/archive/lock.ts'
 import { ArchiveReader } from '../../replay/archive/reader.ts'
+import { evaluatedHours } from '../../replay/backfill/evaluation.ts'
 import { type LogLook, lookAtArchive, lookAtTopics } from '../../replay/backfill/log-look.ts'
 import {
   type BackfillPlan,
   type BackfillTimes,
   iso,
   planBackfill,
+  planWithoutLog,
 } from '../../replay/backfill/plan.ts'
 import { dropRows, type PublishedTable, publish } from '../../replay/backfill/publish.ts'
 import { chosen, liveReferences, putReferences } from '../../replay/backfill/references.ts'
@@ -26,6 +28,7 @@ import { noMetrics } from '../../streams/metrics.ts'
 import type { Transport } from '../../streams/transport/port.ts'
 import type { SetReference } from '../../topologies/drift/reference-book.ts'
 import { labelTimes } from '../../topologies/labels/options.ts'
+import { surfacePolicies } from '../../topologies/topk/surfaces.ts'
 import {
   action,
   answer,
@@ -40,6 +43,7 @@ import {
   isEmbedded,
   namesOf,
   openRegistry,
+  openTables,
   openTransport,
   REACH_MS,
   type Surroundings,
@@ -53,6 +57,7 @@ import { runReplay } from '../replay/run.ts'
 import { replayValues } from '../replay/values.ts'
 import { count, Progress, paint, plural, table } from '../terminal.ts'
 
+const EVALUATION = 'evaluation'
 /** Length of an event-time step, ms. A minute: its rows are of minutes and more, and nobody waits for a list. */
 const STEP_MS = 60_000
 export function replayBackfillCommand() {
@@ -111,6 +116,7 @@ async function backfill(call: Call): Promise<number> {
   try {
     if (!(await run(around, folder, workers)))
       return notDone(`stopped; the same call goes on (${folder.dir})`)
+    await evaluate(around, folder)
     published = await bringOver(values, url, folder)
   } finally {
     release()
@@ -129,7 +135,12 @@ interface Planned {
 
 async function planned(around: Surroundings, asked: BackfillAsked): Promise<Planned> {
   const { values } = around
-  const { source, tables } = asked
+  const { source, from: fromMs, to: toMs } = asked
+  const tables = asked.tables.filter(name => name !== EVALUATION)
+  if (tables.length === 0) {
+    const plan = planWithoutLog({ ...asked, fromMs, toMs, references: [] })
+    return { plan, references: [] }
+  }
   const hasLog = !isEmbedded(values) || existsSync(join(values['data.dir'], 'log'))
   const isArchive = source.kind === 'archive'
   const transport = hasLog || !isArchive ? await openTransport(around, REACH_MS, true) : undefined
@@ -142,15 +153,15 @@ async function planned(around: Surroundings, asked: BackfillAsked): Promise<Plan
     const schemas: SchemaSource = reader ? reader.schemas(registry) : registry
     await needEvents(look)
     const references = tables.includes('drift') ? await referencesOf(around, asked, transport) : []
-    const { from: fromMs, to: toMs } = asked
     const plan = await planBackfill(
-      { ...asked, fromMs, toMs, references },
+      { ...asked, tables, fromMs, toMs, references },
       timesOf(replayValues(values, specOf('plan', asked))),
       look,
       schemas,
     )
     await look.source.close()
-    return { plan, references }
+    const backfill = { ...plan.backfill, tables: asked.tables }
+    return { plan: { ...plan, backfill }, references }
   } finally {
     registry.close()
     await transport?.close()
@@ -237,6 +248,7 @@ async function begin(
 /** False where it was stopped. */
 async function run(around: Surroundings, folder: ReplayFolder, workers: number): Promise<boolean> {
   const { values } = around
+  if (folder.spec().ranges.events === undefined) return true
   const stop = new AbortController()
   const onSignal = (): void => {
     if (stop.signal.aborted) process.exit(EXIT.failed)
@@ -262,6 +274,30 @@ async function run(around: Surroundings, folder: ReplayFolder, workers: number):
     await transport?.close()
     process.off('SIGTERM', onSignal)
     process.off('SIGINT', onSignal)
+  }
+}
+
+/** The table that is made of other tables. */
+async function evaluate(around: Surroundings, folder: ReplayFolder): Promise<void> {
+  const { backfill } = folder.spec()
+  if (!backfill?.tables.includes(EVALUATION)) return
+  const values = replayValues(around.values, folder.spec())
+  const store = await openTables(around, folder.name)
+  if (store === null) return
+  try {
+    await store.migrate(REACH_MS)
+    const rules = new Map(surfacePolicies(values).map(each => [each.name, each.rules]))
+    for await (const rows of evaluatedHours({
+      query: sql => store.query(sql),
+      database: values['clickhouse.database'],
+      factors: values['evaluation.temperatures'],
+      rulesOf: surface => rules.get(surface),
+      watchCapMs: values['quality.watchCap'],
+      ...backfill,
+    }))
+      await store.insert(EVALUATION, rows)
+  } finally {
+    await store.close()
   }
 }
 

@@ -9,9 +9,7 @@ import { type Call, moment } from '../call.ts'
 
 /** No table of the log: what live drew can't be drawn again. */
 const NOT_OF_THE_LOG: Readonly<Record<string, string>> = {
-  evaluation:
-    'it is made of lists as the live system drew them, which a replay does not draw again; `freshet evaluate policy` computes such estimates from the stored slates and examples',
-  slates: 'they are lists as the live system drew them',
+  slates: 'they are lists as the live system drew them, which a replay does not draw again',
 }
 
 export interface BackfillAsked {

@@ -125,6 +125,25 @@ export async function planBackfill(
   }
 }
 
+/** Of tables that are made of other tables. */
+export function planWithoutLog({ tables, fromMs, toMs }: BackfillAsked): BackfillPlan {
+  return {
+    backfill: { tables, fromMs, toMs, leaves: [] },
+    topologies: 'sessions',
+    ranges: {},
+    records: 0,
+    readFromMs: null,
+    logEndMs: 0,
+    isImported: false,
+    missing: [],
+    notFinal: [],
+    notes: [ofStoredLists],
+  }
+}
+
+const ofStoredLists =
+  "evaluation is made of the lists that stand in slates and of examples, not of the log; live's rows of dr stay"
+
 const topologiesOf = (tables: readonly string[]): string =>
   [...new Set(['sessions', ...tables.flatMap(table => backfillTableSpecs[table].topologies)])].join(
     ',',

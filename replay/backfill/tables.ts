@@ -61,6 +61,14 @@ export const backfillTableSpecs: Readonly<Record<string, BackfillTable>> = {
     keeps: [],
     leaves: ofCatalog,
   },
+  // of lists as live drew them: replay/backfill/evaluation.ts
+  evaluation: {
+    time: 'window_start',
+    key: ['metric', 'segment', ...window, 'policy_evaluated', 'policy_logged', 'estimator'],
+    topologies: [],
+    keeps: [],
+    leaves: ['dr'],
+  },
   experiments: {
     time: 'time',
     key: ['experiment', 'metric', 'time', 'arm'],

@@ -141,7 +141,7 @@ class AlongList {
       return 'a listed item is no candidate of its row'
     const wrong = propensities.slice(0, rewards.length).find(p => propensityFault(p) !== undefined)
     if (wrong !== undefined) return `propensity of the draw ${propensityFault(wrong)}`
-    this.fill(slate, logits)
+    fillTraits(this.traits, candidates, logits)
     const steps: Step[] = []
     forced.run(this.traits, rules, picked, rewards.length, k => {
       const inSize = k < rules.size
@@ -176,18 +176,22 @@ class AlongList {
     this.asked++
     return expected
   }
+}
 
-  private fill({ row: { candidates } }: ShownSlate, logits: ArrayLike<number> | undefined): void {
-    const { traits } = this
-    traits.count = candidates.length
-    candidates.forEach(({ weight, features: [creator, topic, marks, ...vector] }, i) => {
-      traits.logit[i] = logits === undefined ? weight : logits[i]
-      traits.creator[i] = creator
-      traits.topic[i] = topic
-      traits.marks[i] = marks
-      const at = i * vectorDimension
-      traits.vectors.fill(0, at, at + vectorDimension)
-      traits.vectors.set(vector.slice(0, vectorDimension), at)
-    })
-  }
+/** A row's candidates as a draw takes them, with its logits or others. */
+export function fillTraits(
+  traits: Traits,
+  candidates: ShownSlate['row']['candidates'],
+  logits?: ArrayLike<number>,
+): void {
+  traits.count = candidates.length
+  candidates.forEach(({ weight, features: [creator, topic, marks, ...vector] }, i) => {
+    traits.logit[i] = logits === undefined ? weight : logits[i]
+    traits.creator[i] = creator
+    traits.topic[i] = topic
+    traits.marks[i] = marks
+    const at = i * vectorDimension
+    traits.vectors.fill(0, at, at + vectorDimension)
+    traits.vectors.set(vector.slice(0, vectorDimension), at)
+  })
 }
