@@ -68,6 +68,14 @@ export async function planOfCall(call: Call, name: string, wall: () => number): 
     const inputs = [...new Set(application.kinds.flatMap(kind => kind.inputs))]
     await checkPartitions(application, log, opened.live)
     const reused = await reusedState({ call, state, set, topologies, application, values })
+    for (const topic of reused ? inputs : []) {
+      const [here, before] = [(await log.extents(topic))?.length, reused?.partitions(topic)]
+      if (here !== undefined && before !== undefined && here !== before)
+        throw new FreshetError(
+          'PARTITION_COUNT',
+          `${log.what} has ${topic} in ${here} partitions, the state of ${state} is of ${before}: rows would be in other tasks than their records; begin with --state empty`,
+        )
+    }
     const { topics, gone } = await planRanges({
       log,
       inputs,

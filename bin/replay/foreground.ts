@@ -44,14 +44,23 @@ export async function runInForeground(asked: Foreground): Promise<ReplayState> {
   const stop = new AbortController()
   const unheard = stopOnSignals(stop)
   const release = takeLock(folder.dir, 'replay', 'the replay')
+  let isOurs = false
   try {
     await asked.prepare?.()
+    isOurs = asked.prepare !== undefined
     return await running(asked, stop)
+  } catch (error) {
+    // a call that was wrong leaves nothing, nor one that failed before there was anything to go on with
+    if (!folder.exists || (isOurs && isWrongCall(error) && !folder.checkpoint())) folder.remove()
+    throw error
   } finally {
     release()
     unheard()
   }
 }
+
+const isWrongCall = (error: unknown): boolean =>
+  error instanceof FreshetError && ['CALL_INVALID', 'OPTION_INVALID'].includes(error.code)
 
 async function running(asked: Foreground, stop: AbortController): Promise<ReplayState> {
   const { folder, values, workers, speed } = asked
@@ -96,7 +105,7 @@ async function running(asked: Foreground, stop: AbortController): Promise<Replay
     await addRun(folder, { workers, records, ms: systemClock.now() - begun })
     return state
   } catch (error) {
-    await failed(folder, error)
+    if (!isWrongCall(error)) await failed(folder, error)
     throw error
   } finally {
     clearInterval(looking)

@@ -18,6 +18,8 @@ import { countsOf } from './open-part.ts'
 export interface ReusedState {
   /** Where an input goes on, as of now; undefined: nothing of it was taken in. */
   readonly position: (topic: string, partition: number) => number | undefined
+  /** How many partitions of an input it knows. */
+  readonly partitions: (topic: string) => number | undefined
   /** Into the folder of a replay that is not there yet; gives the spec with where it goes on. Errors: those of the copy. */
   copy(folder: ReplayFolder, spec: ReplaySpec): Promise<ReplaySpec>
 }
@@ -57,7 +59,7 @@ async function ofLive({ call, set, application, values }: ReuseAsked): Promise<R
     }
   }
   return {
-    position: await withLive(transport => livePositions(transport, values, application)),
+    ...(await withLive(transport => livePositions(transport, values, application))),
     copy: (folder, spec) =>
       withLive(async transport => {
         const { names } = await stateInForce(values, transport)
@@ -75,10 +77,11 @@ async function livePositions(
   transport: Transport,
   values: Values,
   { kinds }: Application,
-): Promise<ReusedState['position']> {
+): Promise<Pick<ReusedState, 'position' | 'partitions'>> {
   const { names } = await stateInForce(values, transport)
   const found = await transport.topics.describe(kinds.map(kind => names.changelog(kind.name)))
   const positions = new Map<string, number>()
+  const partitions = new Map<string, number>()
   for (const { name, inputs } of kinds) {
     if (inputs.length === 0) continue
     const topic = names.changelog(name)
@@ -88,6 +91,7 @@ async function livePositions(
         'CALL_INVALID',
         `there is no live state of ${name} tasks to go on from (topic ${topic}): has \`freshet run\` run with this topics.prefix? Begin with --state empty`,
       )
+    for (const input of inputs) partitions.set(input, there.partitions)
     for (let partition = 0; partition < there.partitions; partition++) {
       const commit = await lastCommit(transport, { topic, partition })
       for (const input of inputs) {
@@ -96,7 +100,10 @@ async function livePositions(
       }
     }
   }
-  return (topic, partition) => positions.get(`${topic}-${partition}`)
+  return {
+    position: (topic, partition) => positions.get(`${topic}-${partition}`),
+    partitions: topic => partitions.get(topic),
+  }
 }
 
 function ofReplay({ call, state, set, topologies, application }: ReuseAsked): ReusedState {
@@ -117,6 +124,7 @@ function ofReplay({ call, state, set, topologies, application }: ReuseAsked): Re
     )
   return {
     position: (topic, partition) => spec.ranges[topic]?.[partition]?.[1],
+    partitions: topic => spec.ranges[topic]?.length,
     copy: (folder, next) =>
       copied(folder, next, settings => copyReplay(from, settings, folder.stateDir), application),
   }

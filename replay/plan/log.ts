@@ -1,9 +1,13 @@
 /** What a plan asks of the log that a replay is to read: the live topics, or an archive. Nothing is made or changed. */
 import type { TopicNames } from '../../streams/runtime/names.ts'
 import type { LogRecord, Transport } from '../../streams/transport/port.ts'
-import type { FileEntry } from '../archive/manifest.ts'
+import { type Disk, nodeDisk } from '../archive/disk.ts'
+import { damaged } from '../archive/format.ts'
+import { type FileEntry, filesOf } from '../archive/manifest.ts'
 import type { Range } from '../archive/ranges.ts'
 import type { ArchiveReader } from '../archive/reader.ts'
+import { pathOnDisk } from '../archive/recover.ts'
+import { refuseHoles } from '../source/archive.ts'
 
 export interface Extent {
   /** The first offset that is held, and one past the last. */
@@ -28,7 +32,7 @@ export interface Measured {
 export interface PlannedLog {
   /** For messages: 'the log', 'the archive /backup'. */
   readonly what: string
-  /** By partition; undefined: there is no such topic (short name). */
+  /** By partition; undefined: there is no such topic (short name). Errors: ARCHIVE_DAMAGED. */
   extents(topic: string): Promise<readonly Extent[] | undefined>
   /** The first record at or after `ms`; the end where there is none. */
   offsetAt(topic: string, partition: number, ms: number): Promise<number>
@@ -88,13 +92,17 @@ export function archivedLog(reader: ArchiveReader, dir: string): PlannedLog {
     async extents(topic) {
       return manifest.topics
         .find(({ name }) => name === topic)
-        ?.partitions.map(({ start, kept, next, lost }) => ({
-          start: kept,
-          end: next,
-          lost,
-          // it began at that time, and still has its beginning
-          wholeFromMs: kept === start && !Number.isNaN(beganMs) ? beganMs : undefined,
-        }))
+        ?.partitions.map(({ partition, start, kept, next, lost }) => {
+          refuseHoles(manifest, topic, partition)
+          for (const file of filesOf(manifest, topic, partition)) refuseMissing(nodeDisk(dir), file)
+          return {
+            start: kept,
+            end: next,
+            lost,
+            // it began at that time, and still has its beginning
+            wholeFromMs: kept === start && !Number.isNaN(beganMs) ? beganMs : undefined,
+          }
+        })
     },
     async offsetAt(topic, partition, ms) {
       const range = { topics: [topic], partitions: [partition], fromMs: ms }
@@ -132,6 +140,15 @@ export function archivedLog(reader: ArchiveReader, dir: string): PlannedLog {
       }
     },
   }
+}
+
+/** Errors: ARCHIVE_DAMAGED where the file is not there, or shorter than it should be. */
+function refuseMissing(disk: Disk, file: FileEntry): void {
+  const path = pathOnDisk(disk, file)
+  if (path === undefined) throw damaged(file.path, 0, 'it is missing')
+  const size = disk.size(path) ?? 0
+  if (size < file.bytes)
+    throw damaged(path, size, `it ends there, the manifest says ${file.bytes} bytes`)
 }
 
 const endOf = ({ manifest }: ArchiveReader, topic: string, partition: number): number =>

@@ -7,7 +7,7 @@
  *  - A2 What had left the log before it was archived (`lost`) is passed over: the archive's manifest notes it.
  */
 import { FreshetError } from '../../streams/errors.ts'
-import { filesOf } from '../archive/manifest.ts'
+import { filesOf, type Manifest } from '../archive/manifest.ts'
 import type { ArchiveReader } from '../archive/reader.ts'
 import { continuity } from '../archive/verify.ts'
 import type { RecordSource, SourceRecord } from '../shadow/source.ts'
@@ -66,7 +66,17 @@ function checkPartition(
       undefined,
       { topic, partition },
     )
-  const [fault] = continuity(where, place, filesOf(manifest, topic, partition)).filter(
+  refuseHoles(manifest, topic, partition)
+}
+
+/** Errors: ARCHIVE_DAMAGED where offsets of the partition stand in no file, or in two. */
+export function refuseHoles(manifest: Manifest, topic: string, partition: number): void {
+  const place = manifest.topics
+    .find(({ name }) => name === topic)
+    ?.partitions.find(one => one.partition === partition)
+  if (place === undefined) return
+  const files = filesOf(manifest, topic, partition)
+  const fault = continuity(`${topic}-${partition}`, place, files).find(
     ({ kind }) => kind !== 'lost',
   )
   if (fault !== undefined)
