@@ -96,7 +96,7 @@ export class ShownMark {
     metrics.counter('freshet_view_refills_total', { kind }).add()
     log.warn(
       { task: core.name },
-      `${views.name} does not hold what ${core.name} wrote up to commit ${core.shown}: it was emptied, came back from an older copy, or is another; what active users read is written again`,
+      `${views.name} does not hold what ${core.name} wrote up to commit ${core.shown}: it was emptied, came back from an older copy, is another, or shows an earlier generation's; what active users read is written again`,
     )
     core.refill('active')
   }
