@@ -165,7 +165,7 @@ function readFromOf(
   return from
 }
 
-export const isTool = (profile: string): boolean => profile !== 'freshet' && profile !== 'river'
+const isTool = (profile: string): boolean => profile !== 'freshet' && profile !== 'river'
 
 interface LogEnds {
   readonly partitions: readonly {
