@@ -9,10 +9,10 @@ import {
 import type { ReplaySpec } from '../../replay/shadow/spec.ts'
 import { archiveSource } from '../../replay/source/archive.ts'
 import { kafkaSource } from '../../replay/source/kafka.ts'
-import { Decoder, SchemaRegistry } from '../../schemas/index.ts'
+import { Decoder } from '../../schemas/index.ts'
 import { systemClock } from '../../streams/clock.ts'
 import type { Values } from '../call.ts'
-import { namesOf, openTransport, REACH_MS, type Surroundings } from '../compose.ts'
+import { namesOf, openRegistry, openTransport, REACH_MS, type Surroundings } from '../compose.ts'
 
 export async function prequentialOf(
   around: Surroundings,
@@ -30,8 +30,8 @@ async function playsOf(
   { source, ranges }: ReplaySpec,
   most: number,
 ): Promise<PositivePlay[]> {
-  const { values, log } = around
-  const registry = new SchemaRegistry({ url: values['schemaRegistry.url'], log })
+  const { values } = around
+  const registry = await openRegistry(around)
   const events = ranges.events ?? []
   try {
     if (source.kind === 'archive') {

@@ -154,7 +154,13 @@ async function compareOpened(
       idOf.set(stands, userId)
       return stands
     },
-    notes: [...replay.notes, ...other.notes],
+    notes: [
+      ...replay.notes,
+      ...other.notes,
+      ...(asked.plays > 0 && prequential === null
+        ? ['the log of the replay has no positive play: nothing could be predicted']
+        : []),
+    ],
     onProgress: (_, done) => progress.update(done),
   })
 }

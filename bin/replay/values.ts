@@ -26,8 +26,8 @@ export function replayValues(values: Values, spec: ReplaySpec): Values {
     'redis.prefix': shadowPrefix(values['redis.prefix'], spec.name),
     // the live system has published them
     'session.features': false,
-    // an impression names a list of the live system, which is not known here
-    'served.recompute': true,
+    // an impression names a list of the live system, which is not known here; a backfill keeps what was served
+    'served.recompute': spec.backfill === null,
   } as Values
 }
 
