@@ -1,10 +1,12 @@
 /** `freshet replay cutover` and `freshet replay rollback`: another state takes the live one's place. */
 import { takeLock } from '../../replay/archive/lock.ts'
 import { type CutoverReport, cutOver, onward } from '../../replay/cutover/cutover.ts'
+import { copyMissingRows } from '../../replay/cutover/missing-rows.ts'
 import { type RollbackReport, rollBack } from '../../replay/cutover/rollback.ts'
 import { unpaced } from '../../replay/pace/pacer.ts'
 import { ReplayFolder } from '../../replay/shadow/folder.ts'
 import type { ReplaySpec } from '../../replay/shadow/spec.ts'
+import { connect } from '../../sinks/clickhouse/connect.ts'
 import { systemClock } from '../../streams/clock.ts'
 import { FreshetError } from '../../streams/errors.ts'
 import { noMetrics } from '../../streams/metrics.ts'
@@ -15,7 +17,7 @@ import type { Application } from '../../streams/topology/stage.ts'
 import type { Transport } from '../../streams/transport/port.ts'
 import { parseTopologies } from '../../topologies/main.ts'
 import { action, answer, type Call, command, EXIT, wholeNumber } from '../call.ts'
-import { isEmbedded, journalOf, namesOf, openTransport, REACH_MS } from '../compose.ts'
+import { isEmbedded, journalOf, namesOf, openTransport, REACH_MS, tablesUrl } from '../compose.ts'
 import { nameOnly } from '../doctor/examine.ts'
 import { createLogger } from '../logger.ts'
 import { checkedName } from '../replay/begin.ts'
@@ -64,6 +66,7 @@ async function cutover(call: Call, name: string): Promise<number> {
       folder,
       holdMs: holdOf(call),
       onStage: say(call, name),
+      copyRows: rowsCopier(call, name),
       catchUp: async (to: Positions) => {
         const further = onward(folder.spec(), to)
         if (further) await folder.extend(further, { kind: 'kafka' })
@@ -85,6 +88,20 @@ async function cutover(call: Call, name: string): Promise<number> {
   } finally {
     release()
     await opened.transport.close()
+  }
+}
+
+function rowsCopier({ values }: Call, name: string) {
+  const url = tablesUrl(values)
+  // embedded, it is the process' that runs: the replay has written nowhere else either
+  if (url === undefined || url.startsWith('chdb:')) return undefined
+  return async () => {
+    const sql = await connect(url)
+    try {
+      return await copyMissingRows(sql, values['clickhouse.database'], name)
+    } finally {
+      await sql.close()
+    }
   }
 }
 
@@ -177,13 +194,19 @@ const say =
     if (!json) process.stderr.write(`${what}: ${stage}\n`)
   }
 
-/** Workers that were there and did not come back are to be looked after. */
-const exitOf = ({ hadWorkers, backMs }: Pick<CutoverReport, 'hadWorkers' | 'backMs'>): number =>
-  hadWorkers && backMs === null ? EXIT.checkFailed : EXIT.done
+/** Workers that were there and did not come back are to be looked after, and so is what was not copied. */
+const exitOf = ({
+  hadWorkers,
+  backMs,
+  copied,
+}: Pick<CutoverReport, 'hadWorkers' | 'backMs'> &
+  Partial<Pick<CutoverReport, 'copied'>>): number =>
+  (hadWorkers && backMs === null) || copied === null ? EXIT.checkFailed : EXIT.done
 
 function cutoverText(name: string, report: CutoverReport): string {
   if (!report.changed) return `${name} is live already (generation ${report.generation})`
-  return `${name} is live: generation ${report.generation}, ${count(report.rows)} rows; ${backText(report)}. \`freshet replay rollback\` goes back`
+  const copied = Object.values(report.copied ?? {}).reduce((sum, n) => sum + n, 0)
+  return `${name} is live: generation ${report.generation}, ${count(report.rows)} rows; ${backText(report)}${copied > 0 ? `; ${count(copied)} rows of tables that live lacked are copied` : ''}. \`freshet replay rollback\` goes back`
 }
 
 function rollbackText(report: RollbackReport): string {

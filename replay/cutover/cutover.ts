@@ -3,14 +3,15 @@
  *
  *  - O1 The live state stands still while the last records are caught up: workers are held and their owners fenced.
  *  - O2 The replay's state has taken in at least what the live one had before anything of it is shown: no list goes back.
- *  - O3 Each record is taken in once by the state in force: it stands at offsets, and goes on there.
+ *  - O3 Each record is taken in once by the state in force: it stands at offsets, and goes on there. The replay is caught up
+ *       to where the live state stands and no further: what leaves for a record is left to the live workers of one side.
  *  - O4 One record in the journal makes the change. Before it everything is as it was, whenever this ends; what was uploaded
  *       by then is removed by the next attempt.
  *  - O5 The state that was left is kept as it was, for one rollback; the one before that goes.
  */
 import { existsSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { FreshetError } from '../../streams/errors.ts'
+import { FreshetError, messageOf } from '../../streams/errors.ts'
 import { inForce } from '../../streams/runtime/generations.ts'
 import type { Generation, Journal, Positions } from '../../streams/runtime/journal-records.ts'
 import { replayPrefix, type StateAt, topicNames } from '../../streams/runtime/names.ts'
@@ -18,7 +19,7 @@ import type { Application } from '../../streams/topology/stage.ts'
 import type { Range } from '../archive/ranges.ts'
 import type { ReplayFolder } from '../shadow/folder.ts'
 import type { ReplaySpec } from '../shadow/spec.ts'
-import { HeldLive, type LiveSettings } from './live.ts'
+import { HeldLive, type LiveSettings, positionsOf } from './live.ts'
 import { removeStates } from './states.ts'
 import { Upload } from './upload.ts'
 
@@ -39,6 +40,8 @@ export interface CutoverSettings extends Omit<LiveSettings, 'kinds'> {
   readonly holdMs: number
   /** Runs the replay on to these ends of the live topics (`onward`), at least; nothing where it has come to them. */
   readonly catchUp: (to: Positions) => Promise<void>
+  /** Copies rows of tables that live lacks (`missing-rows.ts`); absent where there are no tables. */
+  readonly copyRows?: () => Promise<Readonly<Record<string, number>>>
 }
 
 export interface CutoverReport {
@@ -49,6 +52,8 @@ export interface CutoverReport {
   readonly changed: boolean
   /** Rows that were uploaded. */
   readonly rows: number
+  /** Rows of tables that live lacked, by table; null where they could not be copied. */
+  readonly copied: Readonly<Record<string, number>> | null
   /** Since the hold, ms: workers were gone; the last records were caught up; they were uploaded. */
   readonly stages: Readonly<Record<'gone' | 'caughtUp' | 'uploaded', number>> | null
   /** From the hold to the change, ms. */
@@ -72,6 +77,7 @@ export async function cutOver(settings: CutoverSettings): Promise<CutoverReport>
       state: from.state,
       changed: false,
       rows: 0,
+      copied: await copiedBy(settings),
       stages: null,
       heldMs: 0,
       hadWorkers: false,
@@ -81,9 +87,10 @@ export async function cutOver(settings: CutoverSettings): Promise<CutoverReport>
   const begun = join(folder.dir, BEGUN)
   writeFileSync(begun, '')
   const upload = new Upload({ ...settings, names: topicNames(prefix, state) })
-  await upToNearTheEnd(settings, upload)
   const { names } = inForce(topicNames(prefix, 1), journal)
-  const live = new HeldLive({ ...settings, kinds: application.kinds }, from, names)
+  const kinds = application.kinds
+  await upToNearTheEnd(settings, upload, () => positionsOf({ ...settings, kinds }, names))
+  const live = new HeldLive({ ...settings, kinds }, from, names)
   try {
     const by = `cutover of ${folder.name}`
     const heldAt = clock.now()
@@ -113,6 +120,7 @@ export async function cutOver(settings: CutoverSettings): Promise<CutoverReport>
       state,
       changed: true,
       rows: upload.rowsSent,
+      copied: await copiedBy(settings),
       stages: { gone, caughtUp, uploaded },
       heldMs,
       hadWorkers: live.hadWorkers,
@@ -120,6 +128,17 @@ export async function cutOver(settings: CutoverSettings): Promise<CutoverReport>
     }
   } finally {
     await live.release()
+  }
+}
+
+/** The change is made by then: what keeps it from being done is told, and it is done with the next call. */
+async function copiedBy({ copyRows, onStage }: CutoverSettings): Promise<CutoverReport['copied']> {
+  if (copyRows === undefined) return {}
+  try {
+    return await copyRows()
+  } catch (error) {
+    onStage(`rows of tables that live lacks are not copied: ${messageOf(error)}`)
+    return null
   }
 }
 
@@ -184,30 +203,22 @@ async function needFit(
         refuse(`${name} has ${counts.get(name)} tasks live and ${spec.ranges[topic].length} in it`)
 }
 
-/** Runs the replay on and uploads, while the live workers work, until little is left to do. */
-async function upToNearTheEnd(settings: CutoverSettings, upload: Upload): Promise<void> {
-  const { onStage, catchUp, folder } = settings
+/** Runs the replay on behind the live state and uploads, while the workers work, until little is left to do. */
+async function upToNearTheEnd(
+  { onStage, catchUp, folder }: CutoverSettings,
+  upload: Upload,
+  live: () => Promise<Positions>,
+): Promise<void> {
   onStage('caught up')
-  await catchUp(await logEnds(settings))
+  await catchUp(await live())
   onStage('uploaded')
   await upload.begin()
   for (let round = 0; round < MOST_ROUNDS; round++) {
     await upload.rows()
-    const ends = await logEnds(settings)
+    const ends = await live()
     if (between(endsOf(folder), ends) < LITTLE_RECORDS) return
     await catchUp(ends)
   }
-}
-
-/** The ends of the input topics. */
-async function logEnds({ folder, transport, prefix }: CutoverSettings): Promise<Positions> {
-  const ends: Record<string, number[]> = {}
-  for (const [topic, ranges] of Object.entries(folder.spec().ranges)) {
-    const full = topicNames(prefix, 1).outside(topic)
-    const at = ranges.map((_, partition) => ({ topic: full, partition }))
-    ends[topic] = (await transport.topics.offsets(at)).map(({ end }) => end)
-  }
-  return ends
 }
 
 /** Up to where the replay has read. */
