@@ -102,7 +102,8 @@ export async function compareParity(
   const spreads = await tables.query<{ s: number }>(
     `SELECT stddevPop(a) AS s FROM (${values}) GROUP BY f ORDER BY f`,
   )
-  const spread = `[${spreads.map(({ s }) => `toFloat64(${s})`).join(', ')}]`
+  // none where nothing can be compared, and then of no type
+  const spread = `CAST([${spreads.map(({ s }) => `toFloat64(${s})`).join(', ')}], 'Array(Float64)')`
   const [counts] = await tables.query<Counts>(
     `SELECT toUInt32(count()) AS both, toUInt32(countIf(notEmpty(online))) AS served, toUInt32(countIf(notEmpty(offline))) AS recomputed,
        toUInt32(countIf(${comparable})) AS compared,
