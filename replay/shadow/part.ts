@@ -6,6 +6,7 @@ import type { Logger } from '../../streams/log.ts'
 import type { Metrics } from '../../streams/metrics.ts'
 import { type Commit, DELTAS, TaskCore } from '../../streams/runtime/core.ts'
 import type { Application, TaskKind } from '../../streams/topology/stage.ts'
+import { Carried } from './carried.ts'
 import { TaskFeed } from './feed.ts'
 import type { Outputs } from './outputs.ts'
 import type { RecordSource } from './source.ts'
@@ -46,6 +47,7 @@ interface PartTask {
   readonly partition: number
   readonly core: TaskCore
   readonly log: TaskLog
+  readonly carried: Carried
   readonly feed: TaskFeed | undefined
 }
 
@@ -89,7 +91,8 @@ export class LocalPart implements ReplayPart {
   private openTask(kind: TaskKind, partition: number, marks: TaskMarks, after: Step | null): void {
     const { spec, stateDir, source } = this.settings
     const name = `${kind.name}-${partition}`
-    const core = this.newCore(kind, partition)
+    const carried = new Carried()
+    const core = this.newCore(carried.of(kind), partition)
     const log = TaskLog.open(stateDir, name, marks[name])
     for (const batch of log.batches()) core.restoreBatch(batch)
     const { blocks, views } = core.restored()
@@ -104,7 +107,8 @@ export class LocalPart implements ReplayPart {
     })
     const feed =
       inputs.length === 0 ? undefined : new TaskFeed(source, partition, inputs, spec.stepMs, after)
-    const task = { kind, name, partition, core, log, feed }
+    carried.take(marks[name]?.carried)
+    const task = { kind, name, partition, core, log, carried, feed }
     this.tasks.push(task)
     this.byName.set(name, task)
   }
@@ -195,7 +199,8 @@ export class LocalPart implements ReplayPart {
   async checkpoint(): Promise<TaskMarks> {
     await this.settings.outputs.flush()
     const marks: Record<string, TaskMarks[string]> = {}
-    for (const { name, log } of this.tasks) marks[name] = await log.sync()
+    for (const { name, log, carried } of this.tasks)
+      marks[name] = { ...(await log.sync()), carried: carried.carry() }
     return marks
   }
 

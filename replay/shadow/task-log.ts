@@ -48,6 +48,8 @@ export interface LogMark {
   readonly next: number
   /** Bytes of the file when it was last written anew. */
   readonly base: number
+  /** What the task holds beside its rows (carried.ts). */
+  readonly carried?: string
 }
 
 const NONE = (task: string): LogMark => ({ file: `${task}.log`, bytes: 0, next: 0, base: 0 })

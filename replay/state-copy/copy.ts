@@ -125,10 +125,13 @@ export async function copyReplay(
   const kept = keptParts(application, counts)
   const copied = new CopiedTasks(stateDir, kept)
   for (const { name } of application.kinds)
-    for (let partition = 0; partition < (counts.get(name) ?? 0); partition++)
+    for (let partition = 0; partition < (counts.get(name) ?? 0); partition++) {
+      const task = taskName({ kind: name, partition })
       await copied.copy(name, partition, async take => {
-        for (const batch of from.batches(taskName({ kind: name, partition }))) take(batch)
+        for (const batch of from.batches(task)) take(batch)
       })
+      copied.carry(task, checkpoint.logs[task]?.carried)
+    }
   const found = checkpoint.packets.map(({ kind, partition, value }) =>
     foundPacket(
       { kind, partition, value: Buffer.from(value, 'base64') },
@@ -198,6 +201,12 @@ class CopiedTasks {
     this.logs[name] = mark
     this.commits.set(name, copy.commit)
     return copy.commit
+  }
+
+  /** What the task holds beside its rows goes along. */
+  carry(task: string, carried: string | undefined): void {
+    const mark = this.logs[task]
+    if (mark !== undefined) this.logs[task] = { ...mark, carried }
   }
 
   /** Of the last commits: a packet may stand there and in no topic yet. */

@@ -7,7 +7,7 @@
  */
 import type { Logger } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
-import type { ByteReader } from '../serde/bytes.ts'
+import type { ByteReader, ByteWriter } from '../serde/bytes.ts'
 import type { LogRecord } from '../transport/port.ts'
 import type { DeadLetterCode, DeltaChannel, Outbox } from './outbox.ts'
 import type { Store } from './store.ts'
@@ -86,6 +86,14 @@ export interface Stage<E = unknown> {
   refill?(extent: RefillExtent): void
   /** Some of a refill is not yet emitted. */
   refilling?(): boolean
+  /**
+   * Writes what stands in no row by rule (users in passing) and what exact rows still come of. A replay's checkpoint carries
+   * it, beside the log that it came from, so that a replay that was stopped goes on as if it had not been; a live task, whose
+   * memory ends with its process, never asks.
+   */
+  carry?(w: ByteWriter): void
+  /** Takes in what `carry` wrote; after `restored`. */
+  carried?(r: ByteReader): void
 }
 
 export interface TaskLogic<E = unknown> {

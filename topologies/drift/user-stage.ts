@@ -7,6 +7,7 @@
  * only, so after a restart its next heartbeat may count it twice in an hour.
  */
 import type { OptionValues } from '../../streams/options.ts'
+import { ByteReader, ByteWriter } from '../../streams/serde/bytes.ts'
 import { hash53 } from '../../streams/serde/hash.ts'
 import type { Stage, TaskContext } from '../../streams/topology/stage.ts'
 import { type Row, Store } from '../../streams/topology/store.ts'
@@ -338,6 +339,24 @@ export function createDriftUserStage(
     restored() {
       for (const play of plays.values()) {
         play.stored = true
+        lookAgain(play)
+      }
+    },
+    carry(w) {
+      const unstored = [...plays.values()].filter(({ stored }) => !stored)
+      w.uint(unstored.length)
+      for (const { userId, playId, place, beats } of unstored) {
+        const row = new ByteWriter(64)
+        writePlay({ surface: place.surface, cohort: place.cohort, beats }, row)
+        w.string(userId).string(playId).blob(row.bytes())
+      }
+    },
+    carried(r) {
+      for (let left = r.uint(); left > 0; left--) {
+        const [userId, playId] = [r.string(), r.string()]
+        const { surface, cohort, beats } = readPlay(new ByteReader(r.blob()))
+        const play = newPlay(userId, playId, places.of(surface, cohort), beats)
+        plays.set(playKey(userId, playId), play)
         lookAgain(play)
       }
     },

@@ -8,11 +8,12 @@
  *  - Views leave at most every `session.redis.minInterval` a user; features with every commit.
  */
 import type { Encoder } from '../../schemas/index.ts'
-import { ByteReader } from '../../streams/serde/bytes.ts'
+import { ByteReader, type ByteWriter } from '../../streams/serde/bytes.ts'
 import type { Outbox } from '../../streams/topology/outbox.ts'
 import type { RefillExtent, RestoredRow, Stage, TaskContext } from '../../streams/topology/stage.ts'
 import type { LogRecord } from '../../streams/transport/port.ts'
 import type { ItemTable } from '../items/table.ts'
+import { readPassing, writePassing } from '../user/carried-users.ts'
 import type { CurrentEvent } from '../user/current-event.ts'
 import type { UserEvent } from '../user/event.ts'
 import { USER_STORES } from '../user/store-ids.ts'
@@ -186,6 +187,14 @@ class SessionsStage implements Stage<UserEvent> {
       user.answersTs = recordTs
       this.viewQueue.push(user)
     }
+  }
+
+  carry(w: ByteWriter): void {
+    writePassing(this.users, w)
+  }
+
+  carried(r: ByteReader): void {
+    readPassing(this.users, r)
   }
 
   tick(): boolean {
