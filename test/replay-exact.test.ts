@@ -119,7 +119,7 @@ describe('the exact parts', () => {
     const short = await world.create({ ...spec, ranges })
     await world.run(short)
     expect(world.difference(expected, short).missing.length).toBeGreaterThan(0)
-    const gap = await world.create(await world.spec('gap', { set: { 'session.gap': '60s' } }))
+    const gap = await world.create(await world.spec('gap', { set: { 'session.gap': '5s' } }))
     await world.run(gap)
     expect(world.difference(expected, gap, 'sessions').missing.length).toBeGreaterThan(0)
   }, 60_000)

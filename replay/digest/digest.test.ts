@@ -168,14 +168,14 @@ describe('digests', () => {
   it('are the same whatever the clock, the commits, the ticks and the crashes', () => {
     fc.assert(
       fc.property(steps, drafts => check(drafts, false)),
-      { numRuns: Number(process.env.RUNS ?? 60), endOnFailure: true },
+      { numRuns: Number(process.env.RUNS ?? 10), endOnFailure: true },
     )
   }, 600_000)
 
   it('are the same with users in passing, but for crashes', () => {
     fc.assert(
       fc.property(steps, drafts => check(drafts, true)),
-      { numRuns: Number(process.env.RUNS ?? 30), endOnFailure: true },
+      { numRuns: Number(process.env.RUNS ?? 5), endOnFailure: true },
     )
   }, 600_000)
 })
