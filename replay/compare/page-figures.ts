@@ -160,7 +160,7 @@ export function drift(report: CompareReport): string {
     table.soft.both + table.soft.onlyReplay + table.soft.onlyWith === 0
       ? ''
       : say(agreementText(table.soft, 'figures of features as served, embeddings and latency')),
-    points.length === 0
+    points.every(({ difference }) => difference === 0)
       ? ''
       : `<figure>${timeLines(
           points.map(({ statistic, at, difference }) => ({

@@ -1,6 +1,7 @@
 /** Sections of the page that are tables. */
 import { grid, say, section, share } from './page-parts.ts'
 import { digits, escaped, minute } from './plots.ts'
+import type { SetFigures } from './popularity.ts'
 import type { CompareReport } from './report.ts'
 import type { TableFigures } from './tables.ts'
 
@@ -13,34 +14,44 @@ export function counts({ counts: found }: CompareReport): string {
     say(
       `The replay's sets are true for ${at(found.atReplay)}, the others for ${at(found.atWith)}.`,
     ),
-    grid(
-      [
-        'set',
-        'items',
-        'equal',
-        'replay alone',
-        'other alone',
-        'sum, replay',
-        'sum, other',
-        'agreement',
-      ],
-      found.sets.map(each => [
-        each.set,
-        each.items,
-        share(each.equal, each.items),
-        each.onlyReplay,
-        each.onlyWith,
-        each.totalReplay,
-        each.totalWith,
-        each.agreement,
-      ]),
-    ),
+    setsGrid(found.sets.filter(({ set }) => !isOfCohort(set))),
+    found.sets.some(({ set }) => isOfCohort(set))
+      ? `<details><summary>Sets of cohorts</summary>${setsGrid(found.sets.filter(({ set }) => isOfCohort(set)))}</details>`
+      : '',
     found.largest.length === 0
       ? ''
       : `<details><summary>Items that differ most</summary>${grid(
           ['set', 'item', 'replay', 'other'],
           found.largest.map(each => [each.set, each.item, each.replay, each.with]),
         )}</details>`,
+  )
+}
+
+/** `pop:<window>:<cohort>`. */
+const isOfCohort = (set: string): boolean => set.split(':').length > 2
+
+function setsGrid(sets: readonly SetFigures[]): string {
+  return grid(
+    [
+      'set',
+      'items',
+      'equal',
+      'replay alone',
+      'other alone',
+      'sum, replay',
+      'sum, other',
+      'agreement',
+    ],
+    sets.map(each => [
+      each.set,
+      each.items,
+      share(each.equal, each.items),
+      each.onlyReplay,
+      each.onlyWith,
+      each.totalReplay,
+      each.totalWith,
+      each.agreement,
+    ]),
   )
 }
 

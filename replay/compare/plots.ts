@@ -41,7 +41,7 @@ export function histogram(
   label: string,
   marks: readonly { readonly at: number; readonly name: string }[] = [],
 ): string {
-  const plot = { left: 48, right: width - 12, top: 26, bottom: 176 }
+  const plot = { left: 48, right: width - 12, top: 40, bottom: 190 }
   const most = Math.max(1, ...bins)
   const step = (plot.right - plot.left) / bins.length
   const x = (value: number): number => plot.left + value * (plot.right - plot.left)
@@ -65,16 +65,10 @@ export function histogram(
     parts.push(text(x(tick), plot.bottom + 18, digits(tick), 'middle'))
   for (const [k, { at, name }] of marks.entries())
     parts.push(
-      line(x(at), plot.top - 4, x(at), plot.bottom, 'rule'),
-      text(
-        x(at) + (at > 0.5 ? -4 : 4),
-        plot.top + 6 + k * 14,
-        name,
-        at > 0.5 ? 'end' : 'start',
-        'name',
-      ),
+      line(x(at), 6 + k * 15, x(at), plot.bottom, 'rule'),
+      text(x(at) + (at > 0.5 ? -4 : 4), 15 + k * 15, name, at > 0.5 ? 'end' : 'start', 'name'),
     )
-  return svg(204, label, parts)
+  return svg(218, label, parts)
 }
 
 /** Shares as bars. @param least a line where what is held begins. */

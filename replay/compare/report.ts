@@ -78,7 +78,7 @@ export type ToleranceName = keyof typeof defaults
 /** The least that holds; null: any does. */
 export type Tolerances = Readonly<Record<ToleranceName, number | null>>
 
-export const toleranceNames = Object.keys(defaults) as ToleranceName[]
+const toleranceNames = Object.keys(defaults) as ToleranceName[]
 
 const takes = `NAME=SHARE from 0 to 1, or NAME=off, of ${toleranceNames.join(', ')}`
 
