@@ -68,7 +68,10 @@ def only_if_approved(step):
     schedule=None,
     catchup=False,
     max_active_runs=1,
-    default_args={"retries": 2, "retry_delay": timedelta(minutes=1)},
+    default_args={
+        "retries": int(os.environ.get("FRESHET_RETRIES", "2")),
+        "retry_delay": timedelta(minutes=1),
+    },
     params={
         "name": Param("airflow", type="string", pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"),
         "archive": Param("/backup/freshet", type="string", description="the archive's folder, on the worker's disk"),
