@@ -10,8 +10,8 @@ import { newLog, run, T0 } from './archived-log.ts'
 const program = join(import.meta.dirname, '../../bin/freshet.js')
 
 /** The nth event of a log in which `users` users watch and look, `everyMs` apart. */
-export function event(n: number, { users = 50, everyMs = 1_000 } = {}) {
-  const ts = T0 + n * everyMs
+export function event(n: number, { users = 50, everyMs = 1_000, from = T0 } = {}) {
+  const ts = from + n * everyMs
   const userId = `u${(n * 7919) % users}`
   const itemId = `i${(n * 31) % 97}`
   const base = { eventId: `e${n}`, userId, itemId, ts, consent: 'full' }
