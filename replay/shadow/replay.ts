@@ -25,6 +25,8 @@ const CHECKPOINT_MS = 2_000
 const STATUS_MS = 1_000
 /** Steps at the end in which nothing comes any more: lists rest for less, and the learner's rows reach them. */
 const QUIET_STEPS = 4
+/** And for how long of the log's time: statistics gather corrections for ten seconds. */
+const QUIET_MS = 16_000
 /** More steps than any chain of tasks needs to come to rest. */
 const MOST_SETTLING = 10_000
 
@@ -166,11 +168,12 @@ export class Replay {
   private async settle(): Promise<boolean> {
     const last = this.last ?? this.beginning()
     if (last === null) return true
+    const stride = Math.max(1, Math.ceil(QUIET_MS / QUIET_STEPS / this.stepMs))
     for (let i = 1, quiet = 0; quiet < QUIET_STEPS; i++) {
       if (this.run.signal.aborted) return false
       if (i > MOST_SETTLING)
         throw new FreshetError('BUG', 'the replay does not come to rest: tasks go on sending')
-      await this.step({ at: last.at + i, cut: 0 }, true)
+      await this.step({ at: last.at + i * stride, cut: 0 }, true)
       quiet = this.packets.length === 0 ? quiet + 1 : 0
     }
     return true
