@@ -53,6 +53,7 @@ async function cutover(call: Call, name: string): Promise<number> {
   const spec = folder.spec()
   refuseOtherOptions(call, spec)
   const workers = wholeNumber('workers', call.flags.workers, 1, 1)
+  const holdMs = holdOf(call)
   const stop = stopSignal()
   const release = takeLock(folder.dir, 'cutover', 'the replay')
   const opened = await openLive(call, spec.topologies).catch(error => {
@@ -64,7 +65,7 @@ async function cutover(call: Call, name: string): Promise<number> {
     const report = await cutOver({
       ...opened,
       folder,
-      holdMs: holdOf(call),
+      holdMs,
       onStage: say(call, name),
       copyRows: rowsCopier(call, name),
       catchUp: async (to: Positions) => {
@@ -106,11 +107,12 @@ function rowsCopier({ values }: Call, name: string) {
 }
 
 async function rollback(call: Call): Promise<number> {
+  const holdMs = holdOf(call)
   const opened = await openLive(call, call.values.topologies)
   try {
     const report = await rollBack({
       ...opened,
-      holdMs: holdOf(call),
+      holdMs,
       onStage: say(call, 'rollback'),
     })
     answer(call, report, () => rollbackText(report))

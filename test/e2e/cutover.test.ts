@@ -86,6 +86,28 @@ class Watcher {
   }
 }
 
+/** What the first worker's process says of itself, all the time. */
+function watchHealth(port: number) {
+  const seen = { unhealthy: 0, waitedFor: new Set<string>() }
+  let going = true
+  const watching = (async () => {
+    for (; going; await sleep(LOOK_MS)) {
+      if (!(await fetch(`http://127.0.0.1:${port}/healthz`)).ok) seen.unhealthy++
+      const ready = await fetch(`http://127.0.0.1:${port}/readyz`)
+      if (ready.status !== 503) continue
+      for (const what of ((await ready.json()) as { waitingFor: string[] }).waitingFor)
+        seen.waitedFor.add(what)
+    }
+  })()
+  return {
+    async stop() {
+      going = false
+      await watching
+      return seen
+    },
+  }
+}
+
 it('a cutover under load, and back: nothing lost, nothing doubled, nothing older than before', async () => {
   const deployment = await FaultDeployment.open({
     brokers: await kafkaBrokers(),
@@ -101,9 +123,13 @@ it('a cutover under load, and back: nothing lost, nothing doubled, nothing older
   const watcher = new Watcher(setting.redisUrl, `${setting.name}:`, deployment.story.users)
   await telling.more(300)
   const quietGap = watcher.takeGap()
+  const health = watchHealth(run.ports[0])
   const cut = await answerOf(setting, 'replay', 'cutover', 'r')
   expect(cut).toMatchObject({ replay: 'r', generation: 2, changed: true, hadWorkers: true })
   await telling.more(1_000)
+  const { unhealthy, waitedFor } = await health.stop()
+  expect(unhealthy).toBe(0)
+  expect([...waitedFor].join()).toMatch(/cutover of r, which holds the workers until 20/)
   const cutGap = watcher.takeGap()
   await telling.stop()
   deployment.itemChangelog = 'replay.r.g1.item-changelog'
