@@ -8,7 +8,7 @@ import { parseTopologies } from '../../topologies/main.ts'
 import { action, answer, type Call, command, EXIT, notDone, wholeNumber } from '../call.ts'
 import { checkedName, liveLagOf, planOfCall } from '../replay/begin.ts'
 import { digestOf } from '../replay/digest-of.ts'
-import { bytesBelow, planOf, putPlan } from '../replay/folder-files.ts'
+import { bytesBelow, isReadable, planOf, putPlan } from '../replay/folder-files.ts'
 import { runInForeground } from '../replay/foreground.ts'
 import { valuesToRun } from '../replay/kept-options.ts'
 import { goesOn, type Look, lookAt } from '../replay/look.ts'
@@ -253,7 +253,12 @@ async function pauseReplay(call: Call, name: string): Promise<number> {
 }
 
 async function listReplays(call: Call): Promise<number> {
-  const replays = ReplayFolder.all(call.values['data.dir']).map(folder => {
+  const all = ReplayFolder.all(call.values['data.dir'])
+  for (const { name, dir } of all.filter(folder => !isReadable(folder)))
+    process.stderr.write(
+      `${name}: its files in ${dir} were changed by hand; \`freshet replay status ${name}\` says which\n`,
+    )
+  const replays = all.filter(isReadable).map(folder => {
     const spec = folder.spec()
     const times = planOf(folder)?.topics.find(({ topic }) => topic === 'events')?.partitions ?? []
     const edge = (of: 'firstMs' | 'lastMs', pick: (...all: number[]) => number): string | null => {

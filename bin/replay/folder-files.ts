@@ -1,7 +1,7 @@
 /** What the command keeps in a replay's folder beside what the engine keeps: the plan as it was shown, and how runs went. */
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { nodeDisk, replaceFile } from '../../replay/archive/disk.ts'
+import { nodeDisk, REPLAY, replaceFile } from '../../replay/archive/disk.ts'
 import type { EarlierRun, Plan } from '../../replay/plan/plan.ts'
 import { ReplayFolder } from '../../replay/shadow/folder.ts'
 
@@ -27,8 +27,9 @@ export async function addRun(folder: ReplayFolder, run: Run): Promise<void> {
 /** Of all replays below the data folder, oldest replay first. */
 export function earlierRuns(dataDir: string): EarlierRun[] {
   return ReplayFolder.all(dataDir)
-    .map(folder => ({ folder, spec: folder.spec(), runs: get<Run[]>(folder, RUNS) ?? [] }))
-    .filter(({ runs }) => runs.length > 0)
+    .map(folder => ({ folder, runs: get<Run[]>(folder, RUNS) ?? [] }))
+    .filter(({ folder, runs }) => runs.length > 0 && isReadable(folder))
+    .map(one => ({ ...one, spec: one.folder.spec() }))
     .sort((a, b) => a.spec.created - b.spec.created)
     .flatMap(({ folder, spec, runs }) => {
       const records = folder.checkpoint()?.counts.records ?? 0
@@ -44,6 +45,18 @@ export function earlierRuns(dataDir: string): EarlierRun[] {
     })
 }
 
+/** Its files are as they were written. */
+export function isReadable(folder: ReplayFolder): boolean {
+  try {
+    folder.spec()
+    folder.status()
+    folder.checkpoint()
+    return true
+  } catch {
+    return false
+  }
+}
+
 /** Bytes of all files in a folder, however deep; 0 where it is not there. */
 export function bytesBelow(dir: string): number {
   if (!existsSync(dir)) return 0
@@ -55,7 +68,7 @@ export function bytesBelow(dir: string): number {
 }
 
 const put = (folder: ReplayFolder, file: string, value: unknown): Promise<void> =>
-  replaceFile(nodeDisk(folder.dir), file, Buffer.from(`${JSON.stringify(value)}\n`))
+  replaceFile(nodeDisk(folder.dir, REPLAY), file, Buffer.from(`${JSON.stringify(value)}\n`))
 
 function get<T>({ dir }: ReplayFolder, file: string): T | undefined {
   try {

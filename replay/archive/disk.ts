@@ -47,64 +47,84 @@ export interface Disk {
 
 const fsyncAsync = promisify(fsync)
 
-export function nodeDisk(dir: string): Disk {
+/** Whose folder it is and how its work goes on, for messages. */
+interface Owner {
+  readonly what: string
+  readonly goesOn: string
+}
+
+interface Place extends Owner {
+  readonly dir: string
+}
+
+const ARCHIVE: Owner = {
+  what: 'the archive',
+  goesOn: 'then call the same again; it goes on where its manifest stands',
+}
+export const REPLAY: Owner = {
+  what: 'the replay',
+  goesOn: 'then `freshet replay resume` goes on from its last checkpoint',
+}
+
+export function nodeDisk(dir: string, owner = ARCHIVE): Disk {
+  const place: Place = { dir, ...owner }
   const at = (path: string): string => join(dir, path)
   const unsynced = new Set<string>()
   return {
     dir,
-    read: path => guard(dir, () => (existsSync(at(path)) ? readFileSync(at(path)) : undefined)),
-    size: path => guard(dir, () => statSync(at(path), { throwIfNoEntry: false })?.size),
+    read: path => guard(place, () => (existsSync(at(path)) ? readFileSync(at(path)) : undefined)),
+    size: path => guard(place, () => statSync(at(path), { throwIfNoEntry: false })?.size),
     files: () =>
-      guard(dir, () =>
+      guard(place, () =>
         readdirSync(dir, { recursive: true, withFileTypes: true })
           .filter(entry => entry.isFile())
           .map(entry => join(entry.parentPath, entry.name).slice(dir.length + 1)),
       ),
     create(path) {
-      return guard(dir, () => {
+      return guard(place, () => {
         const folder = dirname(path)
         if (mkdirSync(at(folder), { recursive: true }) !== undefined) unsynced.add(folder)
-        return appendFile(dir, openSync(at(path), 'w'))
+        return appendFile(place, openSync(at(path), 'w'))
       })
     },
     async truncate(path, bytes) {
-      guard(dir, () => truncateSync(at(path), bytes))
-      await syncPath(dir, at(path))
+      guard(place, () => truncateSync(at(path), bytes))
+      await syncPath(place, at(path))
     },
-    rename: (from, to) => guard(dir, () => renameSync(at(from), at(to))),
-    remove: path => guard(dir, () => unlinkSync(at(path))),
+    rename: (from, to) => guard(place, () => renameSync(at(from), at(to))),
+    remove: path => guard(place, () => unlinkSync(at(path))),
     async syncFolderOf(path) {
       const folder = dirname(path)
-      await syncPath(dir, at(folder))
+      await syncPath(place, at(folder))
       if (!unsynced.delete(folder)) return
       // a new folder's own name stands in the one above
       for (let above = folder; above !== '.'; ) {
         above = dirname(above)
-        await syncPath(dir, at(above))
+        await syncPath(place, at(above))
       }
     },
   }
 }
 
-function appendFile(dir: string, fd: number): AppendFile {
+function appendFile(place: Place, fd: number): AppendFile {
   let isClosed = false
   return {
     write(bytes) {
-      guard(dir, () => {
+      guard(place, () => {
         for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at)
       })
     },
-    sync: () => guardAsync(dir, () => fsyncAsync(fd)),
+    sync: () => guardAsync(place, () => fsyncAsync(fd)),
     close() {
       if (isClosed) return
       isClosed = true
-      guard(dir, () => closeSync(fd))
+      guard(place, () => closeSync(fd))
     },
   }
 }
 
-async function syncPath(dir: string, path: string): Promise<void> {
-  await guardAsync(dir, async () => {
+async function syncPath(place: Place, path: string): Promise<void> {
+  await guardAsync(place, async () => {
     const fd = openSync(path, 'r')
     try {
       await fsyncAsync(fd)
@@ -117,30 +137,30 @@ async function syncPath(dir: string, path: string): Promise<void> {
   })
 }
 
-function guard<T>(dir: string, work: () => T): T {
+function guard<T>(place: Place, work: () => T): T {
   try {
     return work()
   } catch (error) {
-    throw explain(dir, error)
+    throw explain(place, error)
   }
 }
 
-async function guardAsync<T>(dir: string, work: () => Promise<T>): Promise<T> {
+async function guardAsync<T>(place: Place, work: () => Promise<T>): Promise<T> {
   try {
     return await work()
   } catch (error) {
-    throw explain(dir, error)
+    throw explain(place, error)
   }
 }
 
-function explain(dir: string, error: unknown): FreshetError {
+function explain({ dir, what, goesOn }: Place, error: unknown): FreshetError {
   const { code } = error as NodeJS.ErrnoException
   const full = code === 'ENOSPC' || code === 'EDQUOT'
   return new FreshetError(
     'DEPENDENCY_UNREACHABLE',
     full
-      ? `the disk of the archive ${dir} is full: make room, then call the same again; it goes on where its manifest stands`
-      : `the archive ${dir} can't be read or written: ${messageOf(error)}`,
+      ? `the disk of ${what} ${dir} is full: make room, ${goesOn}`
+      : `${what} ${dir} can't be read or written: ${messageOf(error)}`,
     error,
   )
 }

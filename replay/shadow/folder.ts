@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { FreshetError, messageOf } from '../../streams/errors.ts'
-import { nodeDisk, replaceFile } from '../archive/disk.ts'
+import { nodeDisk, REPLAY, replaceFile } from '../archive/disk.ts'
 import type { ReplaySpec } from './spec.ts'
 import type { Step } from './steps.ts'
 import { type LogMark, readLog } from './task-log.ts'
@@ -155,7 +155,7 @@ export class ReplayFolder {
   }
 
   private async put(file: string, value: unknown): Promise<void> {
-    await replaceFile(nodeDisk(this.dir), file, Buffer.from(`${JSON.stringify(value)}\n`))
+    await replaceFile(nodeDisk(this.dir, REPLAY), file, Buffer.from(`${JSON.stringify(value)}\n`))
   }
 
   private get<T>(file: string): T | undefined {
