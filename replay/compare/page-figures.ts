@@ -29,7 +29,7 @@ function listPlots(name: string, figures: ListFigures): string {
 }
 
 export function lists({ lists: found }: CompareReport): string {
-  if (found === null) return section('Lists', say('Views are left out.'))
+  if (found === null) return section('Lists', say('There are no views of both.'))
   return section(
     'Lists',
     listPlots('Lists of users', found.users),

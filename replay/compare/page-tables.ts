@@ -7,7 +7,7 @@ import type { TableFigures } from './tables.ts'
 
 export function counts({ counts: found }: CompareReport): string {
   const name = 'Popularity'
-  if (found === null) return section(name, say('Views are left out.'))
+  if (found === null) return section(name, say('There are no views of both.'))
   const at = (ms: number | null): string => (ms === null ? 'no time' : `${minute(ms)} UTC`)
   return section(
     name,
@@ -57,7 +57,7 @@ function setsGrid(sets: readonly SetFigures[]): string {
 
 export function sessions({ sessions: found }: CompareReport): string {
   const name = 'Session features'
-  if (found === null) return section(name, say('Views are left out.'))
+  if (found === null) return section(name, say('There are no views of both.'))
   return section(
     name,
     say(
@@ -82,7 +82,7 @@ export function sessions({ sessions: found }: CompareReport): string {
 }
 
 export function tables({ tables: found }: CompareReport): string {
-  if (found === null) return section('Tables', say('Tables are left out.'))
+  if (found === null) return section('Tables', say('There are no tables.'))
   return section(
     'Tables',
     grid(

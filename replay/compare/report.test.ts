@@ -47,7 +47,7 @@ describe('tolerances', () => {
       ['exact', /12 records more/],
       ['counts', /different times/],
       ['parity', /no examples/],
-      ['quality', /clickhouse.url none/],
+      ['quality', /clickhouse.url is none/],
     ] as const)
       expect(checks.get(name), name).toMatchObject({
         value: null,

@@ -116,7 +116,7 @@ export function checksOf(report: Measured, tolerances: Tolerances): Check[] {
   }
   const { counts, sessions, lists, tables, parity } = report
   const told = Object.values(report.exact).filter(part => part !== null)
-  const noViews = 'the views are left out (redis.url none)'
+  const noViews = 'there are no views of both (redis.url is none, or nothing was written)'
   const ofTable = (name: ToleranceName, what: string): Check => {
     const table = tables?.find(each => each.table === name)
     const { both = 0, equal = 0, onlyReplay = 0, onlyWith = 0 } = table?.exact ?? {}
@@ -165,7 +165,8 @@ export function checksOf(report: Measured, tolerances: Tolerances): Check[] {
 }
 
 function reasonOf(table: TableFigures | undefined): string {
-  if (table === undefined) return 'the tables are left out (clickhouse.url none)'
+  if (table === undefined)
+    return 'there are no tables (clickhouse.url is none, or nothing was written)'
   if (table.rowsReplay === 0) return 'the replay has no rows'
   return table.rowsWith === 0
     ? 'the other run has no rows'
