@@ -11,6 +11,7 @@ import type { ReplayFolder } from '../replay/shadow/folder.ts'
 import { systemClock } from '../streams/clock.ts'
 import { randomFrom } from '../streams/serde/hash.ts'
 import { run as archive } from './support/archived-log.ts'
+import { recount } from './support/exact-recount.ts'
 import { ExactWorld, same } from './support/exact-world.ts'
 import { type SimulatedRecord, simulatedRecords } from './support/simulated-log.ts'
 
@@ -19,6 +20,7 @@ const archived = mkdtempSync(join(tmpdir(), 'freshet-exact-archive-'))
 const random = randomFrom(7)
 let world: ExactWorld
 let expected: ReadonlySet<string>
+let sent: readonly SimulatedRecord[]
 
 /** Users in passing are many: they are known in memory only. */
 const worldOfUsers = { users: 300, items: 100, contextual: 0.3, lateRate: 0.05, doubledRate: 0.05 }
@@ -32,12 +34,13 @@ beforeAll(async () => {
     startTs: Date.now() - 1_300_000,
   })
   const half = Math.floor(records.length / 2)
-  await world.send(records.slice(0, half))
-  await world.atRest()
   // which of two topics comes first, live does not record: erasures come while nothing else does
-  await world.send(erasuresOf(records.slice(0, half)))
-  await world.atRest()
-  await world.send(records.slice(half))
+  const turns = [records.slice(0, half), erasuresOf(records.slice(0, half)), records.slice(half)]
+  for (const turn of turns) {
+    await world.send(turn)
+    await world.atRest()
+  }
+  sent = turns.flat()
   expected = await world.atRest()
   await archive(archived, { transport: world.live.transport, source: world.registry })
 }, 120_000)
@@ -85,6 +88,21 @@ async function withStops(folder: ReplayFolder, kills: boolean): Promise<number> 
 }
 
 describe('the exact parts', () => {
+  it('of live are what a recount of the events says', () => {
+    const { sessions, items } = recount(sent)
+    const found = (part: string) =>
+      [...expected].flatMap(text =>
+        text.startsWith(part) ? [JSON.parse(text.slice(text.indexOf('['))) as unknown[]] : [],
+      )
+    const users = found('sessions ["user"').map(([, id, , , , session]) => [id, session] as const)
+    expect(sessions.size).toBeGreaterThan(50)
+    expect(new Map(users)).toEqual(sessions)
+    const counts = found('counts ["counts"').map(
+      ([, item, figures]) => [item, (figures as number[]).slice(1, 5)] as const,
+    )
+    expect(new Map(counts)).toEqual(items)
+  })
+
   it('of a replay of the log, and of an archive of it, are those of live', async () => {
     expect(expected.size).toBeGreaterThan(1_000)
     const ofLog = await world.create(await world.spec('log'))

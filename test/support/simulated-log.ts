@@ -1,5 +1,5 @@
 /** A simulated world's records with erasures among them, as they go to the topics: late and doubled ones, all consents. */
-import { createWorld, type WorldOptions } from '../../bin/simulator/world.ts'
+import { createWorld, type SimulatedEvent, type WorldOptions } from '../../bin/simulator/world.ts'
 import type { Encoder } from '../../schemas/index.ts'
 import type { TopicNames } from '../../streams/runtime/names.ts'
 import type { OutsideRecord, Publisher } from '../../streams/transport/port.ts'
@@ -10,6 +10,8 @@ export interface SimulatedRecord {
   readonly value: Buffer | null
   /** When it is sent, ms. */
   readonly at: number
+  /** An event as it is encoded. */
+  readonly event?: SimulatedEvent
 }
 
 export interface SimulatedLog extends Partial<WorldOptions> {
@@ -31,8 +33,17 @@ export function simulatedRecords(encoder: Encoder, asked: SimulatedLog): Simulat
     warmUpMs: 60_000,
   })) {
     const value = record === null ? null : encoder.encode(kind, record as never)
-    records.push({ topic, key, value, at })
-    if (topic !== 'events') continue
+    if (topic !== 'events') {
+      records.push({ topic, key, value, at })
+      continue
+    }
+    records.push({
+      topic,
+      key,
+      value,
+      at,
+      event: { topic, kind, key, at, record } as SimulatedEvent,
+    })
     seen.push(key)
     if (++sent >= events) return records
     if (eraseEvery > 0 && sent % eraseEvery === 0) {
