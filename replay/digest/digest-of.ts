@@ -86,7 +86,7 @@ export async function digestOfLive(
 }
 
 /** What senders have sent and receivers, read before them, have not taken in; in the order of tasks. */
-export function underWay(commits: ReadonlyMap<string, CommitRecord>): string[] {
+function underWay(commits: ReadonlyMap<string, CommitRecord>): string[] {
   const found: string[] = []
   for (const [from, { sent }] of commits)
     for (const [to, number] of sent) {

@@ -1,12 +1,13 @@
-/** A live worker on an embedded log and replays of that log in this process, whose exact parts are to be compared. */
+/** A live worker and replays of its log in this process, whose exact parts are to be compared. */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { allOptions } from '../../bin/all-options.ts'
 import type { Values } from '../../bin/call.ts'
-import { namesOf } from '../../bin/compose.ts'
+import { namesOf, openTransport } from '../../bin/compose.ts'
 import { runReplay } from '../../bin/replay/run.ts'
 import { replayValues } from '../../bin/replay/values.ts'
+import { outsideTopicSpecs } from '../../bin/topics.ts'
 import { type RunningWorker, startWorker } from '../../bin/worker.ts'
 import type { Range } from '../../replay/archive/ranges.ts'
 import { digestOfFolder, digestOfLive } from '../../replay/digest/digest-of.ts'
@@ -52,7 +53,7 @@ export class ExactWorld {
   private readonly partitions: number
   private readonly topologies: string
 
-  private constructor(topologies: string, partitions: number) {
+  private constructor(topologies: string, partitions: number, flags: Record<string, string>) {
     this.topologies = topologies
     this.partitions = partitions
     const url = `mock://exact-${worlds++}`
@@ -64,6 +65,7 @@ export class ExactWorld {
         'schemaRegistry.url': url,
         'topics.partitions': String(partitions),
         topologies,
+        ...flags,
       },
       environment: {},
       file: {},
@@ -73,8 +75,18 @@ export class ExactWorld {
     this.names = namesOf(this.values)
   }
 
-  static async open(topologies: string, partitions = 2): Promise<ExactWorld> {
-    const world = new ExactWorld(topologies, partitions)
+  /** `flags`: a broker, where the log is not to be embedded. */
+  static async open(
+    topologies: string,
+    partitions = 2,
+    flags: Record<string, string> = {},
+  ): Promise<ExactWorld> {
+    const world = new ExactWorld(topologies, partitions, flags)
+    if ('kafka.brokers' in flags) {
+      const transport = await openTransport(world.around)
+      await transport.topics.create(outsideTopicSpecs(world.names, partitions))
+      await transport.close()
+    }
     world.encoder = await Encoder.open(world.registry, world.values['topics.prefix'])
     world.live = await startWorker(world.around)
     return world
