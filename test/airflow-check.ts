@@ -85,7 +85,7 @@ async function runDag(environment: NodeJS.ProcessEnv, params: object): Promise<O
   const outcome = {
     code,
     states: JSON.parse(states),
-    reasons: [...text.matchAll(/^airflow.*Exception: (.*)/gm)].map(([, why]) => why),
+    reasons: [...text.matchAll(/^Airflow\w*Exception: (.*)/gm)].map(([, why]) => why),
   }
   say(`$ airflow ${args.join(' ')}`)
   say(`${JSON.stringify(outcome, null, 1)}\n${Math.round((Date.now() - started) / 1000)} s`)

@@ -36,15 +36,23 @@ def freshet(*args, check_failed=AirflowFailException):
     said = [line for line in done.stderr.splitlines() if line.strip()]
     print("\n".join(said[-50:]), flush=True)
     print(done.stdout[-4000:], flush=True)
-    reason = said[-1] if said else done.stdout[-500:]
-    if done.returncode == WRONG_CALL:
-        raise AirflowFailException(f"wrong call: {reason}")
-    if done.returncode == CHECK_FAILED:
-        raise check_failed(f"freshet {' '.join(args[:2])} is done, but a check did not hold: {reason}")
-    if done.returncode != DONE:
-        raise AirflowException(f"freshet {' '.join(args[:2])} failed ({done.returncode}): {reason}")
     lines = [line for line in done.stdout.splitlines() if line.strip()]
-    return json.loads(lines[-1]) if lines else None
+    answer = json.loads(lines[-1]) if lines and done.returncode in (DONE, CHECK_FAILED) else None
+    what, reason = f"freshet {' '.join(args[:2])}", said[-1] if said else "it said nothing"
+    if done.returncode == WRONG_CALL:
+        raise AirflowFailException(f"{what}, wrong call: {reason}")
+    if done.returncode == CHECK_FAILED:
+        raise check_failed(f"{what} is done, but a check did not hold: {unheld(answer) or reason}")
+    if done.returncode != DONE:
+        raise AirflowException(f"{what} failed ({done.returncode}): {reason}")
+    return answer
+
+
+def unheld(answer):
+    """What did not hold, as the answers of compare, verify and backfill tell it."""
+    checks = [f"{c['name']} ({c['what']}): {c['value']}, at least {c['least']}" for c in answer.get("checks", []) if c["holds"] is False]
+    faults = [fault["message"] for fault in answer.get("faults", [])]
+    return "; ".join([*checks, *faults, *answer.get("missing", [])][:20])
 
 
 def params():
