@@ -64,8 +64,13 @@ function erasuresOf(records: readonly SimulatedRecord[]): SimulatedRecord[] {
     })
 }
 
+/** Some checkpoint stood while users were known in passing. */
+const carries = (folder: ReplayFolder): boolean =>
+  Object.values(folder.checkpoint()?.logs ?? {}).some(({ carried = '' }) => carried.length > 500)
+
 /** Stops it at random steps, in order or by what looks like a kill, until it is done. Gives how often it was stopped. */
 async function withStops(folder: ReplayFolder, kills: boolean): Promise<number> {
+  let carried = false
   // twenty times as fast: checkpoints stand every 100 ms
   const clock = { ...systemClock, now: () => systemClock.now() * 20 }
   for (let stops = 0; ; stops++) {
@@ -83,7 +88,11 @@ async function withStops(folder: ReplayFolder, kills: boolean): Promise<number> 
       if (!String(error).includes('killed')) throw error
       return 'killed'
     })
-    if (state === 'done') return stops
+    carried ||= carries(folder)
+    if (state === 'done') {
+      expect(carried).toBe(true)
+      return stops
+    }
   }
 }
 
