@@ -76,7 +76,7 @@ export async function planOfCall(call: Call, name: string, wall: () => number): 
           `${log.what} has ${topic} in ${here} partitions, the state of ${state} is of ${before}: rows would be in other tasks than their records; begin with --state empty`,
         )
     }
-    const { topics, gone } = await planRanges({
+    const { topics, gone, erasures } = await planRanges({
       log,
       inputs,
       from: boundOf('from', flags.from, 'earliest'),
@@ -93,6 +93,7 @@ export async function planOfCall(call: Call, name: string, wall: () => number): 
       set,
       topics,
       gone,
+      erasures,
       workers,
       speed: typeof flags.speed === 'string' ? flags.speed : 'max',
       throttle: throttleText(call),

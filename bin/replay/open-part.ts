@@ -215,8 +215,8 @@ async function readErasures(
     ...values['privacy.formerKeys'].map(({ key }) => key),
   ]
   const erasures = new KnownErasures(user => keys.map(key => pseudonym(user, key)))
-  for (const [partition, [from, to]] of (spec.ranges.erasures ?? []).entries())
-    for await (const run of source.read('erasures', partition, from, to))
+  for (const [partition, [from]] of (spec.ranges.erasures ?? []).entries())
+    for await (const run of source.read('erasures', partition, from, Number.POSITIVE_INFINITY))
       for (const { key, value, timestamp } of run)
         if (key !== null && value !== null) erasures.add(key.toString(), timestamp)
   return erasures

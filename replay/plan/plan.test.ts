@@ -42,7 +42,7 @@ async function both(): Promise<{ live: PlannedLog; archived: PlannedLog; dir: st
 }
 
 const rangesFor = async (settings: Partial<RangeSettings> & Pick<RangeSettings, 'log'>) => {
-  const { topics, gone } = await planRanges({
+  const { topics, gone, erasures } = await planRanges({
     inputs: INPUTS,
     from: edge,
     to: edge,
@@ -52,7 +52,7 @@ const rangesFor = async (settings: Partial<RangeSettings> & Pick<RangeSettings, 
   const ranges = Object.fromEntries(
     topics.map(({ topic, partitions }) => [topic, partitions[0].range]),
   )
-  return { topics, gone, ranges }
+  return { topics, gone, ranges, erasures }
 }
 
 describe('what a replay reads', () => {
@@ -72,13 +72,14 @@ describe('what a replay reads', () => {
     expect(topics[0].partitions[0].bytes).toBe(10 * 100 + 90 * 101)
   })
 
-  it('N1, N2 events from a time on, items from their start, erasures wholly', async () => {
+  it('N1, N2 events from a time on, items and erasures from their start', async () => {
     const { live, archived } = await both()
     for (const log of [live, archived]) {
       const from: Bound = { kind: 'time', ms: T0 + 20 * minute + 1 }
       const to: Bound = { kind: 'time', ms: T0 + 30 * minute }
-      const { ranges, topics } = await rangesFor({ log, from, to })
-      expect(ranges).toEqual({ events: [21, 30], erasures: [0, 3], items: [0, 10] })
+      const { ranges, topics, erasures } = await rangesFor({ log, from, to })
+      expect(ranges).toEqual({ events: [21, 30], erasures: [0, 0], items: [0, 10] })
+      expect(erasures).toBe(3)
       expect(topics[0].partitions[0]).toMatchObject({
         firstMs: T0 + 21 * minute,
         lastMs: T0 + 29 * minute,
@@ -86,7 +87,7 @@ describe('what a replay reads', () => {
       expect((await rangesFor({ log, to: { kind: 'time', ms: T0 - 55 * minute } })).ranges).toEqual(
         {
           events: [0, 0],
-          erasures: [0, 3],
+          erasures: [0, 0],
           items: [0, 5],
         },
       )
@@ -209,6 +210,7 @@ describe('how long it takes', () => {
       },
     ],
     gone: [],
+    erasures: 0,
     workers: 2,
     speed: 'max',
     throttle: '',

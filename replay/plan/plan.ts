@@ -31,6 +31,7 @@ export interface Plan {
   readonly gone: readonly Gone[]
   readonly records: number
   readonly bytes: number
+  /** Known, also those that come behind the end. */
   readonly erasures: number
   readonly workers: number
   readonly rate: { readonly perSecond: number; readonly from: string }
@@ -51,6 +52,7 @@ export interface PlanParts
     | 'set'
     | 'topics'
     | 'gone'
+    | 'erasures'
     | 'workers'
     | 'speed'
     | 'throttle'
@@ -71,10 +73,6 @@ export function makePlan({ earlier, ...parts }: PlanParts): Plan {
     ...parts,
     records,
     bytes: sum(one => one.bytes),
-    erasures:
-      parts.topics
-        .find(({ topic }) => topic === 'erasures')
-        ?.partitions.reduce((total, one) => total + one.records, 0) ?? 0,
     rate: like
       ? {
           perSecond: Math.round((like.records * 1000) / like.ms),

@@ -1,8 +1,9 @@
 /**
  * Which offsets a replay reads of each input, and what of that is gone.
  *
- *  - N1 `items` is read from its start: it holds what is true, not what happened. `erasures` is read wholly: whoever asked to be
- *       forgotten counts towards nothing, whenever they asked.
+ *  - N1 `items` and `erasures` are read from their start: what is true, and who is to be forgotten, counts from the beginning. They end
+ *       when the rest does: who goes on from there must meet what comes later in its order. (What is shown and written heeds all
+ *       erasures from the first record on: they are also read ahead, to the end of the log.)
  *  - N2 All else is read from the call's `--from`, or from where the state that is reused stands.
  *  - N3 What is asked for and no longer held is named, with offsets and times; nothing is passed over without a yes.
  */
@@ -47,10 +48,15 @@ export interface RangeSettings {
 /** Errors: TOPIC_MISSING; CALL_INVALID for bounds that the log does not have. */
 export async function planRanges(
   settings: RangeSettings,
-): Promise<{ topics: PlannedTopic[]; gone: Gone[] }> {
-  const { log, inputs } = settings
+): Promise<{ topics: PlannedTopic[]; gone: Gone[]; erasures: number }> {
+  const { log } = settings
   const topics: PlannedTopic[] = []
   const gone: Gone[] = []
+  let erasures = 0
+  // an offset says nothing of other topics: they end at the time of the last event
+  const isLast = (topic: string): number => Number(topic !== 'events')
+  const inputs = settings.inputs.toSorted((a, b) => isLast(a) - isLast(b))
+  let asked = settings
   for (const topic of inputs) {
     const extents = await log.extents(topic)
     if (extents === undefined)
@@ -60,15 +66,21 @@ export async function planRanges(
       )
     const partitions: PlannedPartition[] = []
     for (const [partition, extent] of extents.entries()) {
-      const asked = await rangeOf(settings, topic, partition, extent)
-      gone.push(...asked.gone)
-      const { range } = asked
+      const found = await rangeOf(asked, topic, partition, extent)
+      gone.push(...found.gone)
+      const { range } = found
+      if (topic === 'erasures') erasures += extent.end - range[0]
       partitions.push({ range, ...(await log.measure(topic, partition, range)) })
     }
     topics.push({ topic, partitions })
+    if (topic === 'events' && settings.to.kind === 'offset')
+      asked = { ...settings, to: { kind: 'time', ms: lastOf(partitions) + 1 } }
   }
-  return { topics, gone }
+  return { topics, gone, erasures }
 }
+
+const lastOf = (partitions: readonly PlannedPartition[]): number =>
+  Math.max(-1, ...partitions.map(({ lastMs }) => lastMs ?? -1))
 
 async function rangeOf(
   settings: RangeSettings,
@@ -78,7 +90,7 @@ async function rangeOf(
 ): Promise<{ range: Range; gone: Gone[] }> {
   const { log, position } = settings
   const { start, end, lost } = extent
-  const to = topic === 'erasures' ? end : await endOf(settings, topic, partition, extent)
+  const to = await endOf(settings, topic, partition, extent)
   const missing = (from: number, next: number, why: string): Gone => ({
     topic,
     partition,
@@ -142,8 +154,6 @@ async function endOf(
   if (to.kind === 'edge') return end
   if (to.kind === 'time')
     return Math.min(end, Math.max(start, await log.offsetAt(topic, partition, to.ms)))
-  // an offset says nothing of other topics' time
-  if (topic === 'items') return end
   if (to.offset <= end) return to.offset
   throw new FreshetError(
     'CALL_INVALID',

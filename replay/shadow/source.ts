@@ -8,7 +8,7 @@ export interface SourceRecord extends LogRecord {
 
 export interface RecordSource {
   /**
-   * Runs of records with offsets in [from, to) of one partition (`topic` without prefix), in order, never empty. Ends where
+   * Runs of records with offsets in [from, to) (Infinity: to wherever it ends now) of one partition (`topic` without prefix), in order, never empty. Ends where
    * there are no more. What it hands over may be views into larger buffers.
    * Errors: ARCHIVE_DAMAGED; POSITION_LOST where the log no longer has them.
    */

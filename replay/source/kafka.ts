@@ -43,10 +43,12 @@ export function kafkaSource(
 ): RecordSource {
   const shared: Shared[] = []
   return {
-    async *read(topic, partition, from, to) {
-      if (to <= from) return
+    async *read(topic, partition, from, upTo) {
+      if (upTo <= from) return
       const at = { topic: names.outside(topic), partition }
-      await checkRange(transport, at, from, to)
+      const end = await checkRange(transport, at, from, upTo)
+      const to = Math.min(upTo, end)
+      if (to <= from) return
       // a reader has each partition once
       let one = shared.find(each => !each.has(at))
       if (one === undefined) {
@@ -159,13 +161,16 @@ class Shared {
   }
 }
 
-/** Errors: TOPIC_MISSING; POSITION_LOST where [from, to) is not all on the log, which names what is gone. */
+/**
+ * Gives the log's end. `to` may be Infinity: wherever it ends.
+ * Errors: TOPIC_MISSING; POSITION_LOST where [from, to) is not all on the log, which names what is gone.
+ */
 async function checkRange(
   transport: Transport,
   at: TopicPartition,
   from: number,
   to: number,
-): Promise<void> {
+): Promise<number> {
   const described = (await transport.topics.describe([at.topic])).get(at.topic)
   if (described === undefined || at.partition >= described.partitions)
     throw new FreshetError(
@@ -182,13 +187,14 @@ async function checkRange(
       undefined,
       at,
     )
-  if (to > end)
+  if (to > end && to !== Number.POSITIVE_INFINITY)
     throw new FreshetError(
       'POSITION_LOST',
       `${nameOf(at)}: the log ends at ${end}, and the replay reads up to ${to - 1}: the topic was made anew or lost its newest records; begin another replay`,
       undefined,
       at,
     )
+  return end
 }
 
 const nameOf = ({ topic, partition }: TopicPartition): string => `${topic}-${partition}`
