@@ -3,9 +3,16 @@
  * of them and given another's id away. The oracle is fastavro: it writes the values, and reads the archive's files with the
  * archive's own schemas; what becomes of a field is stated here by hand, field by field.
  */
+import { execFile } from 'node:child_process'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { afterEach, describe, expect, it } from 'vitest'
+import { allOptions } from '../bin/all-options.ts'
+import { digestOf } from '../bin/replay/digest-of.ts'
 import { ArchiveReader } from '../replay/archive/reader.ts'
+import { ReplayFolder } from '../replay/shadow/folder.ts'
 import { Decoder, definitions, SchemaRegistry, type SchemaSource } from '../schemas/index.ts'
+import { resolveOptions } from '../streams/options.ts'
 import {
   HOUR,
   newFolder,
@@ -201,11 +208,14 @@ out.sort(key=lambda one: one['arrival'])
 json.dump(out, sys.stdout)
 `
 
+/** When record `i` of a version came. */
+const cameAt = (version: number, i: number): number => T0 + version * HOUR + i * 1000
+
 /** An archive of all versions' records, partition by user, and the ids that its values name. */
 async function archived() {
   const server = await startRegistry()
   const registry = new SchemaRegistry({ url: server.url })
-  const log = await newLog(2, ['events'])
+  const log = await newLog(2)
   try {
     const cases = writers.map(writer => ({
       schema: writer.schema,
@@ -222,12 +232,12 @@ async function archived() {
           {
             key: Buffer.from(`u${i % 5}`),
             value: Buffer.concat([framing, Buffer.from(value, 'base64')]),
-            timestamp: T0 + writer.version * HOUR + i * 1000,
+            timestamp: cameAt(writer.version, i),
           },
         ])
     }
     const dir = newFolder()
-    await run(dir, { transport: log.transport, source: registry, topics: topicsOf('events') })
+    await run(dir, { transport: log.transport, source: registry })
     return { dir, ids }
   } finally {
     registry.close()
@@ -252,6 +262,40 @@ async function decodeAll(dir: string, registry?: SchemaSource) {
   return all
 }
 
+/** An archive of the same records, written with the schemas of today. */
+async function ofToday(records: readonly { kind: string; record: RecordOf }[]): Promise<string> {
+  const log = await newLog(2)
+  for (const [k, { kind, record }] of records.entries()) {
+    const name = kind === 'watch' ? 'Watch' : 'Impression'
+    const version = Math.floor(k / (kinds.length * perVersion)) + 1
+    await log.send('events', [
+      {
+        key: Buffer.from(String(record.userId)),
+        value: log.encoder.encode(name, record as never),
+        timestamp: cameAt(version, k % perVersion),
+      },
+    ])
+  }
+  const dir = newFolder()
+  await run(dir, { transport: log.transport, source: log.registry })
+  await log.transport.close()
+  return dir
+}
+
+/** `freshet replay start` on an archive, without a log, a registry or stores. */
+async function replayed(archive: string) {
+  const program = ['--import', 'tsx', join(import.meta.dirname, '../bin/main.ts')]
+  const data = newFolder()
+  const set = ['clickhouse.url=none', 'redis.url=none', 'log.level=error']
+  const flags = set.flatMap(option => ['--set', option])
+  const args = ['--source', archive, '--topology', 'sessions,labels,popularity', '--data', data]
+  const call = [...program, 'replay', 'start', 'history', ...args, ...flags]
+  await promisify(execFile)(process.execPath, call)
+  const folder = new ReplayFolder(data, 'history')
+  const { values } = resolveOptions(allOptions, { flags: {}, environment: {}, file: {} })
+  return { status: folder.status(), digest: digestOf(folder, values) }
+}
+
 const readers = Object.fromEntries(kinds.map(kind => [kind, JSON.parse(definitions[kind])]))
 
 describe('a log of five schema versions', () => {
@@ -273,6 +317,17 @@ describe('a log of five schema versions', () => {
     expect(asked).toEqual([])
     expect(await decodeAll(dir)).toEqual(expected)
   }, 60_000)
+
+  it('replays to the state that the same records under one schema replay to', async () => {
+    const { dir } = await archived()
+    const expected = runPython(recount, { folder: dir, readers }) as Parameters<typeof ofToday>[0]
+    const ours = await replayed(dir)
+    expect(ours.status).toMatchObject({ state: 'done', deadLetters: 0 })
+    expect(ours.status?.records).toBe(writers.length * perVersion)
+    const theirs = await replayed(await ofToday(expected))
+    expect(ours.digest).toEqual(theirs.digest)
+    expect(ours.digest?.sessions).toMatch(/^[0-9a-f]{16,}/)
+  }, 240_000)
 
   it('asks the registry for what the archive has not, and calls unknown what neither has', async () => {
     const log = await newLog(1, ['events'])
