@@ -85,7 +85,10 @@ async function runDag(environment: NodeJS.ProcessEnv, params: object): Promise<O
   const outcome = {
     code,
     states: JSON.parse(states),
-    reasons: [...text.matchAll(/^Airflow\w*Exception: (.*)/gm)].map(([, why]) => why),
+    // a long one is broken over lines
+    reasons: [...text.matchAll(/^Airflow\w*Exception: (.*\n.*)/gm)].map(([, why]) =>
+      why.replace('\n', ''),
+    ),
   }
   say(`$ airflow ${args.join(' ')}`)
   say(`${JSON.stringify(outcome, null, 1)}\n${Math.round((Date.now() - started) / 1000)} s`)
