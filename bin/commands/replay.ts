@@ -51,7 +51,7 @@ function start() {
   )
     .option(
       '--from <time|offset>',
-      'where events begin: ISO-8601 (of the records), an offset of every partition, or earliest (the default); items begin at their start, erasures are read wholly',
+      'where events begin: ISO-8601 (of the records), an offset of every partition, or earliest (the default); items and erasures begin at their start',
     )
     .option('--to <time|offset>', 'where it ends, itself not read; end (the default): as of now')
     .option('--source <source>', "kafka (the live topics; the default) or an archive's folder")

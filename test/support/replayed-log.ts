@@ -31,10 +31,15 @@ export function event(n: number, { users = 50, everyMs = 1_000, from = T0 } = {}
 
 export const lastAt = (events: number, everyMs = 1_000): number => T0 + (events - 1) * everyMs
 
-/** Into a new folder. */
+/** Into a new folder. `erasedAt`: with these events the users of these events ask to be erased. */
 export async function archiveOf(
   events: number,
-  { partitions = 2, everyMs = 1_000, to = mkdtempSync(join(tmpdir(), 'freshet-replayed-')) } = {},
+  {
+    partitions = 2,
+    everyMs = 1_000,
+    erasedAt = [] as readonly number[],
+    to = mkdtempSync(join(tmpdir(), 'freshet-replayed-')),
+  } = {},
 ): Promise<string> {
   const log = await newLog(partitions)
   for (let n = 0; n < events; n += 500)
@@ -42,6 +47,11 @@ export async function archiveOf(
       'events',
       Array.from({ length: Math.min(500, events - n) }, (_, i) => event(n + i, { everyMs })),
     )
+  for (const n of erasedAt) {
+    const { key, timestamp } = event(n, { everyMs })
+    const erasure = { eventId: `erase ${n}`, userId: key.toString(), ts: timestamp }
+    await log.send('erasures', [{ key, value: log.encoder.encode('Erasure', erasure), timestamp }])
+  }
   await run(to, { transport: log.transport, source: log.registry })
   await log.transport.close()
   return to
