@@ -138,6 +138,44 @@ describe('a cutover', () => {
     await expectAllCounted(words)
   })
 
+  it('that dies while it sets further ends to the replay reads up to them the next time', async () => {
+    const words = new Words()
+    await words.send(500)
+    live.start()
+    await eventually(() => expect(live.views.size).toBeGreaterThan(10))
+    const folder = await replayed('r')
+    await words.send(500)
+    await expectAllCounted(words)
+    const files = folder as unknown as { put?(file: string, value: unknown): Promise<void> }
+    const put = files.put?.bind(folder)
+    let written = 0
+    files.put = async (file, value) => {
+      if (++written === 2) throw new Error('killed')
+      await put?.(file, value)
+    }
+    await expect(cutting(folder)).rejects.toThrow('killed')
+    delete files.put
+    expect(await cutting(folder)).toMatchObject({ generation: 2, changed: true })
+    expect(folder.checkpoint()?.counts.records).toBe(1_000)
+  })
+
+  it('O2: after a rollback takes in what the state before that had shown, however far it has come since', async () => {
+    const words = new Words()
+    await words.send(500)
+    live.start()
+    await eventually(() => expect(live.views.size).toBeGreaterThan(10))
+    const folder = await replayed('r')
+    await cutting(folder)
+    await words.send(500)
+    await expectAllCounted(words)
+    await live.stop()
+    await rollBack(settings())
+    const { shownFrom = {} } = (await journal().read()).current ?? {}
+    await cutting(folder)
+    const ends = folder.spec().ranges.text.map(([, end]) => end)
+    expect(ends).toEqual(shownFrom.text)
+  })
+
   it('O1: is given up where a worker does not let go, or comes back before the change', async () => {
     const words = new Words()
     await words.send(200)

@@ -2,7 +2,8 @@
  * Puts a replay's state in the place of the live one: the workers go on from it.
  *
  *  - O1 The live state stands still while the last records are caught up: workers are held and their owners fenced.
- *  - O2 The replay's state has taken in at least what the live one had before anything of it is shown: no list goes back.
+ *  - O2 The replay's state has taken in at least what the live one had, and what was shown before a rollback to that one,
+ *       before anything of it is shown: no list goes back.
  *  - O3 Each record is taken in once by the state in force: it stands at offsets, and goes on there. The replay is caught up
  *       to where the live state stands and no further: what leaves for a record is left to the live workers of one side.
  *  - O4 One record in the journal makes the change. Before it everything is as it was, whenever this ends; what was uploaded
@@ -89,7 +90,11 @@ export async function cutOver(settings: CutoverSettings): Promise<CutoverReport>
   const upload = new Upload({ ...settings, names: topicNames(prefix, state) })
   const { names } = inForce(topicNames(prefix, 1), journal)
   const kinds = application.kinds
-  await upToNearTheEnd(settings, upload, () => positionsOf({ ...settings, kinds }, names))
+  // readers have what a state that was left had shown, also while one that was gone back to takes it in
+  const shown = (positions: Positions): Positions => furthest(positions, from.shownFrom ?? {})
+  await upToNearTheEnd(settings, upload, async () =>
+    shown(await positionsOf({ ...settings, kinds }, names)),
+  )
   const live = new HeldLive({ ...settings, kinds }, from, names)
   try {
     const by = `cutover of ${folder.name}`
@@ -97,7 +102,7 @@ export async function cutOver(settings: CutoverSettings): Promise<CutoverReport>
     await live.take(by, settings.holdMs)
     const gone = clock.now() - heldAt
     settings.onStage('last records are caught up')
-    const lives = await live.positions()
+    const lives = shown(await live.positions())
     await settings.catchUp(lives)
     const ended = endsOf(folder)
     if (between(ended, lives) > 0)
@@ -244,6 +249,16 @@ export function onward(
       return [source.kind === 'kafka' && topic !== 'erasures' ? from : to, end]
     })
   return isFurther ? further : undefined
+}
+
+function furthest(a: Positions, b: Positions): Positions {
+  return Object.fromEntries(
+    Object.keys({ ...a, ...b }).map(topic => {
+      const [ours = [], theirs = []] = [a[topic], b[topic]]
+      const length = Math.max(ours.length, theirs.length)
+      return [topic, Array.from({ length }, (_, p) => Math.max(ours[p] ?? 0, theirs[p] ?? 0))]
+    }),
+  )
 }
 
 /** Records from one to the other. */

@@ -110,13 +110,14 @@ export class ReplayFolder {
             `replay ${this.name} has read ${topic}-${partition} to ${to}, it can't end at ${next}`,
           )
       })
+    // first that it is not done: ended between the two, it must not look as if it had read up to the new ends
     const checkpoint = this.checkpoint()
+    if (checkpoint) await this.putCheckpoint({ ...checkpoint, done: false })
     await this.put('replay.json', {
       ...spec,
       source: source ?? spec.source,
       ranges: { ...spec.ranges, ...ranges },
     })
-    if (checkpoint) await this.putCheckpoint({ ...checkpoint, done: false })
   }
 
   checkpoint(): Checkpoint | undefined {
