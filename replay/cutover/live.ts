@@ -126,6 +126,7 @@ export class HeldLive {
       applicationId,
       this.from.generation + 1,
       to,
+      (this.hold?.until ?? 0) - MARGIN_MS / 2,
     )
     this.hold = undefined
     return { generation, heldMs: clock.now() - this.heldAt }

@@ -69,6 +69,32 @@ describe('the journal of generations', () => {
     expect((await journal().enter('a', 2, kinds)).current?.generation).toBe(2)
   })
 
+  it('G4: is not raised too late, however long the log could not be reached meanwhile', async () => {
+    const { current } = await journal().enter('a', 1, kinds)
+    let now = NOW
+    const deadlines: number[] = []
+    let away = 3_000
+    const slow: Transport = Object.assign(Object.create(transport), {
+      newProducerId: async () => {
+        now += away
+        return transport.newProducerId()
+      },
+      writer: (identity: Parameters<Transport['writer']>[0]) => {
+        deadlines.push(identity.deadlineMs)
+        return transport.writer(identity)
+      },
+    })
+    const late = new Generations({ transport: slow, names, wall: () => now })
+    const to = { by: 'cutover r', state: { prefix: 't.replay.r.', generation: 1 }, born: [] }
+    await expect(late.raise(current, 'a', 2, to, NOW + 2_000)).rejects.toMatchObject({
+      code: 'WORKERS_RUNNING',
+    })
+    expect((await journal().read()).current?.generation).toBe(1)
+    away = 500
+    await late.raise(current, 'a', 2, to, now + 2_000)
+    expect(deadlines).toEqual([1_500])
+  })
+
   it('G2: is raised by one of two', async () => {
     const { current } = await journal().enter('a', 1, kinds)
     await journal().raise(current, 'a', 2)

@@ -118,19 +118,21 @@ export class Generations {
   }
 
   /**
-   * Begins a generation in the place of `from`; `switched`: it goes on with state that is there already.
-   * Errors: APPLICATION_OTHER where someone else did so meanwhile.
+   * Begins a generation in the place of `from`; `switched`: it goes on with state that is there already. `before`: not at this
+   * time (wall clock, ms) or later, however long the log could not be reached (G4).
+   * Errors: APPLICATION_OTHER where someone else did so meanwhile; WORKERS_RUNNING where it is too late.
    */
   async raise(
     from: Generation | undefined,
     application: string,
     generation: number,
     switched?: Switch,
+    before?: number,
   ): Promise<Generation> {
     await this.make()
     const follows = from?.offset ?? -1
     const record = { application, generation, follows, ...switched }
-    await this.append(switched ? KEY.switch : KEY.generation, record)
+    await this.append(switched ? KEY.switch : KEY.generation, record, before)
     const { current } = await this.read()
     if (
       current?.application === application &&
@@ -217,13 +219,23 @@ export class Generations {
     await topics.create([{ topic, partitions: 1, config }])
   }
 
-  private async append(key: string, value: object): Promise<void> {
+  private async append(
+    key: string,
+    value: object,
+    before = Number.POSITIVE_INFINITY,
+  ): Promise<void> {
     const { transport, wall } = this.settings
     const builder = new RecordBatchBuilder()
-    const at = wall()
-    builder.add(Buffer.from(key), Buffer.from(JSON.stringify({ ...value, at })))
     const producerId = await transport.newProducerId()
-    const writer = transport.writer({ producerId, epoch: 0, deadlineMs: DEADLINE_MS })
+    const at = wall()
+    if (at >= before)
+      throw new FreshetError(
+        'WORKERS_RUNNING',
+        `${this.at.topic}-0 could not be written to in time: nothing was changed and the workers go on; call it again`,
+      )
+    builder.add(Buffer.from(key), Buffer.from(JSON.stringify({ ...value, at })))
+    const deadlineMs = Math.min(DEADLINE_MS, before - at)
+    const writer = transport.writer({ producerId, epoch: 0, deadlineMs })
     await writer.append(this.at, builder.finish(at))
   }
 }
