@@ -91,3 +91,14 @@ it('V2: stays open; one that is closed before never opens', async () => {
   await ended.gate.write([json('a')], 'v1', mark)
   expect(ended.written).toEqual([])
 })
+
+it('V3: opens although a look failed', async () => {
+  let looks = 0
+  const { gate, written, pass } = behind(() => {
+    if (++looks === 1) throw new Error('no leader')
+    return true
+  })
+  for (let i = 0; i < 4; i++) await pass()
+  await gate.write([json('a')], 'v1', mark)
+  expect(written).toHaveLength(1)
+})

@@ -5,8 +5,10 @@
  *  - V1 Nothing that leaves while it is closed moves a task's mark on. So behind its opening every task finds its mark as an
  *       older generation left it, and writes again what active users read (shown-mark.ts).
  *  - V2 Once open it stays open.
+ *  - V3 A look that fails is told and made again: views that are held back must not stay so for it.
  */
 import type { Clock } from '../clock.ts'
+import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import type { ViewMark, ViewStore } from '../sinks.ts'
 import type { ViewWrite } from '../topology/outbox.ts'
@@ -37,19 +39,28 @@ export class ViewGate implements ViewStore {
   constructor(settings: ViewGateSettings) {
     this.settings = settings
     this.name = settings.views.name
-    this.watch().catch(error => {
-      settings.log.error({ error: String(error) }, 'how far the state is can not be told')
-    })
+    void this.watch()
   }
 
   private async watch(): Promise<void> {
-    const { caughtUp, clock, log } = this.settings
+    const { clock, log } = this.settings
     log.info({}, `views are held back until the state has taken in what ${this.name} shows`)
-    while (!this.ended && !(await caughtUp())) await clock.sleep(LOOK_MS)
+    while (!this.ended && !(await this.caughtUp())) await clock.sleep(LOOK_MS)
     await clock.sleep(SETTLE_MS)
     if (this.ended) return
     this.isOpen = true
     log.info({}, 'the state has caught up: views are written again')
+  }
+
+  private async caughtUp(): Promise<boolean> {
+    const { caughtUp, log } = this.settings
+    try {
+      return await caughtUp()
+    } catch (error) {
+      if (!this.ended)
+        log.error({ error: messageOf(error) }, 'how far the state is can not be told')
+      return false
+    }
   }
 
   async write(writes: readonly ViewWrite[], version: string, mark?: ViewMark): Promise<void> {
