@@ -19,7 +19,7 @@ async function serve(): Promise<number> {
     return notDone(`${PART_COMMAND} is started by \`freshet replay start --workers N\` alone`)
   // a signal goes to the whole group: the process that leads decides when this one ends
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => undefined)
-  await servePart(async first => {
+  const isInOrder = await servePart(async first => {
     const order = first as PartOrder
     const { dataDir, name, index, of } = order
     const values = optionsOfOrder(order)
@@ -27,6 +27,7 @@ async function serve(): Promise<number> {
     const folder = new ReplayFolder(dataDir, name)
     return openPart({ values, log, metrics: noMetrics }, folder, index, of)
   })
+  if (!isInOrder) process.exit(EXIT.failed)
   setTimeout(() => process.exit(), 200).unref()
   return EXIT.done
 }

@@ -26,20 +26,31 @@ export class RemotePart implements ReplayPart {
   private readonly waiting = new Map<number, Waiting>()
   private next = 0
   private gone: Error | undefined
+  private isLetGo = false
 
   /** `file` and `args`: the program that calls `servePart`; `order`: what it opens its part by. */
   constructor(file: string, args: readonly string[], order: object) {
     this.child = fork(file, [...args], { serialization: 'advanced', execArgv: [] })
-    this.child.send(order)
     this.child.on('message', (answer: Answer) => this.answered(answer))
-    this.child.on('exit', (code, signal) => {
-      this.gone = new FreshetError(
-        'STALLED',
-        `a process of the replay (pid ${this.child.pid}) ended (${signal ?? `exit code ${code}`}); \`freshet replay resume\` goes on from the last checkpoint`,
-      )
-      for (const { reject } of this.waiting.values()) reject(this.gone)
-      this.waiting.clear()
+    this.child.on('exit', (code, signal) => this.over(`ended (${signal ?? `exit code ${code}`})`))
+    // it could not be started, or what was sent to it found it gone before it was known to be
+    this.child.on('error', error => {
+      if (this.child.pid === undefined) this.over(`can't be started (${messageOf(error)})`)
     })
+    // who can't be told anything any more can't be left at work either; its end is told by `exit`
+    this.child.on('disconnect', () => {
+      if (!this.isLetGo) this.child.kill('SIGKILL')
+    })
+    this.child.send(order)
+  }
+
+  private over(how: string): void {
+    this.gone ??= new FreshetError(
+      'STALLED',
+      `a process of the replay (pid ${this.child.pid}) ${how}; \`freshet replay resume\` goes on from the last checkpoint`,
+    )
+    for (const { reject } of this.waiting.values()) reject(this.gone)
+    this.waiting.clear()
   }
 
   open(marks: TaskMarks, after: Step | null): Promise<Step | undefined> {
@@ -57,6 +68,7 @@ export class RemotePart implements ReplayPart {
   async close(): Promise<void> {
     if (this.gone) return
     await this.call('close')
+    this.isLetGo = true
     this.child.disconnect()
   }
 
@@ -84,18 +96,22 @@ function revived({ message, code }: { message: string; code?: string }): Error {
 }
 
 /**
- * Opens the part that the first message orders, and answers the calls of the process that forked this one. Resolves when it is
- * let go.
+ * Opens the part that the first message orders, and answers the calls of the process that forked this one. Resolves when that
+ * one is done with it: true where it was let go in order and is closed, false where the other was killed. Then it must end at
+ * once: what it still did would meet the replay that is resumed.
  */
 export async function servePart(
   open: (order: unknown) => Promise<{ readonly part: ReplayPart; close(): Promise<void> }>,
-): Promise<void> {
+): Promise<boolean> {
   let opened: ReturnType<typeof open> | undefined
+  let isLetGo = false
   const answerTo = async ({ method, args }: Request): Promise<unknown> => {
     const { part } = await (opened as ReturnType<typeof open>)
     // the shapes are those of RemotePart, which is the other end
     const call = part[method] as (...given: readonly unknown[]) => Promise<unknown>
-    return call.apply(part, [...args])
+    const result = await call.apply(part, [...args])
+    if (method === 'close') isLetGo = true
+    return result
   }
   process.on('message', (message: unknown) => {
     if (opened === undefined) {
@@ -115,6 +131,8 @@ export async function servePart(
     )
   })
   await new Promise<void>(resolve => process.once('disconnect', resolve))
+  if (!isLetGo) return false
   const last = await (opened as ReturnType<typeof open> | undefined)?.catch(() => undefined)
   await last?.close()
+  return true
 }
