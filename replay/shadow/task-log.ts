@@ -5,9 +5,12 @@
  *  - T1 Until `sync` has resolved, nothing of what was appended counts.
  *  - T2 Superseded rows go when the file has grown to several times what its rows hold: the file is then written anew under
  *       another name, and the old one stays until a checkpoint names the new one.
+ *  - T3 A commit is written where it belongs and not wherever the file ends: what a process that was given up still writes
+ *       late does not move what its successor writes.
  */
 import {
   closeSync,
+  constants,
   existsSync,
   fsync,
   mkdirSync,
@@ -34,10 +37,11 @@ const fsyncAsync = promisify(fsync)
 
 /** Every batch names a producer: one without is not a task's. */
 const PRODUCER_ID = 1n
+const NO_FILE = -1
 const READ_BYTES = 4 << 20
 /** Batches that a file written anew is made of. */
 const BATCH_BYTES = 1 << 20
-const COMPACT_FROM = 64 << 20
+const COMPACT_FROM = 128 << 20
 const COMPACT_RATIO = 3
 
 /** What a checkpoint says of a task's log. */
@@ -69,7 +73,7 @@ export class TaskLog {
     this.task = task
     this.mark = mark
     this.compactFrom = compactFrom
-    this.fd = openSync(join(dir, mark.file), 'a+')
+    this.fd = openSync(join(dir, mark.file), constants.O_RDWR | constants.O_CREAT)
   }
 
   /**
@@ -100,8 +104,8 @@ export class TaskLog {
   /** Appends a commit; the batch's stamped bytes, valid until the next call. */
   append(batch: UnstampedBatch): Buffer {
     const bytes = stampAt(batch, this.mark.next)
-    write(this.dir, this.fd, bytes)
     const { bytes: before, next } = this.mark
+    write(this.dir, this.fd, bytes, before)
     this.mark = { ...this.mark, bytes: before + bytes.length, next: next + batch.count }
     return bytes
   }
@@ -120,26 +124,31 @@ export class TaskLog {
     return readLog(this.dir, this.task, this.mark)
   }
 
+  /** What is still at work on it can append no more: the number of the file may be another file's by then. */
   close(): void {
     closeSync(this.fd)
+    this.fd = NO_FILE
   }
 
   /** Writes what stands in the end to a new file, the last commit's batch last and whole. */
   private compact(): void {
-    const rows = new Map<string, { key: Buffer; value: Buffer }>()
+    // which record of a key stands in the end: told by its number, so that no values are held
+    const standing = new Map<string, number>()
+    let count = 0
     let last: FetchedBatch | undefined
-    const keep = ({ records }: FetchedBatch): void => {
-      for (const { key, value } of records) {
-        if (key === null || key.equals(COMMIT_KEY)) continue
-        const name = key.toString('latin1')
-        if (value === null) rows.delete(name)
-        else rows.set(name, { key: Buffer.from(key), value: Buffer.from(value) })
+    const each = (take: (key: Buffer, value: Buffer | null, number: number) => void): void => {
+      count = 0
+      last = undefined
+      for (const batch of this.batches()) {
+        for (const { key, value } of (last as FetchedBatch | undefined)?.records ?? [])
+          if (key !== null && !key.equals(COMMIT_KEY)) take(key, value, count++)
+        last = batch
       }
     }
-    for (const batch of this.batches()) {
-      if (last) keep(last)
-      last = batch
-    }
+    each((key, value, number) => {
+      if (value === null) standing.delete(key.toString('latin1'))
+      else standing.set(key.toString('latin1'), number)
+    })
     const [stem, number = '0'] = this.mark.file.replace(/\.log$/, '').split('~')
     const file = `${stem}~${Number(number) + 1}.log`
     const fd = openSync(join(this.dir, file), 'w+')
@@ -150,15 +159,17 @@ export class TaskLog {
       if (builder.count === 0) return
       const batch = builder.finish(0)
       const bytes = stampAt(batch, mark.next)
-      write(this.dir, fd, bytes)
+      write(this.dir, fd, bytes, mark.bytes)
       mark = { ...mark, bytes: mark.bytes + bytes.length, next: mark.next + batch.count }
     }
-    for (const { key, value } of rows.values()) {
+    each((key, value, number) => {
+      if (standing.get(key.toString('latin1')) !== number) return
       builder.add(key, value)
       if (builder.sizeBytes > BATCH_BYTES) put()
-    }
+    })
     put()
-    for (const { key, value } of last?.records ?? []) builder.add(key, value)
+    for (const { key, value } of (last as FetchedBatch | undefined)?.records ?? [])
+      builder.add(key, value)
     put()
     closeSync(this.fd)
     this.fd = fd
@@ -170,9 +181,11 @@ export class TaskLog {
 const isOf = (task: string, file: string): boolean =>
   file === `${task}.log` || file.startsWith(`${task}~`)
 
-function write(dir: string, fd: number, bytes: Buffer): void {
+function write(dir: string, fd: number, bytes: Buffer, position: number): void {
   try {
-    for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at)
+    if (fd === NO_FILE) throw new Error('it is closed')
+    for (let at = 0; at < bytes.length; )
+      at += writeSync(fd, bytes, at, bytes.length - at, position + at)
   } catch (error) {
     const full = ['ENOSPC', 'EDQUOT'].includes((error as NodeJS.ErrnoException).code ?? '')
     throw new FreshetError(
