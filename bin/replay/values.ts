@@ -1,6 +1,5 @@
 /** The options in effect in a replay. */
 
-import type { ReplayFolder } from '../../replay/shadow/folder.ts'
 import type { ReplaySpec } from '../../replay/shadow/spec.ts'
 import { resolveOptions } from '../../streams/options.ts'
 import { allOptions } from '../all-options.ts'
@@ -41,6 +40,3 @@ export function partOf(
   // what there is one of stands beside the fewest others
   return (counts.get(kind) ?? 1) === 1 ? of - 1 : partition % of
 }
-
-/** Where a replay's own embedded parts live. */
-export const shadowDataDir = (folder: ReplayFolder): string => folder.dir

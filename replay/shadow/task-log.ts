@@ -134,16 +134,17 @@ export class TaskLog {
   private compact(): void {
     // which record of a key stands in the end: told by its number, so that no values are held
     const standing = new Map<string, number>()
-    let count = 0
-    let last: FetchedBatch | undefined
-    const each = (take: (key: Buffer, value: Buffer | null, number: number) => void): void => {
-      count = 0
-      last = undefined
+    const each = (
+      take: (key: Buffer, value: Buffer | null, number: number) => void,
+    ): FetchedBatch | undefined => {
+      let number = 0
+      let last: FetchedBatch | undefined
       for (const batch of this.batches()) {
-        for (const { key, value } of (last as FetchedBatch | undefined)?.records ?? [])
-          if (key !== null && !key.equals(COMMIT_KEY)) take(key, value, count++)
+        for (const { key, value } of last?.records ?? [])
+          if (key !== null && !key.equals(COMMIT_KEY)) take(key, value, number++)
         last = batch
       }
+      return last
     }
     each((key, value, number) => {
       if (value === null) standing.delete(key.toString('latin1'))
@@ -162,14 +163,13 @@ export class TaskLog {
       write(this.dir, fd, bytes, mark.bytes)
       mark = { ...mark, bytes: mark.bytes + bytes.length, next: mark.next + batch.count }
     }
-    each((key, value, number) => {
+    const last = each((key, value, number) => {
       if (standing.get(key.toString('latin1')) !== number) return
       builder.add(key, value)
       if (builder.sizeBytes > BATCH_BYTES) put()
     })
     put()
-    for (const { key, value } of (last as FetchedBatch | undefined)?.records ?? [])
-      builder.add(key, value)
+    for (const { key, value } of last?.records ?? []) builder.add(key, value)
     put()
     closeSync(this.fd)
     this.fd = fd
