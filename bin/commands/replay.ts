@@ -134,6 +134,7 @@ async function startReplay(call: Call, name: string): Promise<number> {
     async prepare() {
       // someone else may have begun it since
       if (folder.exists) throw new FreshetError('CALL_INVALID', inUseText(name))
+      folder.removeLeftovers()
       await putPlan(folder, plan)
       await folder.create(reused === undefined ? spec : await reused.copy(folder, spec))
     },

@@ -151,6 +151,13 @@ export class ReplayFolder {
     if (mark) yield* readLog(this.stateDir, task, mark)
   }
 
+  /** What a start left that was killed before there was a replay: a checkpoint of a copied state would be taken for its own. */
+  removeLeftovers(): void {
+    if (this.exists || !existsSync(this.dir)) return
+    for (const name of readdirSync(this.dir))
+      if (!name.startsWith('lock')) rmSync(join(this.dir, name), { recursive: true, force: true })
+  }
+
   remove(): void {
     rmSync(this.dir, { recursive: true, force: true })
   }
