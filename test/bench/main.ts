@@ -1,13 +1,17 @@
 /**
  * `npm run bench [NAME...] [--events N]`: speeds and sizes on this machine, against real services started for it.
- * docs/benchmarks.md has results, and what they do not show. Names: throughput, redis, latency, peers, fencing, rebalance,
- * restore (with --users, --items, --partitions), cascade (needs no services).
+ * docs/benchmarks.md has results, and what they do not show. Names: throughput, redis, latency, beside (the same while a
+ * replay runs; --archive DIR keeps what it reads), peers, fencing, rebalance, restore (with --users, --items, --partitions),
+ * cascade (needs no services).
  */
-import { cpus, totalmem } from 'node:os'
+import { mkdtempSync } from 'node:fs'
+import { cpus, tmpdir, totalmem } from 'node:os'
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { startKafka } from '../support/kafka.ts'
 import { startRegistry } from '../support/registry.ts'
 import { startRedis } from '../support/services-redis.ts'
+import { benchArchive, beside } from './beside.ts'
 import { cascade } from './cascade.ts'
 import { latency } from './latency.ts'
 import { PEER_PORT, preparePeer } from './peer.ts'
@@ -24,6 +28,7 @@ const { values, positionals } = parseArgs({
     users: { type: 'string' },
     items: { type: 'string' },
     partitions: { type: 'string' },
+    archive: { type: 'string' },
   },
 })
 const wanted = new Set(positionals.length > 0 ? positionals : ['throughput', 'redis', 'latency'])
@@ -41,7 +46,9 @@ if (wanted.delete('cascade')) {
 
 const kafka = await startKafka(wanted.has('peers') ? { port: PEER_PORT } : {})
 const registry = await startRegistry()
-const withRedis = ['redis', 'latency', 'fencing', 'rebalance'].some(name => wanted.has(name))
+const withRedis = ['redis', 'latency', 'beside', 'fencing', 'rebalance'].some(name =>
+  wanted.has(name),
+)
 const redis = withRedis ? await startRedis() : undefined
 const prefix = 'bench.'
 const topicsOnly = { FRESHET_REDIS_URL: 'none', FRESHET_CLICKHOUSE_URL: 'none' }
@@ -79,9 +86,13 @@ async function repeat(
 }
 
 let latencyRuns = 0
-async function fresh(mode: 'run' | 'fenced' | 'unfenced', eventsPerSecond: number): Promise<void> {
+async function fresh(
+  mode: 'run' | 'fenced' | 'unfenced',
+  eventsPerSecond: number,
+  archive?: string,
+): Promise<void> {
   if (!redis) return
-  const r = await latency({
+  const settings = {
     brokers: kafka.brokers,
     registry: registry.url,
     redis: redis.url,
@@ -91,11 +102,24 @@ async function fresh(mode: 'run' | 'fenced' | 'unfenced', eventsPerSecond: numbe
     seconds: 20,
     generation: ++latencyRuns,
     mode,
-  })
+  }
+  const environment = {
+    FRESHET_KAFKA_BROKERS: kafka.brokers,
+    FRESHET_SCHEMA_REGISTRY_URL: registry.url,
+    FRESHET_REDIS_URL: redis.url,
+    FRESHET_CLICKHOUSE_URL: 'none',
+    FRESHET_TOPICS_PREFIX: `latency${latencyRuns}.`,
+    FRESHET_APPLICATION_ID: `latency${latencyRuns}.`,
+    FRESHET_LOG_LEVEL: 'error',
+  }
+  const r =
+    archive === undefined
+      ? await latency(settings)
+      : await beside(archive, environment, () => latency(settings))
   const ms = ({ p50, p99 }: { p50: number; p99: number }): string =>
     `p50 ${p50.toFixed(0)} ms p99 ${p99.toFixed(0)} ms`
   console.log(
-    `latency, ${mode}: ${r.eventsPerSecond.toFixed(0)} events/s, ${r.listsPerSecond.toFixed(0)} lists/s, CPU ${(r.cpuShare * 100).toFixed(0)}%  event to session ${ms(r.sessionMs)}, to list ${ms(r.listMs)}`,
+    `latency, ${mode}${archive === undefined ? '' : ' beside a replay'}: ${r.eventsPerSecond.toFixed(0)} events/s, ${r.listsPerSecond.toFixed(0)} lists/s, CPU ${(r.cpuShare * 100).toFixed(0)}%  event to session ${ms(r.sessionMs)}, to list ${ms(r.listMs)}`,
   )
 }
 
@@ -134,6 +158,14 @@ try {
       FRESHET_REDIS_URL: redis.url,
     })
   if (wanted.has('latency')) for (let i = 0; i < runs; i++) await fresh('run', 20_000)
+  if (wanted.has('beside')) {
+    const archive = await benchArchive(values.archive ?? mkdtempSync(join(tmpdir(), 'archive-')))
+    // in turn, so that what else the machine does meets both
+    for (let i = 0; i < runs; i++) {
+      await fresh('run', 2_000)
+      await fresh('run', 2_000, archive)
+    }
+  }
   if (wanted.has('fencing'))
     // in turn, so that what else the machine does meets both
     for (let i = 0; i < runs; i++)
