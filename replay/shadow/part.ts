@@ -12,6 +12,7 @@ import type { Outputs } from './outputs.ts'
 import type { RecordSource } from './source.ts'
 import type { ReplaySpec } from './spec.ts'
 import {
+  byTask,
   type FollowedBatch,
   type Inbox,
   isBefore,
@@ -58,6 +59,8 @@ export class LocalPart implements ReplayPart {
   private readonly byName = new Map<string, PartTask>()
   private readonly followed: ReadonlySet<string>
   private time = 0
+  /** What its own tasks committed in the step before, for its tables. */
+  private own: readonly FollowedBatch[] = []
   private sent: { packets: SentPacket[]; followed: FollowedBatch[] } = { packets: [], followed: [] }
   private deadLetters = 0
 
@@ -142,7 +145,8 @@ export class LocalPart implements ReplayPart {
   async step(step: Step, inbox: Inbox, settle: boolean): Promise<StepReport> {
     const { spec, outputs } = this.settings
     this.time = timeOf(step, spec.stepMs)
-    for (const batch of inbox.followed) this.tables.apply(batch)
+    const followed = [...this.own, ...inbox.followed].sort(byTask)
+    for (const batch of followed) this.tables.apply(batch)
     for (const packet of inbox.packets) this.takeIn(packet)
     let records = 0
     for (const { core, feed } of this.tasks) {
@@ -160,6 +164,7 @@ export class LocalPart implements ReplayPart {
     }
     await outputs.room()
     const { sent, deadLetters } = this
+    this.own = sent.followed
     this.sent = { packets: [], followed: [] }
     this.deadLetters = 0
     return { next: await this.next(), sent, records, deadLetters }

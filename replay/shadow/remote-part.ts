@@ -27,6 +27,7 @@ export class RemotePart implements ReplayPart {
   private next = 0
   private gone: Error | undefined
   private isLetGo = false
+  private sending: Promise<void> = Promise.resolve()
 
   /** `file` and `args`: the program that calls `servePart`; `order`: what it opens its part by. */
   constructor(file: string, args: readonly string[], order: object) {
@@ -77,8 +78,15 @@ export class RemotePart implements ReplayPart {
     const id = this.next++
     return new Promise((resolve, reject) => {
       this.waiting.set(id, { resolve, reject })
-      this.child.send({ id, method, args } satisfies Request)
+      this.sending = new Promise(flushed => {
+        // one that can't be sent is told by the child's end
+        this.child.send({ id, method, args } satisfies Request, () => flushed())
+      })
     })
+  }
+
+  flushed(): Promise<void> {
+    return this.sending
   }
 
   private answered(answer: Answer): void {

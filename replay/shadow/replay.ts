@@ -18,6 +18,7 @@ import {
   type ReplayPart,
   type SentPacket,
   type Step,
+  type StepReport,
   type TaskMarks,
 } from './steps.ts'
 
@@ -48,7 +49,8 @@ export class Replay {
   private readonly total: number
   private marks: TaskMarks = {}
   private packets: SentPacket[] = []
-  private followed: FollowedBatch[] = []
+  /** By the part that made them. */
+  private followed: readonly (readonly FollowedBatch[])[] = []
   private nexts: (Step | undefined)[] = []
   private last: Step | null = null
   private counts: ReplayCounts = { records: 0, deadLetters: 0 }
@@ -137,16 +139,16 @@ export class Replay {
   private async step(step: Step, settle: boolean): Promise<void> {
     const { parts, partOf } = this.run
     const inboxes = this.inboxes(parts.length, partOf)
-    const reports = await Promise.all(parts.map((part, i) => part.step(step, inboxes[i], settle)))
+    const begin = (i: number): Promise<StepReport> => parts[i].step(step, inboxes[i], settle)
+    const reports = await beginAll(parts, begin)
     let { records, deadLetters } = this.counts
     this.packets = []
-    this.followed = []
+    this.followed = reports.map(({ sent }) => sent.followed)
     reports.forEach((report, i) => {
       this.nexts[i] = report.next
       records += report.records
       deadLetters += report.deadLetters
       this.packets.push(...report.sent.packets)
-      this.followed.push(...report.sent.followed)
     })
     this.counts = { records, deadLetters }
     this.rate.add(records)
@@ -155,9 +157,9 @@ export class Replay {
 
   /** In the order of senders, whichever part they are in (S2). */
   private inboxes(parts: number, partOf: ReplayRun['partOf']): Inbox[] {
-    const inboxes = Array.from({ length: parts }, () => ({
+    const inboxes = Array.from({ length: parts }, (_, i) => ({
       packets: [] as SentPacket[],
-      followed: this.followed.sort(byTask),
+      followed: this.followed.filter((_, from) => from !== i).flat(),
     }))
     for (const packet of this.packets.sort((a, b) => (a.from < b.from ? -1 : +(a.from > b.from))))
       inboxes[partOf(packet.kind, packet.partition)]?.packets.push(packet)
@@ -224,7 +226,22 @@ export class Replay {
   }
 }
 
-function byTask(a: FollowedBatch, b: FollowedBatch): number {
-  if (a.kind !== b.kind) return a.kind < b.kind ? -1 : 1
-  return a.partition - b.partition
+/** Begins with those elsewhere: what is done here holds this process, and what is on its way to them with it. */
+async function beginAll(
+  parts: readonly ReplayPart[],
+  begin: (i: number) => Promise<StepReport>,
+): Promise<StepReport[]> {
+  const reports: Promise<StepReport>[] = []
+  const elsewhere = parts.filter(part => part.flushed)
+  parts.forEach((part, i) => {
+    if (!part.flushed) return
+    reports[i] = begin(i)
+    // it is awaited below, with the others
+    reports[i].catch(() => undefined)
+  })
+  await Promise.all(elsewhere.map(part => part.flushed?.()))
+  parts.forEach((part, i) => {
+    if (!part.flushed) reports[i] = begin(i)
+  })
+  return Promise.all(reports)
 }

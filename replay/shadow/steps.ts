@@ -31,6 +31,7 @@ export interface FollowedBatch {
 
 export interface Inbox {
   readonly packets: readonly SentPacket[]
+  /** Of other parts: a part has its own. */
   readonly followed: readonly FollowedBatch[]
 }
 
@@ -55,7 +56,15 @@ export interface ReplayPart {
   /** All that left so far is acknowledged by the sinks, and all commits are on the disk. */
   checkpoint(): Promise<TaskMarks>
   close(): Promise<void>
+  /** Resolves when what was asked of it last is on its way to it; absent where the work is done in this process. */
+  flushed?(): Promise<void>
 }
 
 export const isBefore = (a: Step, b: Step): boolean =>
   a.at < b.at || (a.at === b.at && a.cut < b.cut)
+
+/** The order in which followed tables take commits in. */
+export function byTask(a: FollowedBatch, b: FollowedBatch): number {
+  if (a.kind !== b.kind) return a.kind < b.kind ? -1 : 1
+  return a.partition - b.partition
+}
