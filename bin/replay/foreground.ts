@@ -81,10 +81,11 @@ async function running(asked: Foreground, stop: AbortController): Promise<Replay
   const begun = systemClock.now()
   const before = folder.checkpoint()?.counts.records ?? 0
   let last: ReplayStatus | undefined
+  let waiting = (): string | undefined => undefined
   const looking = setInterval(() => {
     if (folder.pauseAsked) stop.abort()
     // whoever is held writes no status of its own
-    const held = pacer.held()
+    const held = pacer.held() ?? waiting() ?? null
     if (last && held !== null && systemClock.wall() - last.at > STALE_MS) {
       last = { ...last, at: systemClock.wall(), held }
       void folder.putStatus(last).catch(() => undefined)
@@ -98,6 +99,9 @@ async function running(asked: Foreground, stop: AbortController): Promise<Replay
       onStatus: status => {
         last = status
         bar.show(status)
+      },
+      onOpen: told => {
+        waiting = told
       },
       signal: stop.signal,
     })

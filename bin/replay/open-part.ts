@@ -57,6 +57,8 @@ export function countsOf(application: Application, spec: ReplaySpec): Map<string
 export interface OpenedPart {
   readonly part: LocalPart
   readonly counts: ReadonlyMap<string, number>
+  /** What of Kafka, Redis and ClickHouse it waits for, and since when. */
+  waiting(): string | undefined
   close(): Promise<void>
 }
 
@@ -93,7 +95,7 @@ export async function openPart(
       ...outlets,
       erasures: await readErasures(inputs.source, spec, values),
       generation: spec.generation,
-      opening: (folder.checkpoint()?.number ?? 0) + 1,
+      opening: openingOf(folder, (around.clock ?? systemClock).wall()),
     })
     const part = new LocalPart({
       application,
@@ -106,12 +108,18 @@ export async function openPart(
       metrics: around.metrics,
       log: around.log,
     })
-    return { part, counts, close: () => closeAll(opened) }
+    const waiting = (): string | undefined =>
+      inputs.waiting() ?? outlets.views?.waiting() ?? outlets.tables?.waiting()
+    return { part, counts, waiting, close: () => closeAll(opened) }
   } catch (error) {
     await closeAll(opened)
     throw error
   }
 }
+
+/** Grows with each opening, also where the one before was killed before it came to a checkpoint. `wall`: now, ms. */
+export const openingOf = (folder: ReplayFolder, wall: number): number =>
+  Math.max((folder.checkpoint()?.number ?? 0) + 1, Math.floor(wall))
 
 async function closeAll(opened: Closable[]): Promise<void> {
   for (const one of opened.splice(0).reverse()) await one.close()
@@ -119,6 +127,7 @@ async function closeAll(opened: Closable[]): Promise<void> {
 
 interface Inputs {
   readonly source: RecordSource
+  waiting(): string | undefined
   readonly schemas: SchemaSource
   readonly followed: Partial<
     Pick<Parameters<typeof createApplication>[0], 'models' | 'experiments' | 'references'>
@@ -141,6 +150,10 @@ async function openInputs(
     opened.push(transport)
   }
   const names = namesOf(values)
+  const waiting = (): string | undefined => {
+    const missing = transport?.waiting()
+    return missing && `Kafka, ${missing}`
+  }
   const followed = transport
     ? await follow({ ...around, clock }, transport, registry, opened)
     : { experiments: new ExperimentBook(values), references: new ReferenceBook() }
@@ -149,11 +162,13 @@ async function openInputs(
     const isMock = values['schemaRegistry.url'].startsWith('mock://')
     return {
       source: archiveSource(reader),
+      waiting,
       schemas: reader.schemas(isMock ? undefined : registry),
       followed,
     }
   }
-  return { source: kafkaSource(transport as Transport, names), schemas: registry, followed }
+  const source = kafkaSource(transport as Transport, names)
+  return { source, waiting, schemas: registry, followed }
 }
 
 async function follow(

@@ -26,6 +26,8 @@ export interface RunReplay {
   readonly workers: number
   readonly pacer: Pacer
   readonly onStatus: (status: ReplayStatus) => void
+  /** Is given what tells which service this process waits for, if any. */
+  readonly onOpen?: (waiting: () => string | undefined) => void
   /** Aborted: a checkpoint, then it is paused. */
   readonly signal: AbortSignal
 }
@@ -37,13 +39,14 @@ export interface RunReplay {
 export async function runReplay(
   around: Surroundings,
   folder: ReplayFolder,
-  { workers, pacer, onStatus, signal }: RunReplay,
+  { workers, pacer, onStatus, onOpen, signal }: RunReplay,
 ): Promise<ReplayState> {
   if (folder.checkpoint()?.done) return 'done'
   if (workers > 1) refuseEmbedded(around, workers)
   // the first part is here: it knows how many tasks there are
   const here = await openPart(around, folder, 0, workers)
   const { counts } = here
+  onOpen?.(() => here.waiting())
   const { name } = folder
   const dataDir = around.values['data.dir']
   const options = optionTexts(around.values)

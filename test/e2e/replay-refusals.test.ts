@@ -12,7 +12,7 @@ import {
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { T0 } from '../support/archived-log.ts'
-import { archiveOf, Workshop } from '../support/replayed-log.ts'
+import { archiveOf, Started, Workshop } from '../support/replayed-log.ts'
 import { type Answer, answerOf, freshet } from './command.ts'
 
 const EVENTS = 3_000
@@ -286,4 +286,19 @@ describe.skipIf(tmpfs === undefined)('a disk that is full', () => {
       ((await answerOf(shop, 'replay', 'status', name, ...args)) as { digest: object }).digest
     expect(await digest('full', ...data)).toEqual(await digest('whole'))
   })
+})
+
+it('a service that is away is waited for, and the status says which', async () => {
+  const variables = { ...shop.variables, FRESHET_REDIS_URL: 'redis://127.0.0.1:1' }
+  const place = { cwd: shop.cwd, variables }
+  const waits = new Started(place, 'replay', 'start', 'w', '--source', archive, ...COUNTS)
+  await waits.until(() => existsSync(join(shop.folder('w'), 'replay.json')))
+  let held: unknown = null
+  await waits.until(async () => {
+    const status = await answerOf(shop, 'replay', 'status', 'w')
+    held = (status as { held: unknown }).held
+    return held !== null
+  })
+  expect(held).toMatch(/^Redis .*127\.0\.0\.1:1.* since /)
+  await waits.signal('SIGKILL')
 })
