@@ -7,7 +7,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { BLOCK_BYTES, BlockWriter, readBlock } from './blocks.ts'
 import { type Disk, nodeDisk } from './disk.ts'
 import { readFile } from './file-reader.ts'
-import { type ArchivedRecord, damaged, encodeHeader } from './format.ts'
+import { type ArchivedRecord, encodeHeader, missing } from './format.ts'
 import { takeLock } from './lock.ts'
 import {
   type ErasureEntry,
@@ -197,6 +197,6 @@ async function offsetsOf(
 
 async function contentOf(disk: Disk, file: FileEntry) {
   const content = await readFile(disk.dir, file.path, file.bytes)
-  if (content === undefined) throw damaged(file.path, 0, 'it is missing')
+  if (content === undefined) throw missing(file.path)
   return content
 }

@@ -140,6 +140,12 @@ export function decodeHeader(
   }
 }
 
+export const missing = (path: string): FreshetError =>
+  new FreshetError(
+    'ARCHIVE_DAMAGED',
+    `the archive's file ${path} can't be read: it is missing; put it back from a copy, \`freshet archive verify\` says what else is wrong`,
+  )
+
 /** `at`: the byte. */
 export function damaged(path: string, at: number, what: string, cause?: unknown): FreshetError {
   return new FreshetError(

@@ -7,7 +7,7 @@ import { createReadStream } from 'node:fs'
 import { join } from 'node:path'
 import { type Disk, TEMPORARY } from './disk.ts'
 import { OPEN } from './file-writer.ts'
-import { damaged } from './format.ts'
+import { damaged, missing } from './format.ts'
 import { rewritingOf } from './hours.ts'
 import type { FileEntry, Manifest } from './manifest.ts'
 
@@ -42,7 +42,7 @@ export async function closeOpenFiles(disk: Disk, manifest: Manifest): Promise<Ma
       continue
     }
     const path = pathOnDisk(disk, entry)
-    if (path === undefined) throw damaged(entry.path, 0, 'it is missing')
+    if (path === undefined) throw missing(entry.path)
     const size = disk.size(path) ?? 0
     if (size < entry.bytes)
       throw damaged(path, size, `it ends there, the manifest says ${entry.bytes} bytes`)

@@ -7,7 +7,7 @@ import type { SchemaSource } from '../../schemas/index.ts'
 import type { FoundSchema } from '../../schemas/registry.ts'
 import { messageOf } from '../../streams/errors.ts'
 import { type Disk, replaceFile } from './disk.ts'
-import { damaged } from './format.ts'
+import { damaged, missing } from './format.ts'
 import type { Manifest, SchemaEntry } from './manifest.ts'
 
 /** More ids than that are no schemas, but values that begin with 0 by chance. */
@@ -63,7 +63,7 @@ export async function fetchSchemas(
 export function readSchema(disk: Disk, entry: SchemaEntry): FoundSchema {
   const path = schemaPath(entry.id)
   const bytes = disk.read(path)
-  if (bytes === undefined) throw damaged(path, 0, 'it is missing')
+  if (bytes === undefined) throw missing(path)
   if (sha256(bytes) !== entry.sha256) throw damaged(path, 0, "its sha256 is not the manifest's")
   const { type, schema, references } = JSON.parse(bytes.toString('utf8')) as {
     type: string
@@ -73,18 +73,23 @@ export function readSchema(disk: Disk, entry: SchemaEntry): FoundSchema {
   return { type, text: schema, references }
 }
 
-/** The archive's own schemas; ids that it does not have are asked of `other`, where one is given. */
+/**
+ * The archive's own schemas; ids that it does not have are asked of `other`, where one is given.
+ * Errors: ARCHIVE_DAMAGED, at once: a decoder takes an error of `find` for a registry that is away, and would wait for ever.
+ */
 export function archivedSchemas(
   disk: Disk,
   manifest: Manifest,
   other?: SchemaSource,
 ): SchemaSource {
-  const entries = new Map(manifest.schemas.map(entry => [entry.id, entry]))
+  const own = new Map(
+    manifest.schemas
+      .filter(({ state }) => state === 'known')
+      .map(entry => [entry.id, readSchema(disk, entry)]),
+  )
   return {
     async find(id) {
-      const entry = entries.get(id)
-      if (entry?.state === 'known') return readSchema(disk, entry)
-      return other === undefined ? null : other.find(id)
+      return own.get(id) ?? other?.find(id) ?? null
     },
   }
 }

@@ -285,5 +285,9 @@ describe('five schema versions', () => {
     expect(manifestOf(nodeDisk(folder)).schemas.filter(one => one.state === 'known')).toHaveLength(
       5,
     )
+    rmSync(join(folder, 'schemas/3.json'))
+    expect(() => ArchiveReader.open(folder).schemas(forgetful)).toThrow(
+      /schemas\/3.json can't be read: it is missing; put it back from a copy/,
+    )
   })
 })

@@ -327,7 +327,7 @@ async function strayFaults(disk: Disk, manifest: Manifest, notes: string[]): Pro
   }
   if (unfinished > 0)
     notes.push(
-      `${unfinished} files are newer than the manifest: a run is under way or was cut short; the next one makes them anew`,
+      `${unfinished} file${unfinished === 1 ? ' is' : 's are'} newer than the manifest: a run is under way or was cut short; the next one makes ${unfinished === 1 ? 'it' : 'them'} anew`,
     )
   return faults
 }

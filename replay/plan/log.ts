@@ -2,7 +2,7 @@
 import type { TopicNames } from '../../streams/runtime/names.ts'
 import type { LogRecord, Transport } from '../../streams/transport/port.ts'
 import { type Disk, nodeDisk } from '../archive/disk.ts'
-import { damaged } from '../archive/format.ts'
+import { damaged, missing } from '../archive/format.ts'
 import { type FileEntry, filesOf } from '../archive/manifest.ts'
 import type { Range } from '../archive/ranges.ts'
 import type { ArchiveReader } from '../archive/reader.ts'
@@ -84,8 +84,10 @@ export function liveLog(transport: Transport, names: TopicNames): PlannedLog {
 
 const sizeOf = ({ key, value }: LogRecord): number => (key?.length ?? 0) + (value?.length ?? 0)
 
+/** Errors: ARCHIVE_DAMAGED. */
 export function archivedLog(reader: ArchiveReader, dir: string): PlannedLog {
   const { manifest } = reader
+  reader.schemas() // those that are damaged are refused before anything is written
   const beganMs = Date.parse(manifest.from)
   return {
     what: `the archive ${dir}`,
@@ -145,7 +147,7 @@ export function archivedLog(reader: ArchiveReader, dir: string): PlannedLog {
 /** Errors: ARCHIVE_DAMAGED where the file is not there, or shorter than it should be. */
 function refuseMissing(disk: Disk, file: FileEntry): void {
   const path = pathOnDisk(disk, file)
-  if (path === undefined) throw damaged(file.path, 0, 'it is missing')
+  if (path === undefined) throw missing(file.path)
   const size = disk.size(path) ?? 0
   if (size < file.bytes)
     throw damaged(path, size, `it ends there, the manifest says ${file.bytes} bytes`)
