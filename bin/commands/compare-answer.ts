@@ -46,7 +46,11 @@ function row({ name, what, value, least, holds: does, reason }: Check): string[]
 
 function positionLines({ positions: { same, behind, ahead }, with: other }: CompareReport) {
   if (same) return ['both stand at the same records']
-  return [`${other} has taken in ${count(behind)} records more, the replay ${count(ahead)} more`]
+  const more = [
+    behind > 0 ? `${other} has taken in ${count(behind)} records more` : '',
+    ahead > 0 ? `the replay has taken in ${count(ahead)} records more` : '',
+  ].filter(text => text !== '')
+  return [more.length > 0 ? more.join(', and ') : 'the replay has taken in nothing']
 }
 
 function optionLines({ options }: CompareReport): string[] {

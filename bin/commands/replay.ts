@@ -47,7 +47,7 @@ function start() {
   return command(
     'start <name>',
     'Shows what will be read and written, then runs the topologies over the log in a shadow, to the end; SIGTERM pauses it',
-    'freshet replay start new-formula --source /backup/freshet --from 2026-11-01 --topology sessions,popularity --set popularity.trendHalfLife=12h',
+    'freshet replay start new-formula --source /backup/freshet --from 2026-11-01 --topology sessions,popularity --set popularity.trendHalfLife=6h',
   )
     .option(
       '--from <time|offset>',

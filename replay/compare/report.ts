@@ -183,7 +183,8 @@ function countsReason(counts: CountFigures | null, noViews: string): string {
 function parityReason(parity: ParityFigures | null): string {
   if (parity === null) return 'the replay has no examples'
   if (parity.both === 0) return 'no example is in both runs'
-  if (parity.served === 0) return 'no example of the other run has features as served'
+  if (parity.served === 0)
+    return 'no example of the other run has features as served: its impressions name no list (`listVersion`) that it kept'
   if (parity.recomputed === 0)
     return 'no example of the replay has features; it needs served.recompute=true'
   return parity.otherRegistry > 0
