@@ -174,8 +174,9 @@ async function liveLag(
     onLive: () => {
       try {
         setPriority(NICE)
-      } catch {
+      } catch (error) {
         // a machine that forbids it lets the scheduler decide
+        around.log.info({ error: messageOf(error) }, 'the priority stays as it is')
       }
     },
   })
