@@ -53,9 +53,11 @@ export function bar(share: number, width = 24): string {
 export function durationText(ms: number): string {
   if (!Number.isFinite(ms)) return '?'
   if (ms < 1000) return `${Math.round(ms)} ms`
-  if (ms < 60_000) return `${(ms / 1000).toFixed(1)} s`
-  if (ms < 3_600_000) return `${Math.floor(ms / 60_000)} min ${Math.round((ms % 60_000) / 1000)} s`
-  return `${Math.floor(ms / 3_600_000)} h ${Math.round((ms % 3_600_000) / 60_000)} min`
+  if (ms < 59_950) return `${(ms / 1000).toFixed(1)} s`
+  const seconds = Math.round(ms / 1000)
+  if (seconds < 3_600) return `${Math.floor(seconds / 60)} min ${seconds % 60} s`
+  const minutes = Math.round(ms / 60_000)
+  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`
 }
 
 /** To the second, UTC. */
@@ -77,7 +79,8 @@ export const signed = (x: number): string => `${x < 0 ? '-' : '+'}${Math.abs(x).
 
 export function bytes(n: number): string {
   if (n < 10_000) return `${n} B`
-  return n < 10_000_000 ? `${Math.round(n / 1_000)} KB` : `${(n / 1e6).toFixed(1)} MB`
+  if (n < 10_000_000) return `${Math.round(n / 1_000)} KB`
+  return n < 10_000_000_000 ? `${(n / 1e6).toFixed(1)} MB` : `${(n / 1e9).toFixed(1)} GB`
 }
 
 /** Progress of long work on standard error: a bar on a terminal, a line every 10 s otherwise. */

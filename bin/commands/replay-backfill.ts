@@ -354,6 +354,11 @@ function say(
   else process.stderr.write(`${text()}\n`)
 }
 
+const emptyReason = (name: string): string =>
+  name === 'drift'
+    ? "no window in that time has `drift.minRows` rows, or, for the tools' profiles, none is behind a reference that is whole and has raw values (docs/drift.md)"
+    : 'there is nothing in that time that it could be of'
+
 function report(published: readonly PublishedTable[], plan: BackfillPlan): string {
   return [
     table([
@@ -361,6 +366,11 @@ function report(published: readonly PublishedTable[], plan: BackfillPlan): strin
       ...published.map(one => [one.table, one.added, one.changed, one.same, one.stay]),
     ]),
     `${count(published.reduce((sum, one) => sum + one.added + one.changed, 0))} rows took their place`,
+    ...published
+      .filter(one => one.added + one.changed + one.same === 0)
+      .map(one =>
+        paint('yellow', `nothing was computed of ${one.table}: ${emptyReason(one.table)}`),
+      ),
     ...plan.missing.map(sentence => paint('yellow', sentence)),
   ].join('\n')
 }
