@@ -193,6 +193,19 @@ describe('a backfill', () => {
     ])
   })
 
+  it('U4: brings nothing back of a user that live has erased meanwhile', async () => {
+    await sql.command(
+      `INSERT INTO freshet.erasures (run, pseudonym, asked, store, revision) SELECT 'live', user, ts + INTERVAL 1 HOUR, 'examples', 1 FROM freshet.examples WHERE run = 'live' LIMIT 1`,
+    )
+    await sql.command(
+      `ALTER TABLE freshet.examples DELETE WHERE run = 'live' SETTINGS mutations_sync = 1`,
+    )
+    const [, written] = await publish(settings())
+    expect(written).toEqual({ table: 'examples', added: 0, changed: 0, same: 0, stay: 0 })
+    await sql.command('TRUNCATE TABLE freshet.erasures')
+    expect((await publish(settings()))[1]).toMatchObject({ added: 2 })
+  })
+
   it('shows no row twice while live writes on', async () => {
     let doubles = 0
     let stop = false

@@ -6,6 +6,8 @@
  *  - U2 Any other stands one revision above live's row: what live writes for the key later (a correction, a newer generation)
  *       stands above it in turn.
  *  - U3 Live's rows without a counterpart stay.
+ *  - U4 A row of a user that live has erased since it was shown is not brought over: the computation knew of erasures as of its
+ *       beginning.
  *
  * A day of the column of time at a time, so that memory does not grow with the range.
  */
@@ -58,6 +60,7 @@ async function publishTable(
     const statements = statementsOf({
       of: backfillTableSpecs[table],
       place: `${database}.${table}`,
+      erasures: `${database}.erasures`,
       names,
       run,
       from,
@@ -79,15 +82,21 @@ const about: ReadonlySet<string> = new Set(['run', 'revision', 'inserted_at'])
 function statementsOf(slice: {
   readonly of: BackfillTable
   readonly place: string
+  readonly erasures: string
   readonly names: readonly string[]
   readonly run: string
   readonly from: number
   readonly to: number
 }): { count: string; insert: string } {
-  const { of, place, names, run, from, to } = slice
+  const { of, place, erasures, names, run, from, to } = slice
   const at = (ms: number): string => `fromUnixTimestamp64Milli(toInt64(${ms}), 'UTC')`
   const rowsOf = (name: string): string =>
     `(SELECT *, 1 AS there FROM ${place} FINAL WHERE run = ${sqlText(name)} AND ${of.time} >= ${at(from)} AND ${of.time} < ${at(to)})`
+  const ofRun = of.key.includes('user')
+    ? `(SELECT x.* FROM ${rowsOf(run)} AS x
+        LEFT JOIN (SELECT pseudonym, max(asked) AS erased FROM ${erasures} WHERE run = 'live' GROUP BY pseudonym) AS e
+          ON x.user = e.pseudonym WHERE x.${of.time} > e.erased)`
+    : rowsOf(run)
   const key = of.key.map(name => `\`${name}\``)
   const keys = `(${key.join(', ')})`
   const values = names.filter(name => !about.has(name) && !of.key.includes(name))
@@ -98,7 +107,7 @@ function statementsOf(slice: {
   )
   const theirs = values.map(name => `l.\`${name}\``)
   const differs = `toString(tuple(${ours.join(', ')})) != toString(tuple(${theirs.join(', ')}))`
-  const joined = `FROM ${rowsOf(run)} AS s LEFT JOIN ${rowsOf('live')} AS l USING ${keys}`
+  const joined = `FROM ${ofRun} AS s LEFT JOIN ${rowsOf('live')} AS l USING ${keys}`
   const quoted = [...key, ...values.map(name => `\`${name}\``)]
   return {
     count: `SELECT countIf(l.there = 0) AS added, countIf(l.there = 1 AND ${differs}) AS changed,
