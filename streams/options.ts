@@ -100,7 +100,7 @@ function refuseUnknown(specs: OptionSpecs, name: string, from: string): void {
   const nearest = Object.keys(specs)
     .map(known => ({ known, distance: editDistance(known.toLowerCase(), name.toLowerCase()) }))
     .sort((a, b) => a.distance - b.distance)[0]
-  const hint = nearest && nearest.distance <= 4 ? `; did you mean ${nearest.known}?` : ''
+  const hint = nearest && nearest.distance <= 4 ? `; did you mean ${nearest.known}?` : ';'
   throw new FreshetError(
     'OPTION_UNKNOWN',
     `there is no option ${name} (from ${from})${hint} \`freshet config show\` lists them all`,
