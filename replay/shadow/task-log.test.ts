@@ -1,4 +1,12 @@
-import { appendFileSync, mkdtempSync, readdirSync, rmSync, truncateSync } from 'node:fs'
+import {
+  appendFileSync,
+  mkdtempSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
@@ -127,6 +135,24 @@ describe('the log of a task in a file', () => {
     const [first] = readLog(dir, 'global-0', await log.sync())
     expect(first.baseOffset).toBeGreaterThan(0)
     expect(first.records.map(({ value }) => String(value))).toEqual(['9'])
+  })
+
+  it('stops with a sentence where the disk is full, and goes on from what was synced', async () => {
+    const dir = newDir()
+    const log = TaskLog.open(dir, 'user-3', undefined)
+    log.append(batchOf(1, { a: '1' }))
+    const mark = await log.sync()
+    log.close()
+    // a device on which nothing can be written takes the file's place
+    renameSync(join(dir, mark.file), join(dir, 'kept'))
+    symlinkSync('/dev/full', join(dir, mark.file))
+    const full = TaskLog.open(dir, 'user-3', undefined)
+    expect(() => full.append(batchOf(2, { a: '2' }))).toThrow(/the disk of .* is full: make room/)
+    full.close()
+    renameSync(join(dir, 'kept'), join(dir, mark.file))
+    const again = TaskLog.open(dir, 'user-3', mark)
+    again.append(batchOf(2, { a: '2' }))
+    expect(standing(dir, await again.sync()).rows).toEqual({ a: '2' })
   })
 
   it('refuses a file that is shorter than its checkpoint says, and bytes that are not as they were', async () => {

@@ -1,14 +1,4 @@
-/** What `freshet replay` refuses, and what it says: damaged archives, what is gone, options that contradict, a full disk. */
-import { execFileSync } from 'node:child_process'
-import {
-  cpSync,
-  existsSync,
-  mkdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
+import { cpSync, existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { T0 } from '../support/archived-log.ts'
@@ -254,37 +244,6 @@ describe('an archive', () => {
     const accepted = await start('gone', dir, '--from', from, '--accept-loss')
     expect(accepted.stderr).toMatch(/gone, and accepted: events-0 offsets 0 to/)
     expect(accepted.code).toBe(0)
-  })
-})
-
-const tmpfs = (() => {
-  const at = join('/tmp', `freshet-full-${process.pid}`)
-  mkdirSync(at, { recursive: true })
-  try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=300k', 'none', at], { stdio: 'ignore' })
-    return at
-  } catch {
-    rmSync(at, { recursive: true })
-    return undefined
-  }
-})()
-afterAll(() => {
-  if (tmpfs === undefined) return
-  execFileSync('umount', [tmpfs])
-  rmSync(tmpfs, { recursive: true })
-})
-
-describe.skipIf(tmpfs === undefined)('a disk that is full', () => {
-  it('ends it with a sentence, and it goes on once there is room', async () => {
-    const data = ['--data', String(tmpfs)]
-    refused(await start('full', archive, ...data), /the disk of .* is full: make room/, 1)
-    execFileSync('mount', ['-o', 'remount,size=50m', String(tmpfs)])
-    const resumed = await freshet(shop, 'replay', 'resume', 'full', ...data)
-    expect(resumed.stderr).not.toMatch(/error/i)
-    expect(resumed.code).toBe(0)
-    const digest = async (name: string, ...args: string[]) =>
-      ((await answerOf(shop, 'replay', 'status', name, ...args)) as { digest: object }).digest
-    expect(await digest('full', ...data)).toEqual(await digest('whole'))
   })
 })
 
