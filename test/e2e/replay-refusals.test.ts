@@ -1,3 +1,4 @@
+/** What `freshet replay` refuses, and what it says: damaged archives, what is gone, options that contradict. */
 import { cpSync, existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
