@@ -33,6 +33,23 @@ export interface Surroundings {
   readonly clock?: Clock
 }
 
+/** Options of stores that serve one process alone, as they are set. */
+export const unsharedStores = (values: Values): string[] =>
+  [
+    values['redis.url'] === '' && 'redis.url',
+    (values['clickhouse.url'] === '' || values['clickhouse.url'].startsWith('chdb:')) &&
+      'clickhouse.url',
+  ].filter(name => name !== false)
+
+/** Nothing is made for a sink that is left out. */
+export function reachable(values: Values, views: boolean, tables: boolean): Values {
+  return {
+    ...values,
+    ...(views ? {} : { 'session.views': false, 'covisit.similar': false }),
+    ...(tables ? {} : { 'labels.examples': false }),
+  }
+}
+
 export const isEmbedded = (values: Values): boolean => values['kafka.brokers'] === ''
 
 /** Of topics for outside; those of state are named by what is in force (`stateInForce`). */

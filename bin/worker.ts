@@ -17,7 +17,6 @@ import { createApplication, parseTopologies } from '../topologies/main.ts'
 import { PipelineAlerts } from './alerts-pipeline.ts'
 import { alertPublisher } from './alerts-publisher.ts'
 import { Webhook } from './alerts-webhook.ts'
-import type { Values } from './call.ts'
 import {
   isEmbedded,
   namesOf,
@@ -26,6 +25,7 @@ import {
   openTransport,
   openViews,
   REACH_MS,
+  reachable,
   type Surroundings,
   stateInForce,
   type Views,
@@ -216,15 +216,6 @@ async function beginWorker(
   } catch (error) {
     await closeAll(opened)
     throw error
-  }
-}
-
-/** Nothing is made for a sink that is left out. */
-function reachable(values: Values, views: boolean, tables: boolean): Values {
-  return {
-    ...values,
-    ...(views ? {} : { 'session.views': false, 'covisit.similar': false }),
-    ...(tables ? {} : { 'labels.examples': false }),
   }
 }
 

@@ -1,7 +1,7 @@
 import { FreshetError } from '../../streams/errors.ts'
 import type { Logger } from '../../streams/log.ts'
 import { action, type Call, command, EXIT, wholeNumber } from '../call.ts'
-import { isEmbedded } from '../compose.ts'
+import { isEmbedded, unsharedStores } from '../compose.ts'
 import { type HealthServer, serveHealth } from '../http.ts'
 import { LiveWorker } from '../live-worker.ts'
 import { createLogger } from '../logger.ts'
@@ -102,12 +102,7 @@ function stopSignal(log: Logger): Promise<void> {
 }
 
 function refuseEmbedded({ values }: Call): void {
-  const embedded = [
-    isEmbedded(values) && 'kafka.brokers',
-    values['redis.url'] === '' && 'redis.url',
-    (values['clickhouse.url'] === '' || values['clickhouse.url'].startsWith('chdb:')) &&
-      'clickhouse.url',
-  ].filter(name => name !== false)
+  const embedded = [...(isEmbedded(values) ? ['kafka.brokers'] : []), ...unsharedStores(values)]
   if (embedded.length > 0)
     throw new FreshetError(
       'CALL_INVALID',

@@ -33,6 +33,7 @@ import {
   openTransport,
   openViews,
   REACH_MS,
+  reachable,
   type Surroundings,
 } from '../compose.ts'
 import { followExperiments } from '../experiments-topic.ts'
@@ -77,11 +78,7 @@ export async function openPart(
     const outlets = await openOutlets({ ...around, values }, folder, spec, opened)
     const registry = new SchemaRegistry({ url: 'mock://replay' })
     const application = createApplication({
-      options: {
-        ...values,
-        ...(outlets.views ? {} : { 'session.views': false, 'covisit.similar': false }),
-        ...(outlets.tables ? {} : { 'labels.examples': false }),
-      },
+      options: reachable(values, outlets.views !== null, outlets.tables !== null),
       topologies: parseTopologies(spec.topologies),
       schemas: inputs.schemas,
       encoder: await Encoder.open(registry, values['topics.prefix']),

@@ -8,7 +8,7 @@ import { Replay } from '../../replay/shadow/replay.ts'
 import type { ReplayPart } from '../../replay/shadow/steps.ts'
 import { systemClock } from '../../streams/clock.ts'
 import { FreshetError } from '../../streams/errors.ts'
-import type { Surroundings } from '../compose.ts'
+import { type Surroundings, unsharedStores } from '../compose.ts'
 import { openPart } from './open-part.ts'
 import { optionTexts, PART_COMMAND, type PartOrder } from './part-order.ts'
 import { partOf } from './values.ts'
@@ -79,11 +79,7 @@ export async function runReplay(
 }
 
 function refuseEmbedded({ values }: Surroundings, workers: number): void {
-  const embedded = [
-    values['redis.url'] === '' && 'redis.url',
-    (values['clickhouse.url'] === '' || values['clickhouse.url'].startsWith('chdb:')) &&
-      'clickhouse.url',
-  ].filter(name => name !== false)
+  const embedded = unsharedStores(values)
   if (embedded.length > 0)
     throw new FreshetError(
       'CALL_INVALID',

@@ -11,10 +11,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, describe, expect, it } from 'vitest'
+import { COMMIT_KEY } from '../../streams/runtime/commit-record.ts'
 import { RecordBatchBuilder } from '../../streams/transport/record-batch.ts'
 import { type LogMark, readLog, TaskLog } from './task-log.ts'
 
-const COMMIT_KEY = Buffer.from([0, 2])
 const root = mkdtempSync(join(tmpdir(), 'freshet-task-log-'))
 afterAll(() => rmSync(root, { recursive: true }))
 let folders = 0
